@@ -1,0 +1,101 @@
+"""Fixtures that every test shares: above all ``xp``, the array libraries."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from xpnet.device import CPU, Device, device, device_of, to_numpy
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+if HAS_TORCH:
+    import torch
+
+    torch.set_num_threads(1)  # beside OpenBLAS's own threads more of them only get in the way
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library as a test sees it: a device, and how arrays come and go."""
+
+    name: str
+    device: Device
+    read_only: bool = False
+
+    def array(self, values: Any, dtype: str | None = None) -> Any:
+        """Return values (NumPy or nested numbers) as an array of this library."""
+        made = self.device.asarray(np.array(values, dtype=dtype))
+        if self.read_only:
+            made.flags.writeable = False
+        return made
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def backend(name: str) -> Backend:
+    """Return the array library of a fixture parameter, or skip where it is not installed."""
+    match name:
+        case "numpy":
+            return Backend(name, CPU)
+        case "numpy-readonly":
+            return Backend(name, CPU, read_only=True)
+        case "strict":
+            return Backend(name, device_of(array_api_strict.zeros(1)))
+        case "strict-device1":
+            other = array_api_strict.Device("device1")
+            return Backend(name, device_of(array_api_strict.zeros(1, device=other)))
+        case "torch":
+            if not HAS_TORCH:
+                pytest.skip("PyTorch is not installed")
+            return Backend(name, device("torch:cpu"))
+        case "cupy":
+            return Backend(name, device("gpu"))
+    raise AssertionError(name)
+
+
+BACKENDS = [
+    "numpy",
+    "numpy-readonly",
+    "strict",
+    "strict-device1",
+    "torch",
+    pytest.param("cupy", marks=pytest.mark.gpu),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def xp(request: pytest.FixtureRequest) -> Backend:
+    """Every array library in turn."""
+    return backend(request.param)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the GPU tests out where they were not asked for."""
+    if "gpu" in str(config.option.markexpr):
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA GPU: run with -m gpu")
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(skip)
+
+
+def strided(values: np.ndarray) -> np.ndarray:
+    """Return equal numbers in an array that is not contiguous along any axis."""
+    wide = np.zeros([2 * length for length in values.shape], values.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in values.shape)]
+    view[...] = values
+    return view
+
+
+def assert_close(actual: Any, expected: Any, *, rtol: float = 1e-6, atol: float = 0.0) -> None:
+    """Compare an array of any library with expected numbers, dtype and shape included."""
+    actual, expected = to_numpy(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    assert actual.dtype == expected.dtype
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)

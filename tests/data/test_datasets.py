@@ -1,0 +1,431 @@
+"""Data sets in memory: what is checked, how they are divided, what load gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xpnet.data import NAMES, Dataset, DownloadError, catalog, datasets, idx, load
+from xpnet.device import DeviceError, device, device_of, to_numpy
+from xpnet.random import Stream
+
+
+@pytest.fixture(
+    params=["numpy", "array_api_strict", "torch", pytest.param("cupy", marks=pytest.mark.gpu)]
+)
+def library(request):
+    """Return an array library's module."""
+    if request.param == "cupy":
+        try:
+            device("gpu")
+        except DeviceError as error:
+            pytest.skip(str(error))
+    return pytest.importorskip(request.param)
+
+
+def numbered(n: int = 10, library=np) -> Dataset:
+    """Return samples whose two values and label tell which they are."""
+    x = np.stack([np.arange(n), np.arange(n) + 100], axis=1).astype(np.float32)
+    return Dataset(library.asarray(x), library.asarray(np.arange(n)), classes=n, name="numbered")
+
+
+def which(data: Dataset) -> list[int]:
+    """Return which samples a part of ``numbered`` holds, after checking that x and t agree."""
+    labels = to_numpy(data.t).tolist()
+    assert to_numpy(data.x)[:, 0].tolist() == labels
+    assert to_numpy(data.x)[:, 1].tolist() == [label + 100 for label in labels]
+    return labels
+
+
+# Construction
+
+
+@pytest.mark.parametrize(
+    ("x", "t", "classes", "message"),
+    [
+        (np.zeros((0, 2)), np.zeros(0, int), 3, "d: expected at least one sample, got none"),
+        (
+            np.zeros((4, 2)),
+            np.zeros(3, int),
+            3,
+            "d: expected as many targets as samples, got 3 targets for 4 samples",
+        ),
+        (
+            np.zeros((3, 2)),
+            np.array([0, 3, 4]),
+            3,
+            "d: expected labels of 0 to 2, got 3 at index 1",
+        ),
+        (
+            np.zeros((3, 2)),
+            np.array([0, 1, -1]),
+            3,
+            "d: expected labels of 0 to 2, got -1 at index 2",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.array([0, -5]),
+            None,
+            "d: expected labels of 0 or more, got -5 at index 1",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.zeros((2, 1), int),
+            3,
+            "d: expected integer labels of shape (n,), got shape (2, 1)",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.zeros(2),
+            3,
+            "d: expected integer labels of shape (n,) or targets of shape (n, 3), "
+            "got float64 of shape (2,)",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.zeros(2, bool),
+            2,
+            "d: expected integer labels or floating-point targets, got bool",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.zeros(2, int),
+            0,
+            "d: expected classes to be a whole number >= 1, got 0",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.zeros(2, int),
+            2.0,
+            "d: expected classes to be a whole number >= 1, got 2.0",
+        ),
+        (
+            np.asarray(1.0),
+            np.zeros(2, int),
+            2,
+            "d: expected x with samples on its first axis, got a scalar",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.asarray(1),
+            2,
+            "d: expected t with samples on its first axis, got a scalar",
+        ),
+    ],
+)
+def test_wrong_data_is_refused_in_one_sentence(x, t, classes, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Dataset(x, t, classes, "d")
+
+
+def test_a_wrong_label_is_found_on_every_array_library(library):
+    x, t = library.asarray(np.zeros((3, 1))), library.asarray(np.array([0, 1, 10]))
+    with pytest.raises(ValueError, match=r"^data: expected labels of 0 to 9, got 10 at index 2$"):
+        Dataset(x, t, classes=10)
+
+
+def test_samples_and_targets_lie_on_one_device():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(
+        ValueError, match=r"^d: expected x and t on one device, got x on torch:cpu and t on cpu$"
+    ):
+        Dataset(torch.zeros(2, 3), np.zeros(2, int), 3, "d")
+
+
+def test_what_is_no_array_is_refused():
+    with pytest.raises(TypeError, match=r"^expected an array of an array API library .* got list$"):
+        Dataset([[1.0]], np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("t", "classes"),
+    [
+        (np.zeros(2, np.uint8), 1),
+        (np.zeros(2, np.float32), None),
+        (np.zeros((2, 3, 4)), None),
+        (np.eye(2), 2),
+        (np.zeros((2, 1), np.complex128), None),
+    ],
+)
+def test_labels_one_hot_rows_and_floating_point_targets_are_accepted(t, classes):
+    assert Dataset(np.zeros((2, 5)), t, classes).t is t
+
+
+def test_a_data_set_is_frozen_and_says_what_it_is(library):
+    data = numbered(3, library)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        data.x = data.t
+    where = device_of(data.x).name
+    assert repr(data) == (
+        f"Dataset('numbered': 3 samples, x float32 (3, 2), t int64 (3,), 3 classes, on {where})"
+    )
+    assert repr(Dataset(np.zeros((2, 1)), np.zeros(2))) == (
+        "Dataset('data': 2 samples, x float64 (2, 1), t float64 (2,), on cpu)"
+    )
+
+
+# Parts
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.1, 1), (0.3, 3), (0.25, 2), (0.94, 9)])
+def test_split_holds_out_a_fraction_and_loses_and_doubles_nothing(library, fraction, count):
+    rest, held_out = numbered(10, library).split(fraction)
+    assert (len(rest), len(held_out)) == (10 - count, count)
+    assert sorted(which(rest) + which(held_out)) == list(range(10))
+
+
+def test_split_is_the_permutation_of_its_seed_on_every_array_library(library):
+    order = Stream(7, "split").permutation(100).tolist()
+    rest, held_out = numbered(100, library).split(0.2, seed=7)
+    assert which(held_out) == order[:20]
+    assert which(rest) == order[20:]
+    assert type(held_out.x) is type(library.asarray(np.zeros(1)))
+    assert (held_out.classes, held_out.name) == (100, "numbered")
+
+
+def test_other_seeds_split_otherwise():
+    splits = {tuple(which(numbered(50).split(0.5, seed)[0])) for seed in range(5)}
+    assert len(splits) == 5
+
+
+@pytest.mark.parametrize("fraction", [0, 1, 1.0, -0.5, 1.5, 0.01, 0.99, float("nan")])
+def test_split_leaves_no_part_empty(fraction):
+    message = (
+        f"split: expected a fraction between 0 and 1 that leaves both parts a sample, "
+        f"got {fraction} of 10 samples"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        numbered(10).split(fraction)
+
+
+def test_take_gives_the_first_samples(library):
+    assert which(numbered(10, library).take(3)) == [0, 1, 2]
+    assert which(numbered(10, library).take(10)) == list(range(10))
+
+
+@pytest.mark.parametrize("n", [0, -1, 11, 2.0, True, "2"])
+def test_take_gives_no_more_than_there_are(n):
+    message = f"take: expected a number from 1 to 10, got {n!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        numbered(10).take(n)
+
+
+def test_select_gives_the_samples_at_indices_in_their_order(library):
+    data = numbered(10, library)
+    for indices in ([7, 0, 7], (7, 0, 7), np.array([7, 0, 7], np.uint8)):
+        assert which(data.select(indices)) == [7, 0, 7]
+    assert which(data.select(library.asarray(np.array([9, 1])))) == [9, 1]
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([0, 10], "select: expected indices of 0 to 9, got 10"),
+        ([0, -1], "select: expected indices of 0 to 9, got -1"),
+        (
+            [],
+            "select: expected integer indices of shape (m,) with m >= 1, got float64 of shape (0,)",
+        ),
+        (
+            [[1]],
+            "select: expected integer indices of shape (m,) with m >= 1, got int64 of shape (1, 1)",
+        ),
+        (
+            np.ones(10, bool),
+            "select: expected integer indices of shape (m,) with m >= 1, got bool of shape (10,)",
+        ),
+        (
+            3,
+            "select: expected integer indices of shape (m,) with m >= 1, got int64 of shape ()",
+        ),
+    ],
+)
+def test_select_refuses_what_are_no_indices(indices, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        numbered(10).select(indices)
+
+
+@pytest.mark.parametrize("name", ["cpu", "torch:cpu"])
+def test_to_brings_both_arrays_to_a_device_and_labels_to_int64(name):
+    if name.startswith("torch"):
+        pytest.importorskip("torch")
+    x = np.arange(6, dtype=np.uint8).reshape(3, 2)
+    there = Dataset(x, np.array([0, 1, 2], np.uint8), 3, "d").to(name)
+    xp = device(name).xp
+    assert (there.x.dtype, there.t.dtype) == (xp.uint8, xp.int64)
+    np.testing.assert_array_equal(to_numpy(there.x), x)
+    assert to_numpy(there.t).tolist() == [0, 1, 2]
+    assert (there.classes, there.name) == (3, "d")
+    back = there.to(device("cpu"))
+    np.testing.assert_array_equal(back.x, x, strict=True)
+
+
+def test_to_keeps_the_dtype_of_floating_point_targets():
+    data = Dataset(np.zeros((2, 1)), np.zeros((2, 3), np.float32)).to("cpu")
+    assert data.t.dtype == np.float32
+
+
+def test_labels_are_checked_once_and_not_for_every_part(monkeypatch):
+    data = numbered(10)
+
+    def again(_):
+        raise RuntimeError("labels checked again")
+
+    monkeypatch.setattr(Dataset, "_check_labels", again)
+    data.split(0.5)
+    data.take(2)
+    data.select([1])
+    data.to("cpu")
+    with pytest.raises(RuntimeError, match="checked again"):
+        numbered(10)
+
+
+# The embedded digits
+
+
+@pytest.fixture(scope="module")
+def original():
+    """Return scikit-learn's copy of the digits, images uint8 and labels."""
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    return digits.images.astype(np.uint8), digits.target
+
+
+def embedded(part: str) -> tuple[np.ndarray, np.ndarray]:
+    folder = resources.files("xpnet.data") / "digits"
+    with resources.as_file(folder) as path:
+        return (
+            idx.read(path / f"{part}-images-idx3-ubyte.gz"),
+            idx.read(path / f"{part}-labels-idx1-ubyte.gz"),
+        )
+
+
+def test_the_embedded_files_are_the_original_digits_each_once(original):
+    train, test = embedded("train"), embedded("t10k")
+    images, labels = (np.concatenate(pair) for pair in zip(train, test, strict=True))
+    expected, targets = original
+    assert images.dtype == labels.dtype == np.uint8
+    assert images.shape == expected.shape == (1797, 8, 8)
+    found = sorted((image.tobytes(), int(t)) for image, t in zip(images, labels, strict=True))
+    assert found == sorted((im.tobytes(), int(t)) for im, t in zip(expected, targets, strict=True))
+
+
+def test_the_test_digits_are_those_that_the_attribution_documents(original):
+    images, targets = original
+    by_class = sorted(range(1797), key=lambda index: targets[index])  # a stable sort
+    step = Fraction(1797, 360)
+    chosen = {by_class[int((i + Fraction(1, 2)) * step)] for i in range(360)}
+    for part, indices in (("t10k", sorted(chosen)), ("train", sorted({*range(1797)} - chosen))):
+        found_images, found_labels = embedded(part)
+        np.testing.assert_array_equal(found_images, images[indices])
+        np.testing.assert_array_equal(found_labels, targets[indices])
+
+
+def test_every_class_of_the_test_digits_is_within_one_of_its_share():
+    train, test = load("digits")
+    all_counts = np.bincount(train.t) + np.bincount(test.t)
+    assert abs(np.bincount(test.t) - all_counts * 360 / 1797).max() < 1
+
+
+def test_load_gives_the_digits_the_form_of_mnist():
+    train, test = load()
+    assert (len(train), len(test)) == (1437, 360)
+    for data, part in ((train, "train"), (test, "t10k")):
+        assert data.x.shape == (len(data), 1, 28, 28)
+        assert (data.x.dtype, data.t.dtype) == (np.uint8, np.int64)
+        assert (data.classes, data.name) == (10, "digits")
+        small, labels = embedded(part)
+        assert data.t.tolist() == labels.tolist()
+        expected = np.zeros((len(data), 28, 28))
+        expected[:, 2:26, 2:26] = np.kron(small, np.ones((1, 3, 3))) * 255 / 16
+        assert abs(data.x[:, 0] - expected).max() <= 0.5
+    assert (train.x.min(), train.x.max()) == (0, 255)
+
+
+def test_the_digits_carry_their_source_and_licence():
+    text = (resources.files("xpnet.data") / "digits/ATTRIBUTION.md").read_text(encoding="utf-8")
+    for needed in ("Alpaydin", "Kaynak", "1998", "CC BY 4.0", "10.24432/C50P49"):
+        assert needed in text
+
+
+# load
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    assert NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")
+    with pytest.raises(
+        ValueError,
+        match=r"^expected a data set of digits, mnist, fashion-mnist, kmnist, got 'minst'$",
+    ):
+        load("minst")
+
+
+def test_load_reads_what_fetch_finds(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    arrays = [
+        rng.integers(0, high, shape, np.uint8)
+        for high, shape in ((256, (6, 28, 28)), (10, 6), (256, (4, 28, 28)), (10, 4))
+    ]
+    kmnist = catalog.SOURCES["kmnist"]  # its digests are of the gzip, so any files may lie there
+    files = tuple(
+        dataclasses.replace(f, shape=a.shape) for f, a in zip(kmnist.files, arrays, strict=True)
+    )
+    monkeypatch.setitem(
+        datasets.catalog.SOURCES, "kmnist", dataclasses.replace(kmnist, files=files)
+    )
+    (tmp_path / "kmnist").mkdir()
+    for file, array in zip(files, arrays, strict=True):
+        idx.write(tmp_path / "kmnist" / file.name, array)
+    train, test = load("kmnist", tmp_path)
+    np.testing.assert_array_equal(train.x, arrays[0].reshape(6, 1, 28, 28), strict=True)
+    np.testing.assert_array_equal(train.t, arrays[1].astype(np.int64), strict=True)
+    np.testing.assert_array_equal(test.x, arrays[2].reshape(4, 1, 28, 28), strict=True)
+    np.testing.assert_array_equal(test.t, arrays[3].astype(np.int64), strict=True)
+    assert train.name == test.name == "kmnist"
+
+    (tmp_path / "kmnist" / files[1].name).write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz: .* HTML page .*; delete"):
+        load("kmnist", tmp_path)
+
+
+def test_a_set_that_no_mirror_gives_is_a_download_error(tmp_path, monkeypatch):
+    offline = dataclasses.replace(catalog.SOURCES["mnist"], mirrors=())
+    monkeypatch.setitem(datasets.catalog.SOURCES, "mnist", offline)
+    with pytest.raises(DownloadError, match=r"^mnist: could not download train-images"):
+        load("mnist", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def mnist() -> tuple[Dataset, Dataset]:
+    if not os.environ.get("XPNET_DATA"):
+        pytest.skip("XPNET_DATA names no folder")
+    return load("mnist", Path(os.environ["XPNET_DATA"]))
+
+
+@pytest.mark.mnist
+def test_mnist_has_its_known_counts_of_each_class(mnist):
+    train, test = mnist
+    assert np.bincount(train.t).tolist() == [
+        *(5923, 6742, 5958, 6131, 5842),
+        *(5421, 5918, 6265, 5851, 5949),
+    ]
+    assert np.bincount(test.t).tolist() == [
+        *(980, 1135, 1032, 1010, 982),
+        *(892, 958, 1028, 974, 1009),
+    ]
+    assert train.t[0] == 5
+
+
+@pytest.mark.mnist
+def test_mnist_has_its_known_form_mean_and_deviation(mnist):
+    train, test = mnist
+    assert (train.x.shape, test.x.shape) == ((60_000, 1, 28, 28), (10_000, 1, 28, 28))
+    assert (train.x.dtype, train.t.dtype) == (np.uint8, np.int64)
+    assert train.x.mean() / 255 == pytest.approx(0.13066, abs=5e-6)
+    assert train.x.std() / 255 == pytest.approx(0.3081, abs=5e-5)

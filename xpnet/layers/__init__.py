@@ -1,0 +1,35 @@
+"""The layers: see :class:`xpnet.layers.Layer` for what one is."""
+
+from xpnet.layers.activation import LeakyReLU, ReLU, Sigmoid, Swish, Tanh
+from xpnet.layers.arithmetic import Add, Multiply
+from xpnet.layers.base import ArrayMap, Layer
+from xpnet.layers.conv import Conv2d
+from xpnet.layers.dropout import Dropout
+from xpnet.layers.linear import Linear
+from xpnet.layers.norm import BatchNorm
+from xpnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from xpnet.layers.sequential import Residual, Sequential
+from xpnet.layers.shape import Flatten, Rescale
+
+__all__ = [
+    "Add",
+    "ArrayMap",
+    "AvgPool2d",
+    "BatchNorm",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool2d",
+    "Multiply",
+    "ReLU",
+    "Rescale",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Swish",
+    "Tanh",
+]

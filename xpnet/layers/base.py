@@ -1,0 +1,442 @@
+"""What a layer is.
+
+Layers compose because the shapes of forward and backward pair: ``forward`` maps x to y and
+keeps what the way back needs, ``backward`` maps dL/dy to dL/dx and fills the gradients of the
+layer's own parameters.  Layers are built once for an input shape; a network (the outermost
+layer) then moves all parameters into one flat buffer and all gradients into another.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+
+from xpnet.device import (
+    CPU,
+    Array,
+    Device,
+    device,
+    device_of,
+    dtype_kind,
+    dtype_name,
+    known_library,
+    library,
+    namespace,
+    to_numpy,
+)
+from xpnet.random import Stream
+
+__all__ = ["ArrayMap", "Layer", "Shape"]
+
+Shape = tuple[int, ...]
+L = TypeVar("L", bound="Layer")
+
+ALIGNMENT = 256
+"""Bytes on whose multiples every parameter starts within the flat buffers."""
+
+
+class Layout(NamedTuple):
+    """Where each array lies in a flat buffer."""
+
+    spans: dict[str, tuple[int, Shape]]  # offset and shape, in the order of the mapping
+    size: int
+    decayed: int
+
+    def views_of(self, buffer: Array) -> dict[str, Array]:
+        """Return the arrays as views of a buffer."""
+        xp = namespace(buffer)
+        return {
+            key: xp.reshape(buffer[start : start + math.prod(shape)], shape, copy=False)
+            for key, (start, shape) in self.spans.items()
+        }
+
+
+class ArrayMap(Mapping[str, Array]):
+    """A live mapping of names to arrays: assigning copies into the array, never rebinds it.
+
+    Attributes
+    ----------
+    flat : array, 1-d, or None
+        The one buffer that all arrays are views of, where there is one.
+    """
+
+    def __init__(
+        self, arrays: dict[str, Array], flat: Array | None = None, layout: Layout | None = None
+    ) -> None:
+        self._arrays = arrays
+        self.flat = flat
+        self._layout = layout or Layout({}, 0, 0)
+
+    @property
+    def decayed(self) -> int:
+        """How many numbers at the start of ``flat`` are of parameters that weight decay acts on."""
+        return self._layout.decayed
+
+    def views_of(self, buffer: Array) -> dict[str, Array]:
+        """Return views of a buffer of the size of ``flat``, laid out as this mapping is."""
+        return self._layout.views_of(buffer)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in self._arrays:
+            raise KeyError(f"no array {name!r}; there are {', '.join(self._arrays) or 'none'}")
+        own = self._arrays[name]
+        if value is own:
+            return
+        place = device_of(own)
+        given = known_library(type(value), None)
+        value = place.asarray(value, dtype_name(own) if given is None else None)
+        if tuple(value.shape) != tuple(own.shape) or value.dtype != own.dtype:
+            raise ValueError(
+                f"{name}: expected shape {tuple(own.shape)} and dtype {dtype_name(own)}, "
+                f"got {tuple(value.shape)} and {dtype_name(value)}"
+            )
+        own[...] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        rows = (f"{name}: {dtype_name(a)} {tuple(a.shape)}" for name, a in self.items())
+        return f"{{{', '.join(rows)}}}"
+
+
+class Layer(ABC):
+    """One step of a network.
+
+    A subclass defines ``forward`` and ``backward``; ``setup`` where it has parameters, state or
+    another output shape; ``config`` where its constructor takes arguments.
+
+    Attributes
+    ----------
+    path : str
+        Where the layer stands in its network, such as ``"4.body.0"``.
+    input_shape, output_shape : tuple of int
+        Without the batch axis; known once built.
+    dtype : str
+        Of the parameters and of real inputs.
+    """
+
+    accepts_complex: ClassVar[bool] = False
+
+    path: str
+    input_shape: Shape
+    output_shape: Shape
+    dtype: str
+
+    def __init__(self) -> None:
+        self.path = ""
+        self._built = False
+        self._params: dict[str, Array] = {}
+        self._grads: dict[str, Array] = {}
+        self._state: dict[str, Array] = {}
+        self._decayed: set[str] = set()
+        self._cache: Any = None
+        self._seen: Any = None
+        self._packed: tuple[Device, ArrayMap, ArrayMap] | None = None
+        self._has_parent = False
+
+    # What a subclass defines
+
+    def setup(self, input_shape: Shape, rng: Stream) -> Shape:
+        """Make parameters and state for an input shape; return the output shape.
+
+        The layer that changes nothing about the shape and has no parameters needs none.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Without the batch axis.
+        rng : Stream
+            Named by the layer's path; ``rng.child("W")`` draws W.
+        """
+        return input_shape
+
+    @abstractmethod
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return the layer's output; with ``train`` keep what ``backward`` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Fill the gradients and return dL/dx, or None where it is not needed."""
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, as JSON can hold them (layers may be among them)."""
+        return {}
+
+    def flops(self) -> int:
+        """Return the floating-point operations of a forward pass, per sample."""
+        return 0
+
+    def cache_bytes(self) -> int:
+        """Return the bytes kept for the backward pass, per sample."""
+        return 0
+
+    # What a subclass uses
+
+    def add_param(self, name: str, values: Any, *, decay: bool = False) -> None:
+        """Add a parameter with its initial values; ``decay``: weight decay acts on it."""
+        self._params[name] = CPU.asarray(to_numpy(values).astype(self.dtype))
+        self._grads[name] = CPU.zeros(self._params[name].shape, self.dtype)
+        if decay:
+            self._decayed.add(name)
+
+    def add_state(self, name: str, values: Any, dtype: str | None = None) -> None:
+        """Add an array that is saved but not learned."""
+        self._state[name] = CPU.asarray(to_numpy(values).astype(dtype or self.dtype))
+
+    def check(self, x: Array) -> None:
+        """Raise one clear sentence unless x fits this layer; cheap for what was seen before."""
+        try:
+            kind = (type(x), x.dtype, x.shape[1:])
+        except (AttributeError, TypeError):
+            raise TypeError(f"{self.label}: expected an array x, got {type(x).__name__}") from None
+        if kind != self._seen:
+            self._inspect(x)
+            self._seen = kind
+
+    def _inspect(self, x: Array) -> None:
+        if not self._built:
+            raise ValueError(
+                f"{type(self).__name__} is not built: give its Sequential an input_shape, "
+                f"or call build(input_shape, rng, dtype)"
+            )
+        came, xp = library(x), namespace(x)
+        for own in self._params.values():
+            if library(own) is not came:
+                raise TypeError(
+                    f"{self.label}: the parameters are {library(own).name} arrays, x is a "
+                    f"{came.name} array: move the network with net.to(...) or convert x"
+                )
+        if tuple(x.shape[1:]) != self.input_shape:
+            raise ValueError(
+                f"{self.label}: expected x of shape {_with_batch(self.input_shape)}, "
+                f"got {tuple(x.shape)}"
+            )
+        self._inspect_dtype(x, dtype_kind(xp, x.dtype))
+
+    def _inspect_dtype(self, x: Array, kind: str) -> None:
+        if kind == "exact":
+            raise ValueError(
+                f"{self.label}: expected floating-point x, got {dtype_name(x)}: "
+                f"begin the network with Rescale, or convert x"
+            )
+        if kind == "complex" and not self.accepts_complex:
+            raise ValueError(f"{self.label}: expected real x, got {dtype_name(x)}")
+        if kind == "real" and dtype_name(x) != self.dtype and self.dtype.startswith("float"):
+            raise ValueError(
+                f"{self.label}: expected {self.dtype} x, got {dtype_name(x)}: convert x, or build "
+                f"the network with dtype={dtype_name(x)!r}"
+            )
+
+    def take(self) -> Any:
+        """Return what the last forward pass kept, and forget it."""
+        cache, self._cache = self._cache, None
+        if cache is None:
+            raise RuntimeError(
+                f"{self.label}: backward needs a forward(..., train=True) of its own before it"
+            )
+        return cache
+
+    @property
+    def label(self) -> str:
+        """The layer's name in messages: its class and path."""
+        return f'{type(self).__name__} "{self.path}"' if self.path else type(self).__name__
+
+    # What every layer offers
+
+    def build(self, input_shape: Shape, rng: Stream, dtype: str = "float32") -> Shape:
+        """Make the layer ready for inputs of a shape, once; return its output shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Without the batch axis.
+        rng : Stream
+            Whose path becomes the layer's path.
+        dtype : str
+            ``"float32"``, ``"float64"``, ``"complex64"`` or ``"complex128"``.
+
+        Raises
+        ------
+        ValueError
+            The layer is built already, or the shape or dtype does not suit it.
+        """
+        if self._built:
+            raise ValueError(f"{self.label} is built already: make a new layer for a new network")
+        self.path, self.dtype = rng.path, dtype
+        if dtype not in ("float32", "float64", "complex64", "complex128"):
+            raise ValueError(
+                f"{self.label}: expected dtype 'float32', 'float64', 'complex64' or 'complex128', "
+                f"got {dtype!r}"
+            )
+        if dtype.startswith("complex") and not self.accepts_complex:
+            raise ValueError(f"{self.label}: works on real numbers only, got dtype {dtype!r}")
+        self.input_shape = tuple(input_shape)
+        self.output_shape = tuple(self.setup(self.input_shape, rng))
+        self._built = True
+        return self.output_shape
+
+    @property
+    def params(self) -> ArrayMap:
+        """The learned arrays by name, or by path for a network."""
+        return self._packed[1] if self._packed else ArrayMap(self._gather("_params"))
+
+    @property
+    def grads(self) -> ArrayMap:
+        """The gradients, under the keys of ``params``."""
+        return self._packed[2] if self._packed else ArrayMap(self._gather("_grads"))
+
+    @property
+    def state(self) -> ArrayMap:
+        """The arrays that are saved but not learned, such as running statistics."""
+        return ArrayMap(self._gather("_state"))
+
+    def children(self) -> Iterator[tuple[str, Layer]]:
+        """Yield (name, layer) for the layers this one is made of."""
+        yield from ()
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """Yield (path, layer) for this layer's innermost parts; for a plain layer, itself."""
+        parts = list(self.children())
+        if not parts:
+            yield prefix, self
+        for name, part in parts:
+            yield from part.walk(f"{prefix}.{name}" if prefix else name)
+
+    def _gather(self, attribute: str) -> dict[str, Array]:
+        return {
+            f"{path}.{name}" if path else name: array
+            for path, leaf in self.walk()
+            for name, array in getattr(leaf, attribute).items()
+        }
+
+    @property
+    def device(self) -> Device:
+        """Where the layer's arrays lie."""
+        if self._packed:
+            return self._packed[0]
+        arrays = [*self._gather("_params").values(), *self._gather("_state").values()]
+        return device_of(arrays[0]) if arrays else CPU
+
+    def to(self, where: str | Device) -> Self:
+        """Move parameters, gradients and state to a device; return the network itself.
+
+        Raises
+        ------
+        ValueError
+            The layer is part of a network, which owns its arrays.
+        DeviceError
+            The device cannot be used.
+        """
+        if self._has_parent:
+            raise ValueError(f"{self.label} is part of a network: call to() of the network")
+        place = device(where)
+        if self._packed is None or self._packed[0] != place:
+            self._pack(place)
+        return self
+
+    def _pack(self, place: Device) -> None:
+        """Move every parameter into one flat buffer on a device and every gradient into another.
+
+        Decayed parameters come first; each starts on a multiple of 256 bytes.
+        """
+        owners = {
+            f"{path}.{name}" if path else name: (leaf, name)
+            for path, leaf in self.walk()
+            for name in leaf._params
+        }
+        layout = _lay_out(owners, self.dtype)
+        maps = []
+        for attribute in ("_params", "_grads"):
+            flat = place.zeros(layout.size, self.dtype)
+            views = layout.views_of(flat)
+            for key, (leaf, name) in owners.items():
+                arrays = getattr(leaf, attribute)
+                views[key][...] = place.asarray(arrays[name])
+                arrays[name] = views[key]
+            maps.append(ArrayMap(views, flat, layout))
+        for _, leaf in self.walk():
+            leaf._seen = leaf._cache = None
+            for name, array in leaf._state.items():
+                leaf._state[name] = place.asarray(array)
+        self._packed = (place, maps[0], maps[1])
+
+    def forget(self) -> None:
+        """Drop what a forward pass kept for a backward pass that will not come."""
+        self._cache = None
+        for _, child in self.children():
+            child.forget()
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
+        shapes = f": {self.input_shape} -> {self.output_shape}" if self._built else ""
+        return f"{type(self).__name__}({arguments}){shapes}"
+
+
+def _lay_out(owners: dict[str, tuple[Layer, str]], dtype: str) -> Layout:
+    """Place the parameters one after the other, the decayed ones first."""
+    starts: dict[str, tuple[int, Shape]] = {}
+    end = decayed = 0
+    for wanted in (True, False):
+        for key, (leaf, name) in owners.items():
+            if (name in leaf._decayed) is wanted:
+                shape = tuple(leaf._params[name].shape)
+                starts[key] = (end, shape)
+                end += _aligned(math.prod(shape), dtype)
+        decayed = end if wanted else decayed
+    return Layout({key: starts[key] for key in owners}, end, decayed)
+
+
+def adopt(child: L) -> L:
+    """Mark a layer as part of another one, which then owns its arrays."""
+    if child._built:
+        raise ValueError(f"{child.label} is built already: make a new layer for a new network")
+    child._has_parent = True
+    return child
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of one number."""
+    return {"float32": 4, "float64": 8, "complex64": 8, "complex128": 16}[dtype]
+
+
+def _aligned(size: int, dtype: str) -> int:
+    """Return a count of numbers rounded up to whole alignment units."""
+    unit = ALIGNMENT // itemsize(dtype)
+    return -(-size // unit) * unit
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """Return an argument that must be a whole number of at least ``least``, checked."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+    return value
+
+
+def pair(name: str, value: int | tuple[int, int] | list[int], least: int) -> tuple[int, int]:
+    """Return a size given as one number or as (height, width), checked."""
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2:
+        raise ValueError(f"{name}: expected one size or (height, width), got {value!r}")
+    return whole(name, both[0], least), whole(name, both[1], least)
+
+
+def image_shape(layer: Layer, input_shape: Shape) -> tuple[int, int, int]:
+    """Return an input shape as (c, h, w), or raise naming the layer."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{layer.label}: expected images (n, c, h, w), got {_with_batch(input_shape)}"
+        )
+    return input_shape[0], input_shape[1], input_shape[2]
+
+
+def _with_batch(shape: Any) -> str:
+    return f"({', '.join(['n', *map(str, shape)])})"

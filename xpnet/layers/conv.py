@@ -1,0 +1,121 @@
+"""The 2-D convolution layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnet import ops
+from xpnet.device import Array
+from xpnet.initializers import Init, bias_initializer, initializer, saved
+from xpnet.layers.base import Layer, Shape, image_shape, itemsize, pair, whole
+from xpnet.ops.window import output_sizes
+from xpnet.random import Stream
+
+__all__ = ["Conv2d"]
+
+
+class Conv2d(Layer):
+    """Filters that slide over an image.
+
+    Forward: ``y[n, f, p, q] = b[f] + sum_cij x[n, c, p s + i, q s + j] W[f, c, i, j]`` with stride
+    s, x framed by ``pad`` zeros.  Backward: dW correlates x with dy, dx spreads dy back through W,
+    db sums dy.
+
+    Parameters
+    ----------
+    filters : int
+        Output channels.
+    size : int or (int, int)
+        Height and width of a filter, in pixels.
+    stride, pad : int
+        In pixels.
+    bias : bool
+        Whether there is a b.
+    init : str, float or function
+        The initial W: see :mod:`xpnet.initializers`; the fan-in is c kh kw.
+    bias_init : float or function
+        The initial b.
+
+    Notes
+    -----
+    Input (n, c, h, w), output (n, filters, oh, ow), ``oh = (h + 2 pad - kh) // stride + 1``.
+    Parameters W (filters, c, kh, kw), which weight decay acts on, and b (filters,).  Kept for
+    backward: on NumPy the framed input, ``c (h + 2 pad) (w + 2 pad)`` numbers a sample; elsewhere
+    its columns, ``oh ow c kh kw`` numbers (``cache_bytes`` counts the latter).
+    LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        size: int | tuple[int, int],
+        stride: int = 1,
+        pad: int = 0,
+        bias: bool = True,
+        init: Init = "he",
+        bias_init: Init = 0.0,
+    ) -> None:
+        super().__init__()
+        self.filters = whole("filters", filters, 1)
+        self.size = pair("size", size, 1)
+        self.stride = whole("stride", stride, 1)
+        self.pad = whole("pad", pad, 0)
+        self.bias = bias
+        self.init = init
+        self.bias_init = bias_init
+        self._draw, self._draw_bias = initializer(init), bias_initializer(bias_init)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "filters": self.filters,
+            "size": self.size,
+            "stride": self.stride,
+            "pad": self.pad,
+            "bias": self.bias,
+            "init": saved(self.init),
+            "bias_init": saved(self.bias_init),
+        }
+
+    def setup(self, input_shape: Shape, rng: Stream) -> Shape:
+        """Make W and b."""
+        c, h, w = image_shape(self, input_shape)
+        kh, kw = self.size
+        oh, ow = output_sizes((h, w), kh, kw, self.stride, self.pad)
+        if oh < 1 or ow < 1:
+            raise ValueError(
+                f"{self.label}: a filter of {kh}x{kw} does not fit images of {h}x{w} "
+                f"with pad {self.pad}"
+            )
+        shape, fans = (self.filters, c, kh, kw), (c * kh * kw, self.filters * kh * kw)
+        self.add_param("W", self._draw(rng.child("W"), shape, *fans), decay=True)
+        if self.bias:
+            self.add_param("b", self._draw_bias(rng.child("b"), (self.filters,), *fans))
+        return (self.filters, oh, ow)
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return the filters' responses."""
+        self.check(x)
+        params = self._params
+        y, kept = ops.conv.conv2d(x, params["W"], params.get("b"), self.stride, self.pad)
+        if train:
+            self._cache = kept
+        return y
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Fill dW and db; return dx."""
+        kept, grads = self.take(), self._grads
+        dx: Array | None = ops.conv.conv2d_backward(
+            dy, kept, self._params["W"], grads["W"], grads.get("b"), self.stride, self.pad, need_dx
+        )
+        return dx
+
+    def flops(self) -> int:
+        """Two for each weight at each position."""
+        return 2 * math.prod(self.output_shape) * self.input_shape[0] * math.prod(self.size)
+
+    def cache_bytes(self) -> int:
+        """The columns."""
+        _, oh, ow = self.output_shape
+        return oh * ow * self.input_shape[0] * math.prod(self.size) * itemsize(self.dtype)

@@ -1,0 +1,79 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from xpnet import ops
+from xpnet.device import Array
+from xpnet.layers.base import Layer, Shape, itemsize
+from xpnet.random import Stream
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Layer):
+    """Numbers zeroed at random while training, so that units do not rely on one another.
+
+    Forward in training: ``y = x mask``; backward: ``dx = dy mask``.  The mean is kept either by
+    a mask of ``1 / (1 - rate)`` and 0 (``scale="train"``), inference then being the identity, or
+    by a mask of 1 and 0 and a factor of ``1 - rate`` at inference (``scale="inference"``).
+
+    Parameters
+    ----------
+    rate : float
+        The share of zeros, 0 <= rate < 1.
+    scale : "train" or "inference"
+        When the loss of size is made up for.
+
+    Notes
+    -----
+    Input and output of one shape.  State: counter, a 0-d int64, the number of masks drawn; a
+    mask is a function of the network's seed, the layer's path and the counter alone.  Kept for
+    backward: the mask, as many numbers as the input has.
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    """
+
+    def __init__(self, rate: float = 0.5, scale: Literal["train", "inference"] = "train") -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate: expected 0 <= rate < 1, got {rate!r}")
+        if scale not in ("train", "inference"):
+            raise ValueError(f"scale: expected 'train' or 'inference', got {scale!r}")
+        self.rate = rate
+        self.scale = scale
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"rate": self.rate, "scale": self.scale}
+
+    def setup(self, input_shape: Shape, rng: Stream) -> Shape:
+        """Make the counter."""
+        self.add_state("counter", 0, "int64")
+        self._key = rng.child("mask").key
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return x, thinned out in training."""
+        self.check(x)
+        if train:
+            kept = 1 / (1 - self.rate) if self.scale == "train" else 1.0
+            y, self._cache = ops.dropout.dropout(
+                x, self._key, self._state["counter"], self.rate, kept
+            )
+            return y
+        return x if self.scale == "train" else x * (1 - self.rate)
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Return dx."""
+        mask = self.take()
+        return dy * mask if need_dx else None
+
+    def flops(self) -> int:
+        """One for each number."""
+        return math.prod(self.input_shape)
+
+    def cache_bytes(self) -> int:
+        """The mask."""
+        return math.prod(self.input_shape) * itemsize(self.dtype)

@@ -1,0 +1,97 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnet import ops
+from xpnet.device import Array, namespace
+from xpnet.initializers import Init, bias_initializer, initializer, saved
+from xpnet.layers.base import Layer, Shape, itemsize, whole
+from xpnet.random import Stream
+
+__all__ = ["Linear"]
+
+
+class Linear(Layer):
+    """A weighted sum of all inputs for each unit.
+
+    Forward: ``y = x W + b``.  Backward: ``dW = x^H dy``, ``db = sum dy``, ``dx = dy W^H``; H is
+    the conjugate transpose, for real numbers the transpose.
+
+    Parameters
+    ----------
+    units : int
+        Outputs per sample.
+    bias : bool
+        Whether there is a b.
+    init : str, float or function
+        The initial W: see :mod:`xpnet.initializers`.
+    bias_init : float or function
+        The initial b: a value for all, or a rule.
+
+    Notes
+    -----
+    Input (n, ...), flattened past the batch axis to d numbers; output (n, units).  Parameters
+    W (d, units), which weight decay acts on, and b (units,).  A real x may meet a complex W and
+    the other way round.  Kept for backward: x, that is d numbers a sample (shared with the
+    previous layer's output, not copied).
+    """
+
+    accepts_complex = True
+
+    def __init__(
+        self, units: int, bias: bool = True, init: Init = "he", bias_init: Init = 0.0
+    ) -> None:
+        super().__init__()
+        self.units = whole("units", units, 1)
+        self.bias = bias
+        self.init = init
+        self.bias_init = bias_init
+        self._draw, self._draw_bias = initializer(init), bias_initializer(bias_init)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "units": self.units,
+            "bias": self.bias,
+            "init": saved(self.init),
+            "bias_init": saved(self.bias_init),
+        }
+
+    def setup(self, input_shape: Shape, rng: Stream) -> Shape:
+        """Make W and b."""
+        d = math.prod(input_shape)
+        shape = (d, self.units)
+        self.add_param("W", self._draw(rng.child("W"), shape, d, self.units), decay=True)
+        if self.bias:
+            self.add_param("b", self._draw_bias(rng.child("b"), (self.units,), d, self.units))
+        return (self.units,)
+
+    def rows(self, x: Array) -> Array:
+        """Return x flattened past the batch axis."""
+        return x if x.ndim == 2 else namespace(x).reshape(x, (x.shape[0], -1))
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return ``x W + b``."""
+        self.check(x)
+        rows = self.rows(x)
+        if train:
+            self._cache = (rows, x.shape)
+        return ops.linear.linear(rows, self._params["W"], self._params.get("b"))
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Fill dW and db; return dx."""
+        rows, shape = self.take()
+        params, grads = self._params, self._grads
+        dx = ops.linear.linear_backward(rows, params["W"], dy, grads["W"], grads.get("b"), need_dx)
+        return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
+
+    def flops(self) -> int:
+        """Two for each weight."""
+        return 2 * math.prod(self.input_shape) * self.units
+
+    def cache_bytes(self) -> int:
+        """The input."""
+        return math.prod(self.input_shape) * itemsize(self.dtype)

@@ -1,0 +1,100 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xpnet import ops
+from xpnet.device import Array, namespace
+from xpnet.initializers import constant
+from xpnet.layers.base import Layer, Shape, itemsize
+from xpnet.random import Stream
+
+__all__ = ["BatchNorm"]
+
+
+class BatchNorm(Layer):
+    """Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
+
+    Forward: ``y = gamma x_hat + beta``, ``x_hat = (x - mean) / sqrt(var + eps)``; in training
+    with the batch's mean and biased variance, which also feed the running statistics, otherwise
+    with the running ones.  Backward: ``dbeta = sum dy``, ``dgamma = sum dy x_hat``,
+    ``dx = gamma / sqrt(var + eps) (dy - mean dy - x_hat mean(dy x_hat))``.
+
+    Parameters
+    ----------
+    momentum : float
+        The share of the running statistics that each batch leaves in place.
+    eps : float
+        Added to the variance.
+
+    Notes
+    -----
+    Input (n, c) or (n, c, h, w): statistics for each c.  Parameters gamma and beta (c,), neither
+    decayed; state mean and var (c,), var the unbiased running variance, as in PyTorch.  Kept for
+    backward: x_hat, as many numbers as the input has.
+    Ioffe and Szegedy, "Batch normalization", 2015.
+    """
+
+    def __init__(self, momentum: float = 0.9, eps: float = 1e-5) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1 or eps <= 0:
+            raise ValueError(
+                f"BatchNorm: expected 0 <= momentum <= 1 and eps > 0, got {momentum} and {eps}"
+            )
+        self.momentum = momentum
+        self.eps = eps
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"momentum": self.momentum, "eps": self.eps}
+
+    def setup(self, input_shape: Shape, rng: Stream) -> Shape:
+        """Make gamma, beta and the running statistics."""
+        if len(input_shape) not in (1, 3):
+            raise ValueError(
+                f"{self.label}: expected x of shape (n, c) or (n, c, h, w), "
+                f"got a sample shape of {input_shape}"
+            )
+        zeros, ones = (constant(v)(rng, input_shape[:1], 1, 1) for v in (0.0, 1.0))
+        self.add_param("gamma", ones)
+        self.add_param("beta", zeros)
+        self.add_state("mean", zeros)
+        self.add_state("var", ones)
+        return input_shape
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return the normalised batch."""
+        self.check(x)
+        params, state = self._params, self._state
+        gamma, beta, mean, var = params["gamma"], params["beta"], state["mean"], state["var"]
+        if train:
+            if x.shape[0] * math.prod(x.shape[2:]) < 2:
+                raise ValueError(
+                    f"{self.label}: expected at least 2 numbers a channel in training, "
+                    f"got x of shape {tuple(x.shape)}"
+                )
+            y, self._cache = ops.norm.batch_norm(x, gamma, beta, mean, var, self.momentum, self.eps)
+            return y
+        xp = namespace(x)
+        scale = gamma / xp.sqrt(var + self.eps)
+        channels = (1, -1) + (1,) * (x.ndim - 2)
+        shift = beta - mean * scale
+        return x * xp.reshape(scale, channels) + xp.reshape(shift, channels)
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Fill dgamma and dbeta; return dx."""
+        grads = self._grads
+        dx: Array | None = ops.norm.batch_norm_backward(
+            dy, self.take(), self._params["gamma"], grads["gamma"], grads["beta"], need_dx
+        )
+        return dx
+
+    def flops(self) -> int:
+        """Two for each number, at inference."""
+        return 2 * math.prod(self.input_shape)
+
+    def cache_bytes(self) -> int:
+        """The normalised input."""
+        return math.prod(self.input_shape) * itemsize(self.dtype)

@@ -1,0 +1,153 @@
+"""Losses: how far the scores are from the targets, and which way they should move.
+
+Targets are labels, an integer array (n,), or numbers in the shape of the scores (one-hot rows,
+probabilities, values).  Every loss is a mean over the batch, or a weighted mean.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from xpnet import ops
+from xpnet.device import Array, dtype_kind, dtype_name, namespace
+
+__all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
+
+
+class Loss(ABC):
+    """A loss of scores and targets.
+
+    ``forward`` computes the gradient along with the loss and keeps it, as many numbers as there
+    are scores, until ``backward`` takes it.
+    """
+
+    def __init__(self) -> None:
+        self._gradient: Array | None = None
+
+    @abstractmethod
+    def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient with respect to the scores."""
+
+    def forward(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
+        """Return the mean loss of a batch.
+
+        Parameters
+        ----------
+        scores : array, shape (n, k) or (n, ...)
+            The network's outputs.
+        targets : array
+            Labels (n,), integers, or numbers in the shape of the scores.
+        weights : array, shape (n,), optional
+            How much each sample counts in the mean.
+
+        Returns
+        -------
+        array, 0-d, on the device of the scores
+
+        Raises
+        ------
+        ValueError
+            The batch is empty, the shapes do not fit, or (where looking costs nothing: on NumPy)
+            a label is out of range; elsewhere such a label makes the loss NaN.
+        """
+        self._check(scores, targets, weights)
+        loss, self._gradient = self.compute(scores, targets, weights)
+        return loss
+
+    def backward(self) -> Array:
+        """Return the gradient of the last loss with respect to its scores, and forget it.
+
+        Raises
+        ------
+        RuntimeError
+            No ``forward`` came before, or its gradient was taken already.
+        """
+        gradient, self._gradient = self._gradient, None
+        if gradient is None:
+            raise RuntimeError(f"{type(self).__name__}: backward needs a forward of its own before")
+        return gradient
+
+    def _check(self, scores: Array, targets: Array, weights: Array | None) -> None:
+        name, n = type(self).__name__, scores.shape[0]
+        if n == 0:
+            raise ValueError(f"{name}: expected at least one sample, got scores {scores.shape}")
+        if targets.ndim == 1 and scores.ndim == 2:
+            if targets.shape[0] != n:
+                raise ValueError(f"{name}: expected {n} labels, got {targets.shape[0]}")
+            if dtype_kind(namespace(targets), targets.dtype) != "exact":
+                raise ValueError(
+                    f"{name}: expected integer labels or targets of shape {tuple(scores.shape)}, "
+                    f"got {dtype_name(targets)} of shape {tuple(targets.shape)}"
+                )
+        elif tuple(targets.shape) != tuple(scores.shape):
+            raise ValueError(
+                f"{name}: expected labels ({n},) or targets of shape {tuple(scores.shape)}, "
+                f"got {tuple(targets.shape)}"
+            )
+        if weights is not None and tuple(weights.shape) != (n,):
+            raise ValueError(f"{name}: expected weights ({n},), got {tuple(weights.shape)}")
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class SoftmaxCrossEntropy(Loss):
+    """Softmax, then cross-entropy: for one class out of several.
+
+    Forward: ``L = mean over n of -sum_k t_k log p_k``, ``p = softmax(scores)``.
+    Backward: ``(p - t) / n``, numbers too small to matter cut to zero.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        The share of each target that is spread evenly over the classes, 0 <= it < 1
+        (Szegedy et al., "Rethinking the inception architecture", 2016).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing: expected 0 <= it < 1, got {label_smoothing!r}")
+        self.label_smoothing = float(label_smoothing)
+
+    def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient with respect to the scores."""
+        result: tuple[Array, Array] = ops.loss.softmax_cross_entropy(
+            scores, targets, weights, self.label_smoothing
+        )
+        return result
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"label_smoothing": self.label_smoothing}
+
+
+class SigmoidCrossEntropy(Loss):
+    """Sigmoid, then cross-entropy: for several answers, each yes or no.
+
+    Forward: ``L = mean over n of sum_k -(t_k log p_k + (1 - t_k) log(1 - p_k))``,
+    ``p = sigmoid(scores)``.  Backward: ``(p - t) / n``.
+    """
+
+    def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient with respect to the scores."""
+        result: tuple[Array, Array] = ops.loss.sigmoid_cross_entropy(scores, targets, weights)
+        return result
+
+
+class SquaredError(Loss):
+    """Half the summed squared error, of real or complex numbers.
+
+    Forward: ``L = mean over n of 1/2 sum_k |y_k - t_k|^2``.  Backward: ``(y - t) / n``.
+    """
+
+    def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
+        """Return the mean loss and its gradient with respect to the outputs."""
+        result: tuple[Array, Array] = ops.loss.squared_error(scores, targets, weights)
+        return result

@@ -1,0 +1,21 @@
+"""Hot operations: generic bodies that define them, and faster ones for single libraries.
+
+Each module holds one family; ``op.py`` chooses between bodies; ``_numpy.py`` holds NumPy's.
+"""
+
+from xpnet.ops import conv, dropout, linear, loss, norm, pool, update
+from xpnet.ops.op import BODIES, Op, generic_only, op
+
+__all__ = [
+    "BODIES",
+    "Op",
+    "conv",
+    "dropout",
+    "generic_only",
+    "linear",
+    "loss",
+    "norm",
+    "op",
+    "pool",
+    "update",
+]

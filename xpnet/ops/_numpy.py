@@ -1,0 +1,349 @@
+"""NumPy bodies: the same results as the generic ones, with fewer passes over memory.
+
+The convolutions work on a few samples at a time, so that their columns stay in the processor's
+cache, and make the columns again for the backward pass rather than keep them: it is cheaper
+than writing them to memory and reading them back.
+
+Where max-pooling with windows that do not overlap follows, the columns are laid out in
+*phases*: first all positions that are the top left cell of a pooling window, then all top right
+cells, and so on.  Pooling is then the elementwise maximum of contiguous blocks.  A phase (a, b)
+of a pool of p sees the image through slices that start at (a stride, b stride) and move by
+p stride; a plain convolution is the case p = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xpnet.device import Array
+from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
+from xpnet.ops.dropout import dropout
+from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
+from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
+from xpnet.ops.pool import max_pool2d, max_pool2d_backward
+from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+
+CHUNK_BYTES = 4 * 2**20
+"""Size of the columns made at a time: a few samples of a small network, in cache."""
+
+
+def _mixed(x: Array, W: Array) -> bool:
+    return x.dtype != W.dtype or x.dtype.kind != "f"
+
+
+# Linear ---------------------------------------------------------------------------------------
+
+
+@linear.register("numpy")
+def _linear(x: Array, W: Array, b: Array | None) -> Array:
+    if _mixed(x, W):
+        return NotImplemented
+    y = np.matmul(x, W)
+    if b is not None:
+        y += b
+    return y
+
+
+@linear_backward.register("numpy")
+def _linear_backward(
+    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+) -> Array | None:
+    if _mixed(x, W) or dy.dtype != x.dtype:
+        return NotImplemented  # type: ignore[no-any-return]
+    np.matmul(x.T, dy, out=dW)
+    if db is not None:
+        np.add.reduce(dy, axis=0, out=db)
+    return np.matmul(dy, W.T) if need_dx else None
+
+
+@linear_relu.register("numpy")
+def _linear_relu(x: Array, W: Array, b: Array | None) -> Array:
+    y = linear(x, W, b)
+    return np.maximum(y, 0, out=y)
+
+
+@linear_relu_backward.register("numpy")
+def _linear_relu_backward(
+    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+) -> Array | None:
+    return linear_backward(x, W, dy * (y > 0), dW, db, need_dx)  # type: ignore[no-any-return]
+
+
+# Convolution ----------------------------------------------------------------------------------
+
+
+class _Kept(NamedTuple):
+    """What a convolution keeps for its backward pass."""
+
+    wide: Array  # the images with their frame of zeros
+    pool: int
+    winners: Array | None  # uint8 (n, f, rows cols): the phase of each pooled number
+    y: Array | None  # the output, where a ReLU made it
+
+
+def _columns(wide: Array, W: Array, stride: int, pool: int, rows: int, cols: int) -> Iterator[Any]:
+    """Yield (samples, their columns (m, c kh kw, pool^2 rows cols)) until all are done."""
+    n, c = wide.shape[:2]
+    kh, kw = W.shape[2:]
+    shape = (c, kh * kw, pool * pool, rows, cols)
+    size = max(1, CHUNK_BYTES // (wide.itemsize * math.prod(shape)))
+    buffer = np.empty((min(n, size), *shape), wide.dtype)
+    for start in range(0, n, size):
+        images = wide[start : start + size]
+        columns = buffer[: len(images)]
+        for cell, phase, at in _positions(kh, kw, stride, pool, rows, cols):
+            columns[:, :, cell, phase] = images[at]
+        yield slice(start, start + size), columns.reshape(len(images), c * kh * kw, -1)
+
+
+def _convolve(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int, pool: int
+) -> tuple[Array, _Kept]:
+    """Convolve, then take the maximum of each pool x pool window."""
+    n, f = len(x), len(W)
+    oh, ow = output_sizes(x.shape, *W.shape[2:], stride, pad)
+    rows, cols = oh // pool, ow // pool
+    wide, kernels = framed(x, pad, 0.0), W.reshape(f, -1)
+    y = np.empty((n, f, rows * cols), x.dtype)
+    winners = np.zeros(y.shape, np.uint8) if pool > 1 else None
+    for part, columns in _columns(wide, W, stride, pool, rows, cols):
+        if winners is None:
+            np.matmul(kernels, columns, out=y[part])
+        else:
+            z = np.matmul(kernels, columns).reshape(-1, f, pool * pool, rows * cols)
+            _largest_phase(z, y[part], winners[part])
+    if b is not None:
+        y += b[:, None]
+    return y.reshape(n, f, rows, cols), _Kept(wide, pool, winners, None)
+
+
+def _largest_phase(z: Array, y: Array, winners: Array) -> None:
+    """Write the maximum over phases into y and its first phase into winners (zeros at first)."""
+    y[...] = z[:, :, 0]
+    for phase in range(1, z.shape[2]):
+        rival = z[:, :, phase]
+        ahead = np.greater(rival, y).view(np.uint8)
+        ahead *= np.uint8(phase)
+        np.maximum(winners, ahead, out=winners)
+        np.maximum(y, rival, out=y)
+
+
+def _convolve_backward(
+    dy: Array,
+    kept: _Kept,
+    W: Array,
+    dW: Array,
+    db: Array | None,
+    stride: int,
+    pad: int,
+    need_dx: bool,
+) -> Array | None:
+    """Fill dW and db and return dx.
+
+    With stride 1 dx is itself a convolution, of dz with the kernels turned round: cheaper than
+    adding up overlapping columns unless there are many more filters than channels.
+    """
+    wide, pool, winners, _ = kept
+    (n, f, rows, cols), (_, c, kh, kw) = dy.shape, W.shape
+    h, w = wide.shape[2] - 2 * pad, wide.shape[3] - 2 * pad
+    dy, y = dy.reshape(n, f, -1), None if kept.y is None else kept.y.reshape(n, f, -1)
+    turn = need_dx and stride == 1 and pad < min(kh, kw) and f <= 2 * c
+    around = np.zeros((n, f, h + kh - 1, w + kw - 1), dy.dtype) if turn else None
+    dwide = np.zeros_like(wide) if need_dx and not turn else None
+    dW[...] = 0
+    if db is not None:
+        db[...] = 0
+    for part, columns in _columns(wide, W, stride, pool, rows, cols):
+        dz = dy[part] if y is None else dy[part] * (y[part] > 0)
+        if db is not None:
+            db += np.add.reduce(dz, axis=(0, 2))
+        if winners is not None:
+            dz = _to_winners(dz, winners[part], pool * pool)
+        flat = dz.reshape(len(dz), f, -1)
+        products = np.matmul(flat, columns.transpose(0, 2, 1))
+        dW += np.add.reduce(products, axis=0).reshape(W.shape)
+        if around is not None:
+            inner = around[part, :, kh - 1 - pad :, kw - 1 - pad :]
+            _phases_to_image(flat, inner, pool, rows, cols)
+        elif dwide is not None:
+            np.matmul(W.reshape(f, -1).T, flat, out=columns)
+            _add_columns(columns, dwide[part], kh, kw, stride, pool, rows, cols)
+    if around is not None:
+        turned = np.ascontiguousarray(W[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
+        return _convolve(around, turned, None, 1, 0, 1)[0]
+    return None if dwide is None else cropped(dwide, pad)
+
+
+def _phases_to_image(z: Array, image: Array, pool: int, rows: int, cols: int) -> None:
+    """Write (m, f, pool^2 rows cols) to the top left of an image (m, f, ...)."""
+    z = z.reshape(*z.shape[:2], pool * pool, rows, cols)
+    for phase, at in enumerate(window_cells(pool, pool, pool, rows, cols)):
+        image[at] = z[:, :, phase]
+
+
+def _add_columns(
+    columns: Array, dwide: Array, kh: int, kw: int, stride: int, pool: int, rows: int, cols: int
+) -> None:
+    """Add every column back to the pixels it was made of."""
+    cells = _positions(kh, kw, stride, pool, rows, cols)
+    columns = columns.reshape(*dwide.shape[:2], kh * kw, pool * pool, rows, cols)
+    for cell, phase, at in cells:
+        dwide[at] += columns[:, :, cell, phase]
+
+
+def _positions(
+    kh: int, kw: int, stride: int, pool: int, rows: int, cols: int
+) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+    """Yield (cell of the kernel, phase of the pool, the pixels they meet)."""
+    step = pool * stride
+    for cell in range(kh * kw):
+        for phase in range(pool * pool):
+            top = cell // kw + phase // pool * stride
+            left = cell % kw + phase % pool * stride
+            yield (
+                cell,
+                phase,
+                (
+                    slice(None),
+                    slice(None),
+                    slice(top, top + step * (rows - 1) + 1, step),
+                    slice(left, left + step * (cols - 1) + 1, step),
+                ),
+            )
+
+
+def _to_winners(dy: Array, winners: Array, phases: int) -> Array:
+    """Return (m, f, phases, positions): dy at the winning phase, zero at the others."""
+    m, f, positions = dy.shape
+    dz = np.empty((m, f, phases, positions), dy.dtype)
+    for phase in range(phases):
+        np.multiply(dy, winners == phase, out=dz[:, :, phase])
+    return dz
+
+
+@conv2d.register("numpy")
+def _conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
+    return NotImplemented if _mixed(x, W) else _convolve(x, W, b, stride, pad, 1)
+
+
+@conv2d_backward.register("numpy")
+def _conv2d_backward(
+    dy: Array,
+    kept: Any,
+    W: Array,
+    dW: Array,
+    db: Array | None,
+    stride: int,
+    pad: int,
+    need_dx: bool,
+) -> Array | None:
+    if not isinstance(kept, _Kept):
+        return NotImplemented  # type: ignore[no-any-return]
+    return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
+
+
+@conv_relu_pool.register("numpy")
+def _conv_relu_pool(
+    x: Array,
+    W: Array,
+    b: Array | None,
+    stride: int,
+    pad: int,
+    window: tuple[int, int, int, int] | None,
+) -> tuple[Array, Any]:
+    pool = 1 if window is None else window[0]
+    overlaps = window is not None and window != (pool, pool, pool, 0)
+    if _mixed(x, W) or overlaps or pool > 16:
+        return NotImplemented
+    y, kept = _convolve(x, W, b, stride, pad, pool)
+    np.maximum(y, 0, out=y)
+    return y, kept._replace(y=y)
+
+
+@conv_relu_pool_backward.register("numpy")
+def _conv_relu_pool_backward(
+    dy: Array,
+    kept: Any,
+    W: Array,
+    dW: Array,
+    db: Array | None,
+    stride: int,
+    pad: int,
+    window: tuple[int, int, int, int] | None,
+    need_dx: bool,
+) -> Array | None:
+    if not isinstance(kept, _Kept):
+        return NotImplemented  # type: ignore[no-any-return]
+    return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
+
+
+# Pooling --------------------------------------------------------------------------------------
+
+
+@max_pool2d.register("numpy")
+def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
+    if kh * kw > 256 or x.dtype.kind != "f":
+        return NotImplemented
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    wide = framed(x, pad, float(np.finfo(x.dtype).min))
+    cells = [wide[at] for at in window_cells(kh, kw, stride, oh, ow)]
+    y = cells[0].copy()
+    winners = np.zeros(y.shape, np.uint8)
+    for number, cell in enumerate(cells[1:], 1):
+        ahead = np.greater(cell, y).view(np.uint8)
+        ahead *= np.uint8(number)
+        np.maximum(winners, ahead, out=winners)
+        np.maximum(y, cell, out=y)
+    return y, (winners, x.shape)
+
+
+@max_pool2d_backward.register("numpy")
+def _max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad: int) -> Array:
+    winners, (n, c, h, w) = kept
+    wide = np.zeros((n, c, h + 2 * pad, w + 2 * pad), dy.dtype)
+    apart = stride >= max(kh, kw)
+    for number, at in enumerate(window_cells(kh, kw, stride, *dy.shape[2:])):
+        if apart:
+            np.multiply(dy, winners == number, out=wide[at])
+        else:
+            wide[at] += dy * (winners == number)
+    return cropped(wide, pad)
+
+
+# Dropout and losses ---------------------------------------------------------------------------
+
+
+@dropout.register("numpy")
+def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+    bits = np.random.Philox(key=key, counter=int(counter) << 64)
+    drawn = np.random.Generator(bits).random(x.shape, np.float32)
+    counter += 1
+    mask = np.multiply(drawn >= rate, scale, dtype=x.dtype)
+    return x * mask, mask
+
+
+@softmax_cross_entropy.register("numpy")
+def _softmax_cross_entropy(
+    scores: Array, targets: Array, weights: Array | None, smoothing: float
+) -> tuple[Array, Array]:
+    if targets.ndim != 1 or weights is not None or smoothing:
+        return NotImplemented
+    n, classes = scores.shape
+    if not 0 <= targets.min() <= targets.max() < classes:
+        wrong = targets[(targets < 0) | (targets >= classes)][0]
+        raise ValueError(f"targets: expected labels from 0 to {classes - 1}, got {wrong}")
+    rows = np.arange(n)
+    p = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
+    own = p[rows, targets]
+    np.exp(p, out=p)
+    total = np.add.reduce(p, axis=1, keepdims=True)
+    loss = np.add.reduce(np.log(total[:, 0]) - own) * (1 / n)
+    p /= total
+    p[rows, targets] -= 1
+    p *= 1 / n
+    p *= np.abs(p) >= smallest_kept(np, p.dtype)
+    return np.asarray(loss), p

@@ -1,0 +1,183 @@
+"""2-D convolution, plain and followed by ReLU and max-pooling; im2col and its transpose.
+
+Images are (n, c, h, w).  A kernel of (kh, kw) that moves by ``stride`` over an image padded by
+``pad`` zeros on every side makes an output of ``oh = (h + 2 pad - kh) // stride + 1`` rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnet.device import Array, namespace
+from xpnet.ops.op import op
+from xpnet.ops.pool import max_pool2d, max_pool2d_backward
+from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+
+__all__ = [
+    "col2im",
+    "conv2d",
+    "conv2d_backward",
+    "conv_relu_pool",
+    "conv_relu_pool_backward",
+    "im2col",
+]
+
+
+def im2col(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
+    """Return every window of every image as one row.
+
+    Parameters
+    ----------
+    x : array, shape (n, c, h, w)
+
+    Returns
+    -------
+    array, shape (n * oh * ow, c * kh * kw)
+    """
+    xp = namespace(x)
+    n, c = x.shape[:2]
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    x = framed(x, pad, 0.0)
+    columns = xp.empty((n, oh, ow, c, kh * kw), dtype=x.dtype, device=x.device)
+    for cell, seen in enumerate(window_cells(kh, kw, stride, oh, ow)):
+        columns[..., cell] = xp.permute_dims(x[seen], (0, 2, 3, 1))
+    return xp.reshape(columns, (n * oh * ow, c * kh * kw))
+
+
+def col2im(
+    columns: Array, x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
+) -> Array:
+    """Return the transpose of :func:`im2col`: every pixel is the sum over the windows it is in.
+
+    Parameters
+    ----------
+    columns : array, shape (n * oh * ow, c * kh * kw)
+    x_shape : (n, c, h, w)
+
+    Returns
+    -------
+    array, shape (n, c, h, w)
+    """
+    xp = namespace(columns)
+    n, c, h, w = x_shape
+    oh, ow = output_sizes(x_shape, kh, kw, stride, pad)
+    columns = xp.reshape(columns, (n, oh, ow, c, kh * kw))
+    shape = (n, c, h + 2 * pad, w + 2 * pad)
+    x = xp.zeros(shape, dtype=columns.dtype, device=columns.device)
+    for cell, seen in enumerate(window_cells(kh, kw, stride, oh, ow)):
+        x[seen] += xp.permute_dims(columns[..., cell], (0, 3, 1, 2))
+    return cropped(x, pad)
+
+
+@op
+def conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
+    """Return ``y[n, f, p, q] = sum over c, i, j of x[n, c, p s + i, q s + j] W[f, c, i, j] + b[f]``.
+
+    As in most libraries this is cross-correlation: the kernel is not flipped.
+
+    Parameters
+    ----------
+    x : array, shape (n, c, h, w)
+    W : array, shape (f, c, kh, kw)
+    b : array, shape (f,), or None
+    stride, pad : int, pixels
+
+    Returns
+    -------
+    y : array, shape (n, f, oh, ow)
+    kept : what :func:`conv2d_backward` of the same library needs
+    """
+    xp = namespace(x)
+    n = x.shape[0]
+    f, _, kh, kw = W.shape
+    columns = im2col(x, kh, kw, stride, pad)
+    y = xp.matmul(columns, xp.reshape(W, (f, -1)).T)
+    if b is not None:
+        y = y + b
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    y = xp.permute_dims(xp.reshape(y, (n, oh, ow, f)), (0, 3, 1, 2))
+    return y, (columns, x.shape)
+
+
+@op
+def conv2d_backward(
+    dy: Array,
+    kept: Any,
+    W: Array,
+    dW: Array,
+    db: Array | None,
+    stride: int,
+    pad: int,
+    need_dx: bool,
+) -> Array | None:
+    """Write the gradients of :func:`conv2d` into ``dW`` and ``db``; return that of x.
+
+    Parameters
+    ----------
+    dy : array, shape (n, f, oh, ow)
+    kept : as :func:`conv2d` returned it
+
+    Returns
+    -------
+    array, shape (n, c, h, w), or None where ``need_dx`` is False
+    """
+    xp = namespace(dy)
+    columns, x_shape = kept
+    f, _, kh, kw = W.shape
+    rows = xp.reshape(xp.permute_dims(dy, (0, 2, 3, 1)), (-1, f))
+    dW[...] = xp.reshape(xp.matmul(rows.T, columns), W.shape)
+    if db is not None:
+        db[...] = xp.sum(rows, axis=0)
+    if not need_dx:
+        return None
+    return col2im(xp.matmul(rows, xp.reshape(W, (f, -1))), x_shape, kh, kw, stride, pad)
+
+
+@op
+def conv_relu_pool(
+    x: Array,
+    W: Array,
+    b: Array | None,
+    stride: int,
+    pad: int,
+    window: tuple[int, int, int, int] | None,
+) -> tuple[Array, Any]:
+    """Return the max-pooled ``max(conv2d(x), 0)``.
+
+    Parameters
+    ----------
+    x, W, b, stride, pad
+        As those of :func:`conv2d`.
+    window : (height, width, stride, pad) of the pooling, or None for no pooling
+
+    Returns
+    -------
+    y : array, shape (n, f, rows, columns)
+    kept : what :func:`conv_relu_pool_backward` of the same library needs
+    """
+    y, columns = conv2d(x, W, b, stride, pad)
+    y = namespace(y).where(y < 0, 0.0, y)
+    if window is None:
+        return y, (columns, y, None)
+    pooled, winners = max_pool2d(y, *window)
+    return pooled, (columns, y, winners)
+
+
+@op
+def conv_relu_pool_backward(
+    dy: Array,
+    kept: Any,
+    W: Array,
+    dW: Array,
+    db: Array | None,
+    stride: int,
+    pad: int,
+    window: tuple[int, int, int, int] | None,
+    need_dx: bool,
+) -> Array | None:
+    """Take ``dy`` through pooling and ReLU, then as :func:`conv2d_backward`."""
+    columns, y, winners = kept
+    if window is not None:
+        dy = max_pool2d_backward(dy, winners, *window)
+    dz = namespace(dy).where(y > 0, dy, 0.0)
+    return conv2d_backward(dz, columns, W, dW, db, stride, pad, need_dx)

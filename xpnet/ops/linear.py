@@ -1,0 +1,79 @@
+"""Products of a batch with a weight matrix, plain and followed by ReLU."""
+
+from __future__ import annotations
+
+from xpnet.device import Array, is_complex, namespace
+from xpnet.ops.op import op
+
+__all__ = ["linear", "linear_backward", "linear_relu", "linear_relu_backward"]
+
+
+@op
+def linear(x: Array, W: Array, b: Array | None) -> Array:
+    """Return ``y = x @ W + b``.
+
+    Parameters
+    ----------
+    x : array, shape (n, d)
+    W : array, shape (d, units)
+    b : array, shape (units,), or None
+
+    Returns
+    -------
+    array, shape (n, units)
+    """
+    xp = namespace(x)
+    if is_complex(x) and not is_complex(W):
+        W = xp.astype(W, x.dtype)
+    elif is_complex(W) and not is_complex(x):
+        x = xp.astype(x, W.dtype)
+    y = xp.matmul(x, W)
+    return y if b is None else y + b
+
+
+@op
+def linear_backward(
+    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+) -> Array | None:
+    """Write the gradients of ``x @ W + b`` into ``dW`` and ``db``; return that of x.
+
+    ``dW = x^H dy``, ``db = sum of dy over the batch``, ``dx = dy W^H``, where H is the conjugate
+    transpose.  A real parameter takes the real part of its gradient.
+
+    Returns
+    -------
+    array, shape (n, d), or None where ``need_dx`` is False
+    """
+    xp = namespace(x)
+    x_h, W_h = x, W
+    if is_complex(dy) or is_complex(x):
+        dtype = xp.result_type(x.dtype, W.dtype, dy.dtype)
+        x_h, W_h = xp.conj(xp.astype(x, dtype)), xp.conj(xp.astype(W, dtype))
+        dy = xp.astype(dy, dtype)
+    dW[...] = _real_for(dW, xp.matmul(x_h.T, dy))
+    if db is not None:
+        db[...] = _real_for(db, xp.sum(dy, axis=0))
+    return _real_for(x, xp.matmul(dy, W_h.T)) if need_dx else None
+
+
+def _real_for(owner: Array, gradient: Array) -> Array:
+    """Return the gradient as its owner can take it: the real part for a real owner."""
+    if is_complex(gradient) and not is_complex(owner):
+        return namespace(gradient).real(gradient)
+    return gradient
+
+
+@op
+def linear_relu(x: Array, W: Array, b: Array | None) -> Array:
+    """Return ``y = max(x @ W + b, 0)``; arguments as those of :func:`linear`."""
+    y = linear(x, W, b)
+    return namespace(y).where(y < 0, 0.0, y)
+
+
+@op
+def linear_relu_backward(
+    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+) -> Array | None:
+    """Take ``dy`` through the ReLU (it passes where y > 0), then as :func:`linear_backward`."""
+    dz = namespace(y).where(y > 0, dy, 0.0)
+    return linear_backward(x, W, dz, dW, db, need_dx)

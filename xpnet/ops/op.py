@@ -1,0 +1,90 @@
+"""The dispatcher of hot operations.
+
+An op is a generic function, written against the array API standard: it is the definition and
+the test oracle.  An array library may have a faster body for it; the type of the first argument
+chooses, and a body that returns ``NotImplemented`` declines in favour of the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from xpnet.device import Library, known_library, library
+
+__all__ = ["Op", "generic_only", "op"]
+
+BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numpy",)}
+"""The modules ``ops/_<name>.py`` whose bodies serve each array library, the first choice first."""
+
+_generic_only: ContextVar[bool] = ContextVar("generic_only", default=False)
+
+
+@contextlib.contextmanager
+def generic_only() -> Iterator[None]:
+    """Run every op by its generic body within this context: for tests and comparisons."""
+    token = _generic_only.set(True)
+    try:
+        yield
+    finally:
+        _generic_only.reset(token)
+
+
+class Op:
+    """A function of arrays with a generic body and, for some libraries, faster ones.
+
+    The first argument is an array.  All array arguments must come from one library.
+    """
+
+    __name__: str
+
+    def __init__(self, generic: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, generic)
+        self.generic = generic
+        self.bodies: dict[str, Callable[..., Any]] = {}
+        self._chosen: dict[Library, tuple[Callable[..., Any], ...]] = {}
+
+    def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Return a decorator that adds the body of the module ``ops/_<name>.py``."""
+
+        def add(body: Callable[..., Any]) -> Callable[..., Any]:
+            self.bodies[name] = body
+            return body
+
+        return add
+
+    def __call__(self, x: Any, *args: Any) -> Any:
+        mine = library(x)
+        for other in args:
+            theirs = known_library(type(other), mine)
+            if theirs is not mine:
+                raise TypeError(
+                    f"{self.__name__}: expected arrays of one library, got {mine.name} and "
+                    f"{theirs.name}: move the network with net.to(...) or convert the array"
+                )
+        if not _generic_only.get():
+            for body in self._chosen.get(mine) or self._choose(mine):
+                result = body(x, *args)
+                if result is not NotImplemented:
+                    return result
+        return self.generic(x, *args)
+
+    def _choose(self, mine: Library) -> tuple[Callable[..., Any], ...]:
+        names = BODIES.get(mine.name, ())
+        for name in names:
+            importlib.import_module(f"xpnet.ops._{name}")
+        bodies = tuple(self.bodies[name] for name in names if name in self.bodies)
+        self._chosen[mine] = bodies
+        return bodies
+
+    def __repr__(self) -> str:
+        return f"<op {self.__name__}: {', '.join([*self.bodies, 'generic'])}>"
+
+
+def op(generic: Callable[..., Any]) -> Op:
+    """Make an op of its generic body."""
+    return Op(generic)

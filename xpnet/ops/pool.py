@@ -1,0 +1,109 @@
+"""Max and average pooling of images (n, c, h, w)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpnet.device import Array, namespace
+from xpnet.ops.op import op
+from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+
+__all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
+
+
+@op
+def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
+    """Return the largest number of each window.
+
+    Padding never wins: it is the dtype's least finite number.  A NaN in a window makes its
+    output NaN.  Of equal numbers the first in reading order wins, and the gradient goes to it.
+
+    Parameters
+    ----------
+    x : array, shape (n, c, h, w)
+    kh, kw, stride, pad : int, pixels
+
+    Returns
+    -------
+    y : array, shape (n, c, oh, ow)
+    kept : what :func:`max_pool2d_backward` of the same library needs
+    """
+    xp = namespace(x)
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    wide = framed(x, pad, float(xp.finfo(x.dtype).min))
+    cells = (wide[at] for at in window_cells(kh, kw, stride, oh, ow))
+    y = xp.asarray(next(cells), copy=True)
+    winners = xp.zeros(y.shape, dtype=xp.int16, device=x.device)
+    for number, cell in enumerate(cells, 1):
+        winners = xp.where(cell > y, xp.asarray(number, dtype=xp.int16, device=x.device), winners)
+        y = xp.maximum(y, cell)
+    return y, (winners, x.shape)
+
+
+@op
+def max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad: int) -> Array:
+    """Return the gradient of :func:`max_pool2d`: each dy goes to its window's winner.
+
+    Parameters
+    ----------
+    dy : array, shape (n, c, oh, ow)
+    kept : as :func:`max_pool2d` returned it
+
+    Returns
+    -------
+    array, shape (n, c, h, w)
+    """
+    xp = namespace(dy)
+    winners, (n, c, h, w) = kept
+    wide = xp.zeros((n, c, h + 2 * pad, w + 2 * pad), dtype=dy.dtype, device=dy.device)
+    for number, at in enumerate(window_cells(kh, kw, stride, *dy.shape[2:])):
+        wide[at] += xp.where(winners == number, dy, 0.0)
+    return cropped(wide, pad)
+
+
+@op
+def avg_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
+    """Return the mean of each window; padding counts as zeros.
+
+    Parameters
+    ----------
+    x : array, shape (n, c, h, w)
+    kh, kw, stride, pad : int, pixels
+
+    Returns
+    -------
+    array, shape (n, c, oh, ow)
+    """
+    xp = namespace(x)
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    wide = framed(x, pad, 0.0)
+    cells = (wide[at] for at in window_cells(kh, kw, stride, oh, ow))
+    y = xp.asarray(next(cells), copy=True)
+    for cell in cells:
+        y += cell
+    y *= 1 / (kh * kw)
+    return y
+
+
+@op
+def avg_pool2d_backward(
+    dy: Array, x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
+) -> Array:
+    """Return the gradient of :func:`avg_pool2d`: each dy is shared out over its window.
+
+    Parameters
+    ----------
+    dy : array, shape (n, c, oh, ow)
+    x_shape : (n, c, h, w)
+
+    Returns
+    -------
+    array, shape (n, c, h, w)
+    """
+    xp = namespace(dy)
+    n, c, h, w = x_shape
+    wide = xp.zeros((n, c, h + 2 * pad, w + 2 * pad), dtype=dy.dtype, device=dy.device)
+    share = dy * (1 / (kh * kw))
+    for at in window_cells(kh, kw, stride, *dy.shape[2:]):
+        wide[at] += share
+    return cropped(wide, pad)

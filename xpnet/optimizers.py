@@ -1,0 +1,403 @@
+"""Optimizers: rules that move parameters against their gradients.
+
+An optimizer works on two mappings with the same keys: a network's ``params`` and ``grads``, or
+plain dicts of arrays or of numbers.  What it remembers between steps (its slots) has the same
+keys.  A network's parameters lie in one buffer, so its update is a handful of operations
+whatever the number of layers.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, MutableMapping
+from typing import Any, ClassVar
+
+from xpnet import ops
+from xpnet.device import CPU, Array, device_of, dtype_name, namespace, to_numpy
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "Nesterov",
+    "Optimizer",
+    "RMSprop",
+]
+
+
+class Optimizer(ABC):
+    """An update rule with what it remembers.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate.
+    lr_factor : float
+        What a schedule multiplies the learning rate by; 1 unless a trainer sets it.
+    weight_decay : float
+        L2 decay: adds ``weight_decay * p`` to the gradient, of a network's weight matrices alone
+        (not of biases and BatchNorm's parameters), of a plain dict's every entry.
+    steps : int
+        Updates made so far.
+    """
+
+    slot_names: ClassVar[tuple[str, ...]] = ()
+    real_slots: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
+        self.lr = positive("lr", lr)
+        self.weight_decay = not_negative("weight_decay", weight_decay)
+        self.lr_factor = 1.0
+        self.steps = 0
+        self._slots: dict[str, dict[str, Array]] = {}
+        self._flat: Array | None = None
+        self._flat_slots: list[Array] = []
+
+    @abstractmethod
+    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+        """Change ``p`` and the slots in place by the gradient ``g``; never write ``g``."""
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"lr": self.lr, "weight_decay": self.weight_decay}
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in force: ``lr`` times the schedule's factor."""
+        return self.lr * self.lr_factor
+
+    def update(self, params: MutableMapping[str, Any] | Any, grads: Mapping[str, Any]) -> None:
+        """Move every parameter by its gradient.
+
+        Parameters
+        ----------
+        params : a network's ``params``, or a dict of arrays or plain numbers
+            Arrays change in place; numbers are replaced in the dict.
+        grads : mapping with the same keys
+
+        Raises
+        ------
+        ValueError
+            The keys differ; nothing has changed then.
+        """
+        flat = getattr(params, "flat", None)
+        flat_grads = getattr(grads, "flat", None)
+        if flat is None or flat_grads is None:
+            self._update_each(params, grads)
+        else:
+            self._update_flat(params, flat, flat_grads)
+
+    def _update_flat(self, params: Any, flat: Array, grads: Array) -> None:
+        if flat is not self._flat:
+            self._bind(params, flat)
+        self.steps += 1
+        end = params.decayed if self.weight_decay else 0
+        with device_of(flat).scope():
+            if end:
+                slots = (slot[:end] for slot in self._flat_slots)
+                self.rule(flat[:end], grads[:end], *slots, decay=self.weight_decay)
+            if end < flat.shape[0]:
+                slots = (slot[end:] for slot in self._flat_slots)
+                self.rule(flat[end:], grads[end:], *slots, decay=0.0)
+
+    def _bind(self, params: Any, flat: Array) -> None:
+        """Give a network flat slots, views of which stand under the keys of its parameters."""
+        place, old = device_of(flat), self._slots
+        self._slots, self._flat_slots = {}, []
+        for name in self.slot_names:
+            whole = place.zeros(flat.shape[0], self._slot_dtype(name, flat))
+            views = self._slots[name] = params.views_of(whole)
+            for key, values in old.get(name, {}).items():
+                views[key][...] = place.asarray(values)
+            self._flat_slots.append(whole)
+        self._flat = flat
+
+    def _update_each(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
+        if params.keys() != grads.keys():
+            raise ValueError(
+                f"update: expected the same keys, got params {sorted(params)} and "
+                f"grads {sorted(grads)}"
+            )
+        self.steps += 1
+        self._flat = None
+        for key, value in params.items():
+            number = isinstance(value, (int, float, complex))
+            p = CPU.asarray([value * 1.0]) if number else value
+            g = CPU.asarray([grads[key] * 1.0]) if number else grads[key]
+            slots = [self._slot(name, key, p) for name in self.slot_names]
+            self.rule(p, g, *slots, decay=self.weight_decay)
+            if number:
+                params[key] = p[0].item()
+
+    def _slot(self, name: str, key: str, p: Array) -> Array:
+        slots = self._slots.setdefault(name, {})
+        if key not in slots or type(slots[key]) is not type(p):
+            place = device_of(p)
+            fresh = place.zeros(tuple(p.shape), self._slot_dtype(name, p))
+            if key in slots:
+                fresh[...] = place.asarray(slots[key])
+            slots[key] = fresh
+        return slots[key]
+
+    def _slot_dtype(self, name: str, p: Array) -> str:
+        dtype = dtype_name(p)
+        if name in self.real_slots:
+            return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+        return dtype
+
+    def state(self) -> dict[str, Array]:
+        """Return what is remembered, as host arrays under ``"slot/key"``."""
+        return {
+            f"{name}/{key}": to_numpy(values)
+            for name, slots in self._slots.items()
+            for key, values in slots.items()
+        }
+
+    def load_state(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take up what :meth:`state` returned after ``steps`` updates."""
+        self._slots = {name: {} for name in self.slot_names}
+        for path, values in state.items():
+            name, _, key = path.partition("/")
+            if name not in self._slots:
+                raise ValueError(f"{type(self).__name__} has no slot {name!r}")
+            self._slots[name][key] = namespace(values).asarray(values, copy=True)
+        self._flat, self.steps = None, steps
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``p -= lr g``.
+
+    Parameters
+    ----------
+    lr : float
+    weight_decay : float
+    """
+
+    def __init__(self, lr: float = 0.01, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+
+    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+        """Change ``p`` in place."""
+        ops.update.sgd(p, g, self.rate, decay)
+
+
+class Momentum(Optimizer):
+    """A ball that rolls downhill: ``v = momentum v + g``, ``p -= lr v``.
+
+    Parameters
+    ----------
+    lr : float
+    momentum : float
+        0 <= momentum < 1.
+    weight_decay : float
+
+    Notes
+    -----
+    One slot, v.  Polyak, 1964; the rule as PyTorch computes it.
+    """
+
+    slot_names = ("v",)
+    nesterov: ClassVar[bool] = False
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+        self.momentum = share("momentum", momentum)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().config() | {"momentum": self.momentum}
+
+    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+        """Change ``p`` and v in place."""
+        ops.update.momentum(
+            p, g, *slots, self.steps, self.rate, self.momentum, decay, self.nesterov
+        )
+
+
+class Nesterov(Momentum):
+    """Momentum that looks ahead: ``v = momentum v + g``, ``p -= lr (g + momentum v)``.
+
+    Parameters
+    ----------
+    lr : float
+    momentum : float
+        0 <= momentum < 1.
+    weight_decay : float
+
+    Notes
+    -----
+    One slot, v.  Sutskever et al., "On the importance of initialization and momentum", 2013.
+    """
+
+    nesterov = True
+
+
+class AdaGrad(Optimizer):
+    """A rate of its own for each number: ``h += g^2``, ``p -= lr g / (sqrt(h) + eps)``.
+
+    Parameters
+    ----------
+    lr : float
+    eps : float
+    weight_decay : float
+
+    Notes
+    -----
+    One slot, h, real.  Duchi et al., "Adaptive subgradient methods", 2011.
+    """
+
+    slot_names = ("h",)
+    real_slots = frozenset({"h"})
+
+    def __init__(self, lr: float = 0.01, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+        self.eps = positive("eps", eps)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().config() | {"eps": self.eps}
+
+    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+        """Change ``p`` and h in place."""
+        ops.update.adagrad(p, g, *slots, self.rate, self.eps, decay)
+
+
+class RMSprop(Optimizer):
+    """AdaGrad that forgets: ``h = alpha h + (1 - alpha) g^2``, ``p -= lr g / (sqrt(h) + eps)``.
+
+    Parameters
+    ----------
+    lr : float
+    alpha : float
+        0 <= alpha < 1.
+    eps : float
+    weight_decay : float
+
+    Notes
+    -----
+    One slot, h, real.  Hinton, lecture 6e of "Neural networks for machine learning", 2012.
+    """
+
+    slot_names = ("h",)
+    real_slots = frozenset({"h"})
+
+    def __init__(
+        self, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.alpha = share("alpha", alpha)
+        self.eps = positive("eps", eps)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().config() | {"alpha": self.alpha, "eps": self.eps}
+
+    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+        """Change ``p`` and h in place."""
+        ops.update.rmsprop(p, g, *slots, self.rate, self.alpha, self.eps, decay)
+
+
+class Adam(Optimizer):
+    """Momentum with a rate of its own for each number.
+
+    ``m = beta1 m + (1 - beta1) g``, ``v = beta2 v + (1 - beta2) g^2``,
+    ``p -= lr m_hat / (sqrt(v_hat) + eps)``; the hats divide by ``1 - beta^step``.
+
+    Parameters
+    ----------
+    lr : float
+    beta1, beta2 : float
+        0 <= beta < 1.
+    eps : float
+    weight_decay : float
+        Added to the gradient; see :class:`AdamW` for the decoupled form.
+
+    Notes
+    -----
+    Two slots, m and v, v real.  Kingma and Ba, "Adam", 2015.
+    """
+
+    slot_names = ("m", "v")
+    real_slots = frozenset({"v"})
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.beta1 = share("beta1", beta1)
+        self.beta2 = share("beta2", beta2)
+        self.eps = positive("eps", eps)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().config() | {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+
+    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+        """Change ``p``, m and v in place."""
+        ops.update.adam(
+            p, g, *slots, self.steps, self.rate, self.beta1, self.beta2, self.eps,
+            decay, self.decoupled,
+        )  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``p *= 1 - lr weight_decay`` before Adam's step.
+
+    Parameters
+    ----------
+    lr : float
+    beta1, beta2 : float
+        0 <= beta < 1.
+    eps : float
+    weight_decay : float
+
+    Notes
+    -----
+    Two slots, m and v.  Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(lr, beta1, beta2, eps, weight_decay)
+
+
+def positive(name: str, value: float) -> float:
+    """Return a number that must be above zero, checked."""
+    if not value > 0 or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def not_negative(name: str, value: float) -> float:
+    """Return a number that must not be below zero, checked."""
+    if not value >= 0 or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a number >= 0, got {value!r}")
+    return float(value)
+
+
+def share(name: str, value: float) -> float:
+    """Return a number that must lie in [0, 1), checked."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}: expected 0 <= {name} < 1, got {value!r}")
+    return float(value)
