@@ -1,0 +1,58 @@
+"""xpnet: neural networks written once against the array API standard."""
+
+from xpnet import (
+    data,
+    functions,
+    gradients,
+    initializers,
+    layers,
+    losses,
+    models,
+    optimizers,
+    random,
+    schedules,
+    training,
+)
+from xpnet.device import Device, DeviceError, device, to_numpy
+from xpnet.gradients import gradient_check, gradient_descent, numerical_gradient
+from xpnet.layers import Sequential
+from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from xpnet.serialize import load
+from xpnet.training import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Device",
+    "DeviceError",
+    "Momentum",
+    "Nesterov",
+    "RMSprop",
+    "Sequential",
+    "SigmoidCrossEntropy",
+    "SoftmaxCrossEntropy",
+    "SquaredError",
+    "Trainer",
+    "data",
+    "device",
+    "functions",
+    "gradient_check",
+    "gradient_descent",
+    "gradients",
+    "initializers",
+    "layers",
+    "load",
+    "losses",
+    "models",
+    "numerical_gradient",
+    "optimizers",
+    "random",
+    "schedules",
+    "to_numpy",
+    "training",
+]

@@ -190,17 +190,6 @@ class Device:
         elif self.library == "torch" and self._handle.type == "cuda":
             importlib.import_module("torch").cuda.synchronize(self._handle)
 
-    def pinned(self, shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """Return an uninitialised host array from which transfers to this device are fastest."""
-        if self.library == "cupy":
-            cupyx = importlib.import_module("cupyx")
-            return np.asarray(cupyx.empty_pinned(shape, dtype=dtype))
-        if self.library == "torch" and self._handle.type == "cuda":
-            torch = importlib.import_module("torch")
-            pinned = torch.empty(shape, dtype=getattr(torch, dtype), pin_memory=True)
-            return np.asarray(pinned.numpy())
-        return np.empty(shape, dtype)
-
     def free_bytes(self) -> int | None:
         """Return the free memory of an accelerator in bytes; None where arrays share the host's."""
         if self.library == "cupy":
@@ -209,11 +198,6 @@ class Device:
         if self.library == "torch" and self._handle.type == "cuda":
             return int(importlib.import_module("torch").cuda.mem_get_info(self._handle)[0])
         return None
-
-    @property
-    def on_host(self) -> bool:
-        """Whether arrays on this device lie in the host's memory."""
-        return self.free_bytes() is None
 
     def describe(self) -> dict[str, str]:
         """Return what identifies this device in a run's record: names and versions."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 __all__ = ["replacing"]
 
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what is written there appears as ``path``.

@@ -81,5 +81,6 @@ def one_hot(labels: Array, classes: int, dtype: str = "float32") -> Array:
     array, shape (n, classes)
     """
     xp = namespace(labels)
-    columns = xp.arange(classes, dtype=labels.dtype, device=labels.device)
-    return xp.astype(labels[:, None] == columns[None, :], getattr(xp, dtype))
+    columns = xp.arange(classes, dtype=xp.int64, device=labels.device)
+    hit = xp.astype(labels, xp.int64)[:, None] == columns[None, :]
+    return xp.astype(hit, getattr(xp, dtype))

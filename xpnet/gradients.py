@@ -34,7 +34,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     """
     xp, place = namespace(x), device_of(x)
     host = to_numpy(x).copy()
-    gradient = 0 * host
+    gradient = host.copy()
+    gradient[...] = 0
     flat, slopes = host.reshape(-1), gradient.reshape(-1)
     for direction in (1, 1j) if is_complex(x) else (1,):
         for i in range(flat.size):
@@ -144,7 +145,7 @@ def gradient_check(
             return _inner(weights, y)
         return float(loss.forward(y, targets))
 
-    floor = 1e-3 * max(_inner(gradient, gradient) ** 0.5 for gradient in gradients.values())
+    floor = 1e-3 * max((_inner(g, g) ** 0.5 for g in gradients.values()), default=0.0)
     errors = {}
     for name, gradient in gradients.items():
         own = dict(zip(names, inputs, strict=True)).get(name)

@@ -49,18 +49,18 @@ def constant(value: float) -> Initializer:
 
 
 def xavier(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
-    """Normal numbers of standard deviation ``sqrt(1 / fan_in)``: keeps tanh's variance."""
+    """Draw normal numbers of standard deviation ``sqrt(1 / fan_in)``: keeps tanh's variance."""
     return stream.normal(shape, math.sqrt(1 / fan_in))
 
 
 def glorot_uniform(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
-    """Even numbers within ``sqrt(6 / (fan_in + fan_out))`` of 0 (Glorot and Bengio, 2010)."""
+    """Draw numbers evenly within ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio, 2010)."""
     bound = math.sqrt(6 / (fan_in + fan_out))
     return stream.uniform(shape, -bound, bound)
 
 
 def he(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
-    """Normal numbers of standard deviation ``sqrt(2 / fan_in)``: keeps ReLU's (He et al., 2015)."""
+    """Draw normal numbers of standard deviation ``sqrt(2 / fan_in)``: for ReLU (He et al., 2015)."""
     return stream.normal(shape, math.sqrt(2 / fan_in))
 
 
@@ -88,7 +88,7 @@ def initializer(init: Init) -> Initializer:
         if init in _BY_NAME:
             return _BY_NAME[init]
         raise ValueError(f"init: expected one of {', '.join(_BY_NAME)}, got {init!r}")
-    if not isinstance(init, (int, float)) or init < 0:
+    if not isinstance(init, (int, float)) or isinstance(init, bool) or not 0 <= init < math.inf:
         raise ValueError(f"init: expected a name, a standard deviation or a function, got {init!r}")
     return normal(init)
 

@@ -7,10 +7,10 @@ probabilities, values).  Every loss is a mean over the batch, or a weighted mean
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnet import ops
-from xpnet.device import Array, dtype_kind, dtype_name, namespace
+from xpnet.device import Array, dtype_kind, dtype_name, is_complex, namespace
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
@@ -22,8 +22,11 @@ class Loss(ABC):
     are scores, until ``backward`` takes it.
     """
 
+    accepts_complex: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self._gradient: Array | None = None
+        self._seen: Any = None
 
     @abstractmethod
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
@@ -48,8 +51,10 @@ class Loss(ABC):
         Raises
         ------
         ValueError
-            The batch is empty, the shapes do not fit, or (where looking costs nothing: on NumPy)
-            a label is out of range; elsewhere such a label makes the loss NaN.
+            The batch is empty, the shapes or dtypes do not fit, or (where looking costs nothing:
+            plain softmax on NumPy) a label is out of range; elsewhere it makes the loss NaN.
+        TypeError
+            These are not arrays of one library.
         """
         self._check(scores, targets, weights)
         loss, self._gradient = self.compute(scores, targets, weights)
@@ -69,13 +74,33 @@ class Loss(ABC):
         return gradient
 
     def _check(self, scores: Array, targets: Array, weights: Array | None) -> None:
-        name, n = type(self).__name__, scores.shape[0]
-        if n == 0:
-            raise ValueError(f"{name}: expected at least one sample, got scores {scores.shape}")
+        """Raise one clear sentence unless the arguments fit; cheap for what was seen before."""
+        given = (scores, targets) if weights is None else (scores, targets, weights)
+        try:
+            kind = [(type(a), a.dtype, a.shape) for a in given]
+        except AttributeError:
+            raise TypeError(
+                f"{type(self).__name__}: expected arrays, got "
+                f"{', '.join(type(a).__name__ for a in given)}"
+            ) from None
+        if kind != self._seen:
+            self._inspect(scores, targets, weights)
+            self._seen = kind
+
+    def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
+        name, kind = type(self).__name__, dtype_kind(namespace(scores), scores.dtype)
+        if kind != "real" and not (self.accepts_complex and kind == "complex"):
+            wanted = "floating-point" if self.accepts_complex else "real floating-point"
+            raise ValueError(f"{name}: expected {wanted} scores, got {dtype_name(scores)}")
+        if scores.ndim == 0 or scores.shape[0] == 0:
+            raise ValueError(
+                f"{name}: expected at least one sample, got scores {tuple(scores.shape)}"
+            )
+        n, exact = scores.shape[0], dtype_kind(namespace(targets), targets.dtype) == "exact"
         if targets.ndim == 1 and scores.ndim == 2:
             if targets.shape[0] != n:
                 raise ValueError(f"{name}: expected {n} labels, got {targets.shape[0]}")
-            if dtype_kind(namespace(targets), targets.dtype) != "exact":
+            if not exact or dtype_name(targets) == "bool":
                 raise ValueError(
                     f"{name}: expected integer labels or targets of shape {tuple(scores.shape)}, "
                     f"got {dtype_name(targets)} of shape {tuple(targets.shape)}"
@@ -87,6 +112,8 @@ class Loss(ABC):
             )
         if weights is not None and tuple(weights.shape) != (n,):
             raise ValueError(f"{name}: expected weights ({n},), got {tuple(weights.shape)}")
+        if kind == "real" and is_complex(targets):
+            raise ValueError(f"{name}: expected real targets, got {dtype_name(targets)}")
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -127,6 +154,13 @@ class SoftmaxCrossEntropy(Loss):
         """Return the constructor's arguments."""
         return {"label_smoothing": self.label_smoothing}
 
+    def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
+        super()._inspect(scores, targets, weights)
+        if scores.ndim != 2:
+            raise ValueError(
+                f"SoftmaxCrossEntropy: expected scores (n, k), got {tuple(scores.shape)}"
+            )
+
 
 class SigmoidCrossEntropy(Loss):
     """Sigmoid, then cross-entropy: for several answers, each yes or no.
@@ -146,6 +180,8 @@ class SquaredError(Loss):
 
     Forward: ``L = mean over n of 1/2 sum_k |y_k - t_k|^2``.  Backward: ``(y - t) / n``.
     """
+
+    accepts_complex = True
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the outputs."""

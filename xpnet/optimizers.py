@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
+from numbers import Number
 from typing import Any, ClassVar
 
 from xpnet import ops
@@ -81,31 +82,53 @@ class Optimizer(ABC):
         Raises
         ------
         ValueError
-            The keys differ; nothing has changed then.
+            The keys or shapes differ; nothing has changed then.
         """
         flat = getattr(params, "flat", None)
-        flat_grads = getattr(grads, "flat", None)
-        if flat is None or flat_grads is None:
+        if flat is None or getattr(grads, "flat", None) is None:
             self._update_each(params, grads)
         else:
-            self._update_flat(params, flat, flat_grads)
+            self._update_flat(params, grads, flat)
 
-    def _update_flat(self, params: Any, flat: Array, grads: Array) -> None:
+    def _check(self, params: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
+        if params.keys() != grads.keys():
+            raise ValueError(
+                f"update: expected the same keys, got params {sorted(params)} and "
+                f"grads {sorted(grads)}"
+            )
+        for key, value in params.items():
+            shape, given = getattr(value, "shape", ()), getattr(grads[key], "shape", ())
+            if tuple(shape) != tuple(given):
+                raise ValueError(
+                    f"update: expected a gradient of shape {tuple(shape)} for {key!r}, "
+                    f"got {tuple(given)}"
+                )
+
+    def _update_flat(self, params: Any, grads: Any, flat: Array) -> None:
         if flat is not self._flat:
+            self._check(params, grads)
             self._bind(params, flat)
         self.steps += 1
+        slopes = grads.flat
         end = params.decayed if self.weight_decay else 0
         with device_of(flat).scope():
             if end:
                 slots = (slot[:end] for slot in self._flat_slots)
-                self.rule(flat[:end], grads[:end], *slots, decay=self.weight_decay)
+                self.rule(flat[:end], slopes[:end], *slots, decay=self.weight_decay)
             if end < flat.shape[0]:
                 slots = (slot[end:] for slot in self._flat_slots)
-                self.rule(flat[end:], grads[end:], *slots, decay=0.0)
+                self.rule(flat[end:], slopes[end:], *slots, decay=0.0)
 
     def _bind(self, params: Any, flat: Array) -> None:
         """Give a network flat slots, views of which stand under the keys of its parameters."""
         place, old = device_of(flat), self._slots
+        for name, slots in old.items():
+            for key, values in slots.items():
+                if key not in params or tuple(values.shape) != tuple(params[key].shape):
+                    raise ValueError(
+                        f"{type(self).__name__}: remembers {name} of {key!r} {tuple(values.shape)},"
+                        f" which this network does not have: make a new optimizer for it"
+                    )
         self._slots, self._flat_slots = {}, []
         for name in self.slot_names:
             whole = place.zeros(flat.shape[0], self._slot_dtype(name, flat))
@@ -116,17 +139,14 @@ class Optimizer(ABC):
         self._flat = flat
 
     def _update_each(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
-        if params.keys() != grads.keys():
-            raise ValueError(
-                f"update: expected the same keys, got params {sorted(params)} and "
-                f"grads {sorted(grads)}"
-            )
+        self._check(params, grads)
         self.steps += 1
         self._flat = None
         for key, value in params.items():
-            number = isinstance(value, (int, float, complex))
-            p = CPU.asarray([value * 1.0]) if number else value
-            g = CPU.asarray([grads[key] * 1.0]) if number else grads[key]
+            number = isinstance(value, Number)
+            dtype = "complex128" if isinstance(value, complex) else "float64"
+            p = CPU.asarray([value], dtype) if number else value
+            g = CPU.asarray([grads[key]], dtype) if number else grads[key]
             slots = [self._slot(name, key, p) for name in self.slot_names]
             self.rule(p, g, *slots, decay=self.weight_decay)
             if number:
@@ -134,8 +154,8 @@ class Optimizer(ABC):
 
     def _slot(self, name: str, key: str, p: Array) -> Array:
         slots = self._slots.setdefault(name, {})
-        if key not in slots or type(slots[key]) is not type(p):
-            place = device_of(p)
+        place = device_of(p)
+        if key not in slots or device_of(slots[key]) != place:
             fresh = place.zeros(tuple(p.shape), self._slot_dtype(name, p))
             if key in slots:
                 fresh[...] = place.asarray(slots[key])
@@ -151,7 +171,7 @@ class Optimizer(ABC):
     def state(self) -> dict[str, Array]:
         """Return what is remembered, as host arrays under ``"slot/key"``."""
         return {
-            f"{name}/{key}": to_numpy(values)
+            f"{name}/{key}": to_numpy(values).copy()
             for name, slots in self._slots.items()
             for key, values in slots.items()
         }
@@ -301,7 +321,7 @@ class RMSprop(Optimizer):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
-        ops.update.rmsprop(p, g, *slots, self.rate, self.alpha, self.eps, decay)
+        ops.update.rmsprop(p, g, *slots, self.steps, self.rate, self.alpha, self.eps, decay)
 
 
 class Adam(Optimizer):

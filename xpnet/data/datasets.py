@@ -198,6 +198,18 @@ class Dataset:
         dtype = "int64" if self._holds_labels() else None
         return self._with(place.asarray(self.x), place.asarray(self.t, dtype))
 
+    def astype(self, dtype: str) -> Dataset:
+        """Return the data set with its samples, and targets that are no labels, in a dtype.
+
+        Parameters
+        ----------
+        dtype : str
+            Its standard name, such as ``"float32"``.
+        """
+        place = device_of(self.x)
+        t = self.t if self._holds_labels() else place.asarray(self.t, dtype)
+        return self._with(place.asarray(self.x, dtype), t)
+
     def _gather(self, indices: HostArray) -> Dataset:
         xp = namespace(self.x)
         there = device_of(self.x).asarray(indices, "int64")

@@ -41,8 +41,8 @@ def _as_scores(targets: Array, scores: Array) -> Array:
     xp = namespace(scores)
     if targets.ndim == scores.ndim:
         return xp.astype(targets, scores.dtype, copy=False)
-    classes = xp.arange(scores.shape[1], dtype=targets.dtype, device=scores.device)
-    hit = targets[:, None] == classes[None, :]
+    classes = xp.arange(scores.shape[1], dtype=xp.int64, device=scores.device)
+    hit = xp.astype(targets, xp.int64)[:, None] == classes[None, :]
     one_hot = xp.astype(hit, scores.dtype)
     return xp.where(xp.any(hit, axis=1)[:, None], one_hot, xp.nan)
 
@@ -52,7 +52,8 @@ def _shares(scores: Array, weights: Array | None) -> Array | float:
     if weights is None:
         return 1 / scores.shape[0]
     xp = namespace(scores)
-    return xp.astype(weights, xp.real(scores).dtype) / xp.sum(weights)
+    weights = xp.astype(weights, xp.abs(scores[:0]).dtype)
+    return weights / xp.sum(weights)
 
 
 def _mean(losses: Array, shares: Array | float) -> Array:
@@ -92,9 +93,11 @@ def softmax_cross_entropy(
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
     log_p = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
     shares = _shares(scores, weights)
-    loss = _mean(-xp.sum(wanted * log_p, axis=1), shares)
+    # where nothing is wanted a log of 0 costs nothing
+    losses = -xp.sum(xp.where(wanted == 0, 0.0, log_p) * wanted, axis=1)
     total = xp.sum(wanted, axis=1, keepdims=True)
-    return loss, _cut((xp.exp(log_p) * total - wanted) * _down_rows(shares, 2))
+    dscores = (xp.exp(log_p) * total - wanted) * _down_rows(shares, 2)
+    return _mean(losses, shares), _cut(dscores)
 
 
 @op
@@ -107,14 +110,14 @@ def sigmoid_cross_entropy(
 
     Parameters
     ----------
-    scores : array, shape (n, k)
-    targets : array, labels (n,) or numbers from 0 to 1 of shape (n, k)
+    scores : array, shape (n, ...)
+    targets : array, numbers from 0 to 1 in the shape of scores, or labels (n,) for (n, k)
     weights : array, shape (n,), or None
 
     Returns
     -------
     loss : array, 0-d
-    dscores : array, shape (n, k)
+    dscores : array, shape of scores
     """
     xp = namespace(scores)
     wanted = _as_scores(targets, scores)
@@ -122,7 +125,8 @@ def sigmoid_cross_entropy(
     losses = xp.where(scores > 0, scores, 0.0) - scores * wanted + xp.log1p(small)
     p = xp.where(scores >= 0, 1.0, small) / (1.0 + small)
     shares = _shares(scores, weights)
-    return _mean(xp.sum(losses, axis=1), shares), _cut((p - wanted) * _down_rows(shares, 2))
+    loss = _mean(xp.sum(losses, axis=tuple(range(1, scores.ndim))), shares)
+    return loss, _cut((p - wanted) * _down_rows(shares, scores.ndim))
 
 
 @op

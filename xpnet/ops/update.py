@@ -15,11 +15,11 @@ from xpnet.ops.op import op
 
 __all__ = ["adagrad", "adam", "momentum", "rmsprop", "sgd"]
 
-FLUSH_EVERY = 256
+FLUSH_EVERY = 64
 """Steps between two flushes of moments that have decayed towards denormal numbers.
 
-From the size that is cut (the square root of the smallest normal number) a moment of factor .9
-takes more than 400 steps to become denormal.
+From the size that is cut (the square root of the smallest normal number) a float32 moment of
+factor .5 takes as many steps to become denormal.
 """
 
 
@@ -36,6 +36,16 @@ def _flush(m: Array, step: int) -> None:
     if step % FLUSH_EVERY == 0:
         xp = namespace(m)
         m[...] = xp.where(xp.abs(m) < smallest_kept(xp, m.dtype), 0.0, m)
+
+
+def _flush_squares(v: Array, step: int) -> None:
+    """Flush a moment of squares: so far down that its root is lost beside an eps of 1e-8.
+
+    A float32 moment of factor .8 or more does not become denormal before the next flush.
+    """
+    if step % FLUSH_EVERY == 0:
+        xp = namespace(v)
+        v[...] = xp.where(v < float(xp.finfo(v.dtype).smallest_normal) * 2**24, 0.0, v)
 
 
 @op
@@ -66,12 +76,13 @@ def adagrad(p: Array, g: Array, h: Array, lr: float, eps: float, decay: float) -
 
 @op
 def rmsprop(
-    p: Array, g: Array, h: Array, lr: float, alpha: float, eps: float, decay: float
+    p: Array, g: Array, h: Array, step: int, lr: float, alpha: float, eps: float, decay: float
 ) -> None:
     """RMSprop: ``h = alpha h + (1 - alpha) g^2``, ``p -= lr g / (sqrt(h) + eps)``."""
     g = _decayed(p, g, decay)
     h *= alpha
     h += (1 - alpha) * _square(g)
+    _flush_squares(h, step)
     p -= lr * g / (namespace(p).sqrt(h) + eps)
 
 
@@ -103,5 +114,6 @@ def adam(
     _flush(m, step)
     v *= beta2
     v += (1 - beta2) * _square(g)
+    _flush_squares(v, step)
     spread = namespace(p).sqrt(v) * (1 / math.sqrt(1 - beta2**step)) + eps
     p -= (lr / (1 - beta1**step)) * m / spread

@@ -1,0 +1,1 @@
+"""Programs over xpnet: they parse and call; logic lives in xpnet."""

@@ -1,0 +1,198 @@
+"""Networks to and from safetensors files.
+
+A file holds the arrays by path (``"params/1.W"``, ``"state/3.mean"``) and, under the one
+metadata key ``"xpnet"``, sorted JSON with the architecture.  Nothing in it is ever executed.
+One key, because several come out in random order and the same network must give the same bytes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as tensor_bytes
+
+import xpnet.layers
+from xpnet.device import Array, Device, to_numpy
+from xpnet.files import replacing
+from xpnet.layers import Layer, Sequential
+
+__all__ = ["load", "read_arrays", "restore", "save", "write_arrays"]
+
+KEY = "xpnet"
+FORMAT = 1
+_COMPLEX = {"complex64": "float32", "complex128": "float64"}
+_PAIRS = "complex pairs: "
+
+
+def save(net: Layer, path: str | Path) -> None:
+    """Write a network's parameters, state and architecture to one file.
+
+    Parameters
+    ----------
+    net : Sequential
+        With an input shape.
+    path : path
+        Replaced whole or not at all.
+    """
+    if not isinstance(net, Sequential) or not net._built or net._has_parent:
+        raise ValueError(f"save: expected a network, a Sequential with an input_shape, got {net}")
+    arrays = {f"params/{name}": array for name, array in net.params.items()}
+    arrays |= {f"state/{name}": array for name, array in net.state.items()}
+    write_arrays(path, arrays, {"architecture": _described(net)})
+
+
+def load(
+    path: str | Path,
+    device: str | Device = "cpu",
+    layers: Mapping[str, type[Layer]] | None = None,
+) -> Sequential:
+    """Rebuild a network from its file.
+
+    Parameters
+    ----------
+    path : path
+    device : str or Device
+        Where the network shall be.
+    layers : mapping of str to class, optional
+        Layers of one's own, by the names of their classes.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ValueError
+        The file is no network of xpnet, holds a layer that is not known, or its arrays do not
+        fit its architecture; the message names the path, shape or dtype that differs.
+    """
+    arrays, about = read_arrays(path)
+    if "architecture" not in about:
+        raise ValueError(f"{path}: holds arrays but no network")
+    known = {name: getattr(xpnet.layers, name) for name in xpnet.layers.__all__}
+    net = _rebuilt(about["architecture"], known | dict(layers or {}), str(path))
+    if not isinstance(net, Sequential):
+        raise ValueError(f"{path}: expected a Sequential, got {type(net).__name__}")
+    restore(net, arrays, str(path))
+    return net.to(device)
+
+
+def restore(net: Layer, arrays: Mapping[str, Array], source: str) -> None:
+    """Copy parameters and state from a file's arrays into a network that they fit exactly.
+
+    Nothing is copied unless everything fits.
+    """
+    own = {f"params/{name}": array for name, array in net.params.items()}
+    own |= {f"state/{name}": array for name, array in net.state.items()}
+    given = {name: a for name, a in arrays.items() if name.startswith(("params/", "state/"))}
+    for name in sorted(own.keys() ^ given.keys()):
+        there = "the file lacks" if name in own else "the network has no"
+        raise ValueError(f"{source}: {there} {name!r}")
+    for name, array in own.items():
+        expected, came = to_numpy(array), given[name]
+        if expected.shape != came.shape or expected.dtype != came.dtype:
+            raise ValueError(
+                f"{source}: {name!r}: expected {expected.dtype} {expected.shape}, "
+                f"got {came.dtype} {came.shape}"
+            )
+    for name in own:
+        kind, _, key = name.partition("/")
+        target = net.params if kind == "params" else net.state
+        target[key] = given[name]
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
+    """Write arrays and a JSON-able description to one safetensors file, whole or not at all.
+
+    Equal arrays and descriptions give equal bytes.  Complex numbers are stored as pairs of
+    floats, which the format can hold.
+    """
+    host: dict[str, np.ndarray[Any, np.dtype[Any]]] = {}
+    for name in sorted(arrays):
+        # Contiguous, because the format's writer takes the memory of others as it lies.
+        array = to_numpy(arrays[name])
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        pairs = _COMPLEX.get(array.dtype.name)
+        if pairs:
+            name, array = _PAIRS + name, array.view(pairs).reshape(*array.shape, 2)
+        host[name] = array
+    text = json.dumps({"format": FORMAT, **about}, sort_keys=True)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(tensor_bytes(host, metadata={KEY: text}))
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return what :func:`write_arrays` wrote: the arrays, on the host, and the description.
+
+    Raises
+    ------
+    ValueError
+        The file is not a safetensors file, was not written by xpnet, or by a later version.
+    """
+    raw = Path(path).read_bytes()
+    try:
+        tensors = read_tensors(raw)
+        length = int.from_bytes(raw[:8], "little")
+        metadata = json.loads(raw[8 : 8 + length]).get("__metadata__", {})
+        about = json.loads(metadata[KEY])
+        version = about["format"]
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: a safetensors file, but not one of xpnet") from None
+    if version != FORMAT:
+        raise ValueError(f"{path}: expected format {FORMAT}, got {version!r}: update xpnet")
+    arrays: dict[str, Array] = {}
+    for name, array in tensors.items():
+        if name.startswith(_PAIRS):
+            wide = {"float32": "complex64", "float64": "complex128"}[array.dtype.name]
+            arrays[name.removeprefix(_PAIRS)] = array.view(wide).reshape(array.shape[:-1])
+        else:
+            arrays[name] = array
+    return arrays, about
+
+
+def _described(value: Any) -> Any:
+    """Return a layer's class and arguments, and those of the layers among them, for JSON."""
+    if isinstance(value, Layer):
+        about = {name: _described(argument) for name, argument in value.config().items()}
+        return {"layer": type(value).__name__, **about}
+    if isinstance(value, (list, tuple)):
+        return [_described(one) for one in value]
+    return value
+
+
+def _rebuilt(value: Any, known: Mapping[str, type[Layer]], source: str) -> Any:
+    if isinstance(value, list):
+        return [_rebuilt(one, known, source) for one in value]
+    if not isinstance(value, dict) or "layer" not in value:
+        return value
+    name = value["layer"]
+    if name not in known or not issubclass(known[name], Layer):
+        raise ValueError(
+            f"{source}: holds a layer {name!r} that is not known: "
+            f"pass its class, load(path, layers={{{name!r}: {name}}})"
+        )
+    arguments = {
+        key: _rebuilt(argument, known, source) for key, argument in value.items() if key != "layer"
+    }
+    if "input_shape" in arguments:
+        arguments["input_shape"] = _tuples(arguments["input_shape"])
+    try:
+        inspect.signature(known[name]).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{source}: layer {name!r} does not take its arguments: {error}") from None
+    return known[name](**arguments)
+
+
+def _tuples(shape: Any) -> Any:
+    return tuple(_tuples(one) for one in shape) if isinstance(shape, list) else shape

@@ -1,0 +1,18 @@
+"""Training: the loop, its record, its checkpoints and what can be hung onto it."""
+
+from xpnet.training.callbacks import Callback, Checkpoint, HistoryFile, ProgressBar, Table
+from xpnet.training.history import History
+from xpnet.training.metrics import Evaluation
+from xpnet.training.trainer import DivergedError, Trainer
+
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "DivergedError",
+    "Evaluation",
+    "History",
+    "HistoryFile",
+    "ProgressBar",
+    "Table",
+    "Trainer",
+]

@@ -1,0 +1,61 @@
+"""Checkpoints: everything that a run's future depends on, in one safetensors file.
+
+Random numbers are functions of seed and step, so beside the arrays a seed, the epoch and the
+number of steps are enough to go on bit for bit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xpnet.serialize import read_arrays, restore, write_arrays
+from xpnet.training.history import History
+
+if TYPE_CHECKING:
+    from xpnet.training.trainer import Trainer
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(trainer: Trainer, path: str | Path) -> None:
+    """Write a trainer's network, optimizer and position in its run."""
+    arrays = {f"params/{name}": array for name, array in trainer.net.params.items()}
+    arrays |= {f"state/{name}": array for name, array in trainer.net.state.items()}
+    arrays |= {f"slots/{name}": array for name, array in trainer.optimizer.state().items()}
+    write_arrays(path, arrays, {"checkpoint": _position(trainer)})
+
+
+def _position(trainer: Trainer) -> dict[str, Any]:
+    return {
+        "optimizer": [type(trainer.optimizer).__name__, trainer.optimizer.config()],
+        "loss": [type(trainer.loss).__name__, trainer.loss.config()],
+        "steps": trainer.optimizer.steps,
+        "epoch": trainer.epoch,
+        "began": trainer.began,
+        "history": trainer.history.rows,
+    }
+
+
+def load_checkpoint(trainer: Trainer, path: str | Path) -> None:
+    """Bring a trainer, made as the one that was saved, to the saved position.
+
+    Raises
+    ------
+    ValueError
+        The file is no checkpoint, or is of another network, optimizer or loss.
+    """
+    arrays, about = read_arrays(path)
+    if "checkpoint" not in about:
+        raise ValueError(f"{path}: holds no checkpoint")
+    saved, own = about["checkpoint"], _position(trainer)
+    for part in ("optimizer", "loss"):
+        if saved[part] != own[part]:
+            raise ValueError(f"{path}: expected {part} {own[part]}, got {saved[part]}")
+    restore(trainer.net, arrays, str(path))
+    slots = {
+        name.removeprefix("slots/"): a for name, a in arrays.items() if name.startswith("slots/")
+    }
+    trainer.optimizer.load_state(slots, saved["steps"])
+    trainer.epoch, trainer.began = saved["epoch"], saved["began"]
+    trainer.history = History(saved["history"])

@@ -1,0 +1,282 @@
+"""The trainer: a network, a loss and an optimizer, taken through a data set."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xpnet.data import Batches, Dataset
+from xpnet.device import Array, dtype_kind, namespace, to_numpy
+from xpnet.layers import Sequential
+from xpnet.losses import Loss
+from xpnet.optimizers import Optimizer
+from xpnet.schedules import Schedule, constant
+from xpnet.training.callbacks import Callback
+from xpnet.training.checkpoint import load_checkpoint, save_checkpoint
+from xpnet.training.history import History
+from xpnet.training.metrics import Evaluation, correct
+
+__all__ = ["DivergedError", "Trainer"]
+
+
+class DivergedError(ValueError):
+    """The loss is no longer a finite number."""
+
+
+class Trainer:
+    """Trains and evaluates a network.
+
+    Parameters
+    ----------
+    net : Sequential
+        A network; the trainer works on the device it is on.
+    loss : Loss
+    optimizer : Optimizer
+    schedule : Schedule, optional
+        What the learning rate is multiplied by at each step; by default 1.
+    callbacks : sequence of Callback
+    seed : int
+        Of the batches' order.
+
+    Attributes
+    ----------
+    history : History
+        A row for each epoch trained.
+    epoch : int
+        Epochs trained so far, and so the number of the one in progress, from 0.
+    """
+
+    def __init__(
+        self,
+        net: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        schedule: Schedule | None = None,
+        callbacks: Sequence[Callback] = (),
+        seed: int = 0,
+    ) -> None:
+        self.net = net
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule or constant()
+        self.callbacks = list(callbacks)
+        self.seed = seed
+        self.history = History()
+        self.epoch = 0
+        self.began: int | None = None
+        self._tally = _Tally()
+
+    def step(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """Make one update from a batch on the network's device.
+
+        Returns
+        -------
+        loss : array, 0-d
+        scores : array, shape (n, ...)
+        """
+        net = self.net
+        scores = net.forward(x, train=True)
+        value = self.loss.forward(scores, t)
+        net.backward(self.loss.backward(), need_dx=False)
+        self.optimizer.update(net.params, net.grads)
+        return value, scores
+
+    def fit(
+        self,
+        train: Dataset,
+        epochs: int,
+        batch_size: int = 100,
+        *,
+        validation: Dataset | None = None,
+        drop_last: bool = False,
+    ) -> History:
+        """Train for a number of epochs; every sample is seen once in each.
+
+        After :meth:`restore` the fit that was interrupted goes on: give it the same arguments.
+
+        Parameters
+        ----------
+        train : Dataset
+        epochs : int
+        batch_size : int
+        validation : Dataset, optional
+            Evaluated after each epoch.
+        drop_last : bool
+            Whether a last, shorter batch is left out.
+
+        Returns
+        -------
+        History
+            Of all epochs of this trainer.
+
+        Raises
+        ------
+        ValueError
+            The data does not fit the network; nothing has changed then.
+        DivergedError
+            The loss became infinite or NaN.
+        """
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"epochs: expected a whole number >= 1, got {epochs!r}")
+        for data in (train, validation):
+            if data is not None:
+                self._check_fit(data)
+        batches = Batches(
+            self._prepared(train),
+            batch_size,
+            device=self.net.device,
+            seed=self.seed,
+            drop_last=drop_last,
+        )
+        if self.began is None:
+            self.began = self.epoch
+        last = self.began + epochs
+        for callback in self.callbacks:
+            callback.fit_begins(self, epochs, len(batches))
+        try:
+            while self.epoch < last:
+                row = self._train_epoch(batches, epochs * len(batches))
+                if validation is not None:
+                    result = self.evaluate(validation)
+                    row["validation_loss"], row["validation_accuracy"] = result[:2]
+                self.epoch += 1
+                if self.epoch == last:
+                    self.began = None
+                self.history.append(row)
+                for callback in self.callbacks:
+                    callback.epoch_ends(self, row)
+        finally:
+            for callback in self.callbacks:
+                callback.fit_ends(self)
+        return self.history
+
+    def _train_epoch(self, batches: Batches, total: int) -> dict[str, Any]:
+        assert self.began is not None
+        first = (self.epoch - self.began) * len(batches)
+        self._tally = tally = _Tally()
+        for number, (x, t) in enumerate(batches.epoch(self.epoch), first):
+            self.optimizer.lr_factor = self.schedule(number, total)
+            value, scores = self.step(x, t)
+            tally.add(value, scores, t)
+            if tally.batches % CHECK_EVERY == 0:
+                self._check_finite()
+            for callback in self.callbacks:
+                callback.step_ends(self)
+        self._check_finite()
+        seconds = time.perf_counter() - tally.since
+        result = tally.result()
+        return {
+            "epoch": self.epoch + 1,
+            "steps": self.optimizer.steps,
+            "lr": self.optimizer.rate,
+            "train_loss": result.loss,
+            "train_accuracy": result.accuracy,
+            "validation_loss": None,
+            "validation_accuracy": None,
+            "seconds": seconds,
+            "samples_per_second": result.samples / seconds,
+        }
+
+    def _check_finite(self) -> None:
+        loss = self.running_loss()
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss} within {CHECK_EVERY} steps before step "
+                f"{self.optimizer.steps} (epoch {self.epoch + 1}): lower the learning rate "
+                f"({self.optimizer.rate:.3g}) or look for NaN in the data"
+            )
+
+    def running_loss(self) -> float:
+        """Return the mean loss of the epoch in progress; waits for an accelerator."""
+        return self._tally.result().loss
+
+    def running_throughput(self) -> float:
+        """Return the samples trained per second in the epoch in progress."""
+        return self._tally.samples / (time.perf_counter() - self._tally.since)
+
+    def evaluate(self, data: Dataset, batch_size: int = 1000) -> Evaluation:
+        """Return the network's mean loss and accuracy on a data set.
+
+        Parameters
+        ----------
+        data : Dataset
+        batch_size : int
+            Samples computed at a time.
+        """
+        self._check_fit(data)
+        tally = _Tally()
+        batches = Batches(self._prepared(data), batch_size, device=self.net.device, shuffle=False)
+        for x, t in batches.epoch(0):
+            scores = self.net.forward(x)
+            tally.add(self.loss.forward(scores, t), scores, t)
+        return tally.result()
+
+    def _check_fit(self, data: Dataset) -> None:
+        came, net = tuple(data.x.shape[1:]), self.net
+        if came != net.input_shape:
+            raise ValueError(
+                f"{data.name}: expected samples of shape {net.input_shape}, got {came}"
+            )
+        scores = net.output_shape
+        labels = data.t.ndim == 1 and dtype_kind(namespace(data.t), data.t.dtype) == "exact"
+        if labels and len(scores) == 1:
+            highest = int(to_numpy(data.t).max())
+            if highest >= max(scores[0], 2):
+                raise ValueError(
+                    f"{data.name}: expected labels below {max(scores[0], 2)}, the network's number "
+                    f"of classes, got {highest}"
+                )
+
+    def _prepared(self, data: Dataset) -> Dataset:
+        """Return the data with real numbers in the network's dtype; integers stay as they are."""
+        kind = dtype_kind(namespace(data.x), data.x.dtype)
+        if kind == "real" and self.net.dtype.startswith("float"):
+            return data.astype(self.net.dtype)
+        return data
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint, from which the run goes on bit for bit; see :meth:`restore`."""
+        save_checkpoint(self, path)
+
+    def restore(self, path: str | Path) -> None:
+        """Take up a run where a checkpoint left it.
+
+        Parameters
+        ----------
+        path : path
+            Written by a trainer with an equal network, loss, optimizer, schedule and seed.
+        """
+        load_checkpoint(self, path)
+
+
+CHECK_EVERY = 100
+"""Steps between two looks at the loss for NaN, each of which waits for an accelerator."""
+
+
+class _Tally:
+    """Sums over the batches of an epoch, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self.since = time.perf_counter()
+        self.batches = 0
+        self.samples = 0
+        self._loss: Any = 0.0
+        self._correct: Any = 0
+
+    def add(self, loss: Array, scores: Array, targets: Array) -> None:
+        n = scores.shape[0]
+        self.batches += 1
+        self.samples += n
+        self._loss = self._loss + loss * n
+        if self._correct is not None:
+            right = correct(scores, targets)
+            self._correct = None if right is None else self._correct + right
+
+    def result(self) -> Evaluation:
+        n = max(self.samples, 1)
+        accuracy = None if self._correct is None else int(self._correct) / n
+        return Evaluation(float(self._loss) / n, accuracy, self.samples)
