@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,13 +77,15 @@ def xp(request: pytest.FixtureRequest) -> Backend:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the GPU tests out where they were not asked for."""
-    if "gpu" in str(config.option.markexpr):
-        return
-    skip = pytest.mark.skip(reason="needs a CUDA GPU: run with -m gpu")
+    """Leave out the tests of what is not at hand: a GPU, the MNIST files."""
+    absent = {}
+    if "gpu" not in str(config.option.markexpr):
+        absent["gpu"] = "needs a CUDA GPU: run with -m gpu"
+    if not os.environ.get("XPNET_DATA"):
+        absent["mnist"] = "needs MNIST: set XPNET_DATA to the folder that holds it"
     for item in items:
-        if "gpu" in item.keywords:
-            item.add_marker(skip)
+        for mark in absent.keys() & item.keywords.keys():
+            item.add_marker(pytest.mark.skip(reason=absent[mark]))
 
 
 def strided(values: np.ndarray) -> np.ndarray:

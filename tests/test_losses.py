@@ -214,7 +214,6 @@ def test_huge_scores_do_not_overflow_softmax(xp: Backend, loss, dtype):
     scores = xp.array([[1e4, -1e4, 0], [-1e4, 0, 1e4]], dtype)
     value, gradient = run(loss, scores, xp.array([0, 1]))
     s = loss.label_smoothing
-    rows = np.array([(2e4 + 1e4) * s / 3, 1e4 - s / 3 * (1e4 - 2e4) - s * 1e4 + s / 3 * 0])
     t = (1 - s) * np.eye(3)[[0, 1]] + s / 3
     log_p = np.array([[0, -2e4, -1e4], [-2e4, -1e4, 0]])
     rows = -(t * log_p).sum(axis=1)
@@ -253,7 +252,6 @@ def test_gradients_too_small_to_matter_are_exactly_zero(xp: Backend, loss, dtype
     kept = gradient[gradient != 0]
     assert np.abs(kept).min() >= least
     np.testing.assert_allclose(gradient[:, 1], [0, 0, 0, 250 * least], rtol=1e-3)
-    assert (kept.min() * kept.min()) == 0 or np.abs(kept).min() ** 2 >= np.finfo(dtype).tiny
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -154,12 +154,14 @@ def gradient_check(
         kept, ends = _copy(array), []
         for step in (h, -h):
             there = kept + step * direction
-            if own is None:
-                layer.params[name] = there
-                ends.append(value({}))
-                layer.params[name] = kept
-            else:
+            if own is not None:
                 ends.append(value({name: there}))
+                continue
+            layer.params[name] = there
+            try:
+                ends.append(value({}))
+            finally:
+                layer.params[name] = kept
         measured = (ends[0] - ends[1]) / (2 * h)
         claimed = _inner(gradient, direction)
         scale = max(abs(measured), abs(claimed), floor)

@@ -6,10 +6,12 @@ from xpnet.layers.base import ArrayMap, Layer
 from xpnet.layers.conv import Conv2d
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.linear import Linear
+from xpnet.layers.lrn import LocalResponseNorm
 from xpnet.layers.norm import BatchNorm
 from xpnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from xpnet.layers.sequential import Residual, Sequential
 from xpnet.layers.shape import Flatten, Rescale
+from xpnet.layers.transcendental import Exp, Log, LogSquare
 
 __all__ = [
     "Add",
@@ -18,11 +20,15 @@ __all__ = [
     "BatchNorm",
     "Conv2d",
     "Dropout",
+    "Exp",
     "Flatten",
     "GlobalAvgPool2d",
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
+    "Log",
+    "LogSquare",
     "MaxPool2d",
     "Multiply",
     "ReLU",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.device import Array, is_complex, namespace
-from xpnet.layers.base import Layer, Shape, itemsize
+from xpnet.device import Array, dtype_kind, is_complex, namespace
+from xpnet.layers.base import Layer, Shape, itemsize, with_batch
 from xpnet.random import Stream
 
 __all__ = ["Add", "Multiply"]
@@ -19,18 +19,21 @@ class _OfSeveral(Layer):
 
     def setup(self, input_shape: Any, rng: Stream) -> Shape:
         """Check that the shapes are equal; return the one."""
-        shapes = [tuple(s) if isinstance(s, (tuple, list)) else s for s in input_shape]
-        if len(shapes) < 2 or shapes[0] != shapes[-1] or len(set(shapes)) != 1:
+        if (
+            len(input_shape) < 2
+            or len(set(input_shape)) > 1
+            or not isinstance(input_shape[0], tuple)
+        ):
             raise ValueError(
-                f"{self.label}: expected two or more input shapes, all equal, got {input_shape}"
+                f"{self.label}: expected a tuple of two or more equal shapes, got {input_shape}"
             )
-        if not isinstance(shapes[0], tuple):
-            raise ValueError(f"{self.label}: expected a tuple of shapes, got {input_shape}")
-        self._one = shapes[0]
+        self._one: Shape = input_shape[0]
         return self._one
 
     def check(self, x: Any) -> None:
         """Raise one clear sentence unless x is a tuple of arrays that fit."""
+        if not self._built:
+            self._inspect(x)
         if not isinstance(x, tuple) or len(x) != len(self.input_shape):
             raise TypeError(
                 f"{self.label}: expected a tuple of {len(self.input_shape)} arrays, "
@@ -39,9 +42,10 @@ class _OfSeveral(Layer):
         for one in x:
             if tuple(one.shape) != tuple(x[0].shape) or tuple(one.shape[1:]) != self._one:
                 raise ValueError(
-                    f"{self.label}: expected arrays of one shape (n, {str(self._one)[1:-1]}), "
+                    f"{self.label}: expected arrays of one shape {with_batch(self._one)}, "
                     f"got {', '.join(str(tuple(a.shape)) for a in x)}"
                 )
+            self._inspect_dtype(one, dtype_kind(namespace(one), one.dtype))
 
     def flops(self) -> int:
         """One for each number but the first."""
@@ -51,7 +55,7 @@ class _OfSeveral(Layer):
 class Add(_OfSeveral):
     """The sum of several arrays.
 
-    Forward: ``y = x_1 + x_2 + ...``.  Backward: each ``dx_i = dy``.
+    Forward: ``y = x_1 + x_2 + ...``.  Backward: each ``dx_i = dy``, its real part for a real x_i.
 
     Notes
     -----
@@ -63,7 +67,7 @@ class Add(_OfSeveral):
         """Return the sum."""
         self.check(x)
         if train:
-            self._cache = len(x)
+            self._cache = [is_complex(one) for one in x]
         total = x[0] + x[1]
         for one in x[2:]:
             total = total + one
@@ -71,15 +75,15 @@ class Add(_OfSeveral):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> tuple[Array, ...] | None:
         """Return one gradient for each input."""
-        count = self.take()
-        return (dy,) * count if need_dx else None
+        kinds = self.take()
+        return tuple(_real_unless(kind, dy) for kind in kinds) if need_dx else None
 
 
 class Multiply(_OfSeveral):
     """The product of several arrays.
 
     Forward: ``y = x_1 x_2 ...``.  Backward: ``dx_i = dy`` times the conjugate of the product of
-    the others.
+    the others, its real part for a real x_i.
 
     Notes
     -----
@@ -100,11 +104,19 @@ class Multiply(_OfSeveral):
         if not need_dx:
             return None
         others = (_product(x[:i] + x[i + 1 :]) for i in range(len(x)))
-        return tuple(dy * (namespace(o).conj(o) if is_complex(o) else o) for o in others)
+        slopes = (dy * (namespace(o).conj(o) if is_complex(o) else o) for o in others)
+        return tuple(_real_unless(is_complex(own), s) for own, s in zip(x, slopes, strict=True))
 
     def cache_bytes(self) -> int:
         """The inputs."""
         return len(self.input_shape) * math.prod(self._one) * itemsize(self.dtype)
+
+
+def _real_unless(owner_is_complex: bool, gradient: Array) -> Array:
+    """Return the gradient as its owner can take it: the real part for a real owner."""
+    if is_complex(gradient) and not owner_is_complex:
+        return namespace(gradient).real(gradient)
+    return gradient
 
 
 def _product(arrays: tuple[Array, ...]) -> Array:

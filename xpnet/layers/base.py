@@ -173,11 +173,11 @@ class Layer(ABC):
 
     def flops(self) -> int:
         """Return the floating-point operations of a forward pass, per sample."""
-        return 0
+        return sum(child.flops() for _, child in self.children())
 
     def cache_bytes(self) -> int:
         """Return the bytes kept for the backward pass, per sample."""
-        return 0
+        return sum(child.cache_bytes() for _, child in self.children())
 
     # What a subclass uses
 
@@ -217,7 +217,7 @@ class Layer(ABC):
                 )
         if tuple(x.shape[1:]) != self.input_shape:
             raise ValueError(
-                f"{self.label}: expected x of shape {_with_batch(self.input_shape)}, "
+                f"{self.label}: expected x of shape {with_batch(self.input_shape)}, "
                 f"got {tuple(x.shape)}"
             )
         self._inspect_dtype(x, dtype_kind(xp, x.dtype))
@@ -279,7 +279,7 @@ class Layer(ABC):
             )
         if dtype.startswith("complex") and not self.accepts_complex:
             raise ValueError(f"{self.label}: works on real numbers only, got dtype {dtype!r}")
-        self.input_shape = tuple(input_shape)
+        self.input_shape = _checked_shape(self, input_shape)
         self.output_shape = tuple(self.setup(self.input_shape, rng))
         self._built = True
         return self.output_shape
@@ -364,10 +364,11 @@ class Layer(ABC):
                 arrays[name] = views[key]
             maps.append(ArrayMap(views, flat, layout))
         for _, leaf in self.walk():
-            leaf._seen = leaf._cache = None
+            leaf._seen = None
             for name, array in leaf._state.items():
                 leaf._state[name] = place.asarray(array)
         self._packed = (place, maps[0], maps[1])
+        self.forget()
 
     def forget(self) -> None:
         """Drop what a forward pass kept for a backward pass that will not come."""
@@ -423,7 +424,7 @@ def whole(name: str, value: Any, least: int) -> int:
 
 def pair(name: str, value: int | tuple[int, int] | list[int], least: int) -> tuple[int, int]:
     """Return a size given as one number or as (height, width), checked."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2:
         raise ValueError(f"{name}: expected one size or (height, width), got {value!r}")
     return whole(name, both[0], least), whole(name, both[1], least)
@@ -433,10 +434,22 @@ def image_shape(layer: Layer, input_shape: Shape) -> tuple[int, int, int]:
     """Return an input shape as (c, h, w), or raise naming the layer."""
     if len(input_shape) != 3:
         raise ValueError(
-            f"{layer.label}: expected images (n, c, h, w), got {_with_batch(input_shape)}"
+            f"{layer.label}: expected images (n, c, h, w), got {with_batch(input_shape)}"
         )
     return input_shape[0], input_shape[1], input_shape[2]
 
 
-def _with_batch(shape: Any) -> str:
+def _checked_shape(layer: Layer, shape: Any) -> Any:
+    """Return a shape, or a shape for each of several inputs, as tuples of whole numbers >= 1."""
+    if not isinstance(shape, (tuple, list)):
+        raise ValueError(f"{layer.label}: expected an input_shape such as (1, 28, 28), got {shape!r}")
+    return tuple(
+        _checked_shape(layer, length)
+        if isinstance(length, (tuple, list))
+        else whole(f"{layer.label}: input_shape", length, 1)
+        for length in shape
+    )
+
+
+def with_batch(shape: Any) -> str:
     return f"({', '.join(['n', *map(str, shape)])})"

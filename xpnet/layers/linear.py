@@ -71,7 +71,7 @@ class Linear(Layer):
 
     def rows(self, x: Array) -> Array:
         """Return x flattened past the batch axis."""
-        return x if x.ndim == 2 else namespace(x).reshape(x, (x.shape[0], -1))
+        return x if x.ndim == 2 else namespace(x).reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``x W + b``."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from xpnet import ops
-from xpnet.device import Array, namespace
+from xpnet.device import Array, dtype_kind, namespace
 from xpnet.layers.activation import ReLU
 from xpnet.layers.base import Layer
 from xpnet.layers.conv import Conv2d
@@ -46,7 +46,7 @@ class _Run:
 
     def take(self) -> Any:
         cache, self._cache = self._cache, None
-        return self._first.take() if cache is None else cache
+        return self._first.take() if cache is None else cache  # its take() says what is missing
 
     def forget(self) -> None:
         self._cache = None
@@ -55,14 +55,16 @@ class _Run:
 class LinearReLU(_Run):
     """Linear, then ReLU."""
 
-    def __init__(self, linear: Linear) -> None:
+    def __init__(self, linear: Linear, relu: ReLU) -> None:
         super().__init__(linear)
         self.linear = linear
+        self.relu = relu
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``max(x W + b, 0)``."""
         layer = self.linear
         layer.check(x)
+        self.relu._inspect_dtype(x, dtype_kind(namespace(x), x.dtype))  # it takes no complex x
         rows, params = layer.rows(x), layer._params
         y = ops.linear.linear_relu(rows, params["W"], params.get("b"))
         if train:
@@ -140,7 +142,7 @@ def plan(layers: Sequence[Layer], hooks: dict[int, list[Hook]]) -> list[tuple[St
         length = 1
         match layers[i], free:
             case Linear() as linear, [t, r, *_] if t is Linear and r is ReLU:
-                step, length = LinearReLU(linear), 2
+                step, length = LinearReLU(linear, layers[i + 1]), 2  # type: ignore[arg-type]
             case Conv2d() as conv, [t, r, p] if t is Conv2d and r is ReLU and p is MaxPool2d:
                 pool = layers[i + 2]
                 step, length = ConvReLUPool(conv, pool), 3  # type: ignore[arg-type]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from xpnet.device import Array, Device, device, dtype_kind, namespace, to_numpy
-from xpnet.layers.base import Layer, Shape, adopt
+from xpnet.layers.base import Layer, Shape, adopt, whole, with_batch
 from xpnet.layers.plan import Hook, Step, plan
 from xpnet.random import Stream
 
@@ -91,8 +92,7 @@ class Sequential(Layer):
 
     def _replan(self) -> None:
         steps = plan(self.layers, self._hooks)
-        self._steps: list[Step] = [step for step, _ in steps]
-        self._learning = next(
+        learning = next(
             (
                 k
                 for k, (_, indices) in enumerate(steps)
@@ -100,6 +100,7 @@ class Sequential(Layer):
             ),
             0,
         )
+        self._plan: tuple[list[Step], int] = ([step for step, _ in steps], learning)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the last layer's output.
@@ -119,8 +120,11 @@ class Sequential(Layer):
             return self._run(x, train)
 
     def _run(self, x: Array, train: bool) -> Array:
-        for step in self._steps:
+        plan = self._plan
+        for step in plan[0]:
             x = step.forward(x, train=train)
+        if train:
+            self._cache = plan  # the way back takes the same steps, whatever is hooked by then
         return x
 
     def backward(self, dy: Array, *, need_dx: bool | None = None) -> Array | None:
@@ -139,7 +143,7 @@ class Sequential(Layer):
         """
         if tuple(dy.shape[1:]) != self.output_shape:
             raise ValueError(
-                f"{self.label}: expected dy of shape (n, {str(self.output_shape)[1:-1]}), "
+                f"{self.label}: expected dy of shape {with_batch(self.output_shape)}, "
                 f"got {tuple(dy.shape)}"
             )
         if need_dx is None:
@@ -150,17 +154,19 @@ class Sequential(Layer):
             return self._run_back(dy, need_dx)
 
     def _run_back(self, dy: Array, need_dx: bool) -> Array | None:
-        lowest = 0 if need_dx else self._learning
-        for step in reversed(self._steps[lowest + 1 :]):
+        steps, learning = self.take()
+        lowest = 0 if need_dx else learning
+        for step in reversed(steps[lowest + 1 :]):
             dy = step.backward(dy)
-        dx = self._steps[lowest].backward(dy, need_dx=need_dx)
-        for step in self._steps[:lowest]:
+        dx = steps[lowest].backward(dy, need_dx=need_dx)
+        for step in steps[:lowest]:
             step.forget()
         return dx
 
     def forget(self) -> None:
         """Drop what a forward pass kept for a backward pass that will not come."""
-        for step in self._steps:
+        super().forget()
+        for step in self._plan[0] if self._built else ():
             step.forget()
 
     @contextlib.contextmanager
@@ -212,8 +218,8 @@ class Sequential(Layer):
         -------
         numpy.ndarray, shape (n, *output_shape)
         """
-        whole = getattr(x, "shape", None)
-        if whole is None:
+        whole("batch_size", batch_size, 1)
+        if not hasattr(x, "shape"):
             x = to_numpy(x)
         if x.shape[0] == 0:
             return to_numpy(self.forward(self.asinput(x)))
@@ -304,6 +310,8 @@ class Residual(Layer):
     He et al., "Deep residual learning for image recognition", 2016.
     """
 
+    accepts_complex = True
+
     def __init__(self, body: Sequential | Sequence[Layer], shortcut: Layer | None = None) -> None:
         super().__init__()
         self.body = adopt(body if isinstance(body, Sequential) else Sequential(body))
@@ -348,3 +356,7 @@ class Residual(Layer):
             short = self.shortcut.backward(dy, need_dx=need_dx)
         dx = self.body.backward(dy, need_dx=need_dx)
         return dx + short if need_dx else None
+
+    def flops(self) -> int:
+        """Those of both ways, and one for each number of the sum."""
+        return super().flops() + math.prod(self.output_shape)

@@ -3,14 +3,27 @@
 from collections.abc import Callable
 
 from xpnet.layers import Sequential
+from xpnet.models.alexnet import alexnet, small_alexnet
 from xpnet.models.convnet import deep_convnet, simple_convnet
+from xpnet.models.lenet import lenet5
 from xpnet.models.mlp import mlp
+from xpnet.models.perceptron import Perceptron, logic_gate
 
-__all__ = ["BY_NAME", "deep_convnet", "mlp", "simple_convnet"]
+__all__ = [
+    "BY_NAME",
+    "alexnet",
+    "deep_convnet",
+    "lenet5",
+    "mlp",
+    "simple_convnet",
+    "small_alexnet",
+]
 
 BY_NAME: dict[str, Callable[..., Sequential]] = {
     "mlp": mlp,
     "simple-convnet": simple_convnet,
     "deep-convnet": deep_convnet,
+    "lenet-5": lenet5,
+    "alexnet": small_alexnet,
 }
 """The networks that programs offer by name; each takes input_shape, classes, seed and dtype."""

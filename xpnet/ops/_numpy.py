@@ -150,7 +150,8 @@ def _convolve_backward(
     wide, pool, winners, _ = kept
     (n, f, rows, cols), (_, c, kh, kw) = dy.shape, W.shape
     h, w = wide.shape[2] - 2 * pad, wide.shape[3] - 2 * pad
-    dy, y = dy.reshape(n, f, -1), None if kept.y is None else kept.y.reshape(n, f, -1)
+    flat_shape = (n, f, rows * cols)
+    dy, y = dy.reshape(flat_shape), None if kept.y is None else kept.y.reshape(flat_shape)
     turn = need_dx and stride == 1 and pad < min(kh, kw) and f <= 2 * c
     around = np.zeros((n, f, h + kh - 1, w + kw - 1), dy.dtype) if turn else None
     dwide = np.zeros_like(wide) if need_dx and not turn else None
@@ -289,7 +290,7 @@ def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Arra
     if kh * kw > 256 or x.dtype.kind != "f":
         return NotImplemented
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    wide = framed(x, pad, float(np.finfo(x.dtype).min))
+    wide = framed(x, pad, -math.inf)
     cells = [wide[at] for at in window_cells(kh, kw, stride, oh, ow)]
     y = cells[0].copy()
     winners = np.zeros(y.shape, np.uint8)

@@ -52,7 +52,7 @@ def _shares(scores: Array, weights: Array | None) -> Array | float:
     if weights is None:
         return 1 / scores.shape[0]
     xp = namespace(scores)
-    weights = xp.astype(weights, xp.abs(scores[:0]).dtype)
+    weights = xp.astype(weights, xp.real(scores).dtype if is_complex(scores) else scores.dtype)
     return weights / xp.sum(weights)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from xpnet.device import Array, namespace
@@ -15,7 +16,7 @@ __all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backwa
 def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
     """Return the largest number of each window.
 
-    Padding never wins: it is the dtype's least finite number.  A NaN in a window makes its
+    Padding never wins: it is minus infinity.  A NaN in a window makes its
     output NaN.  Of equal numbers the first in reading order wins, and the gradient goes to it.
 
     Parameters
@@ -30,7 +31,7 @@ def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array
     """
     xp = namespace(x)
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    wide = framed(x, pad, float(xp.finfo(x.dtype).min))
+    wide = framed(x, pad, -math.inf)
     cells = (wide[at] for at in window_cells(kh, kw, stride, oh, ow))
     y = xp.asarray(next(cells), copy=True)
     winners = xp.zeros(y.shape, dtype=xp.int16, device=x.device)

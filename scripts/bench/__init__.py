@@ -1,0 +1,1 @@
+"""Timings; the figures that were measured lie in results/."""

@@ -1,0 +1,137 @@
+"""The dispatcher: which body runs, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import threading
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from conftest import HAS_TORCH
+from xpnet import ops
+from xpnet.device import device_of
+from xpnet.ops import BODIES, Op, generic_only, op
+
+FAMILIES = (ops.conv, ops.dropout, ops.linear, ops.loss, ops.norm, ops.pool, ops.update)
+OPS = {
+    found.__name__: found
+    for family in FAMILIES
+    for found in vars(family).values()
+    if isinstance(found, Op)
+}
+for _names in BODIES.values():
+    for _name in _names:
+        importlib.import_module(f"xpnet.ops._{_name}")
+ALL_BODIES = [(o, name) for o in OPS.values() for name in o.bodies]
+
+
+def make(declines=False):
+    """Return an op that says which of its bodies ran."""
+
+    @op
+    def told(x, factor):
+        """Say who ran."""
+        return "generic"
+
+    @told.register("numpy")
+    def _(x, factor):
+        return NotImplemented if declines else "numpy"
+
+    return told
+
+
+def test_the_first_argument_chooses_the_body(xp):
+    expected = "numpy" if xp.device.library == "numpy" else "generic"
+    assert make()(xp.array([1.0]), 2) == expected
+
+
+def test_a_body_that_declines_gives_way_to_the_generic_one():
+    assert make(declines=True)(np.zeros(1), 2) == "generic"
+
+
+def test_bodies_are_tried_in_the_order_of_the_list(monkeypatch):
+    monkeypatch.setitem(BODIES, "numpy", ("numpy", "numpy_second"))
+    monkeypatch.setattr(importlib, "import_module", lambda name: None)
+    declined, accepted = make(declines=True), make()
+    for told in declined, accepted:
+        told.register("numpy_second")(lambda x, factor: "second")
+    assert declined(np.zeros(1), 2) == "second"
+    assert accepted(np.zeros(1), 2) == "numpy"
+
+
+def test_generic_only_runs_no_other_body_and_ends_with_its_context():
+    told, x = make(), np.zeros(1)
+    with generic_only():
+        assert told(x, 2) == "generic"
+        with generic_only():
+            assert told(x, 2) == "generic"
+        assert told(x, 2) == "generic"
+    assert told(x, 2) == "numpy"
+
+
+def test_generic_only_ends_when_its_context_raises():
+    with pytest.raises(KeyError), generic_only():
+        raise KeyError
+    assert make()(np.zeros(1), 2) == "numpy"
+
+
+def test_generic_only_does_not_reach_other_threads():
+    told, found = make(), []
+    with generic_only():
+        thread = threading.Thread(target=lambda: found.append(told(np.zeros(1), 2)))
+        thread.start()
+        thread.join()
+    assert found == ["numpy"]
+
+
+def test_arrays_of_two_libraries_are_refused_by_name():
+    x = np.zeros((2, 3))
+    W = array_api_strict.zeros((3, 4))
+    device_of(W)
+    with pytest.raises(TypeError, match=r"linear: .*one library, got numpy and array_api_strict"):
+        ops.linear.linear(x, W, None)
+    with pytest.raises(TypeError, match=r"linear: .*one library, got array_api_strict and numpy"):
+        ops.linear.linear(W, x, None)
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
+def test_torch_is_not_mixed_with_numpy_either():
+    import torch
+
+    x = torch.zeros(2, 3)
+    with pytest.raises(TypeError, match=r"max_pool2d_backward: .* got numpy and torch"):
+        ops.pool.max_pool2d_backward(np.zeros((1, 1, 1, 1)), x, 1, 1, 1, 0)
+
+
+@pytest.mark.parametrize("value", [3, [1.0, 2.0], "x", None])
+def test_what_is_no_array_is_refused(value):
+    with pytest.raises(TypeError, match="expected an array"):
+        make()(value, 2)
+
+
+@pytest.mark.parametrize(
+    ("of", "name"), ALL_BODIES, ids=lambda v: v if isinstance(v, str) else v.__name__
+)
+def test_every_body_takes_what_the_generic_one_takes(of, name):
+    generic, body = (inspect.signature(f).parameters for f in (of.generic, of.bodies[name]))
+    assert list(body) == list(generic)
+    assert [p.default for p in body.values()] == [p.default for p in generic.values()]
+
+
+def test_numpy_bodies_are_registered_for_the_hot_ops():
+    hot = {"conv2d", "conv2d_backward", "conv_relu_pool", "conv_relu_pool_backward"}
+    assert hot < {o.__name__ for o, _ in ALL_BODIES}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_every_op_keeps_the_name_and_docstring_of_its_definition(name):
+    assert OPS[name].__name__ == OPS[name].generic.__name__ == name
+    assert OPS[name].__doc__
+
+
+def test_repr_names_the_op_and_its_bodies():
+    assert repr(make()) == "<op told: numpy, generic>"
+    assert repr(op(lambda x: x)).endswith(": generic>")

@@ -1,0 +1,47 @@
+"""The smaller programs in scripts/, run as their users run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import xpnet
+from scripts import evaluate
+from scripts.bench import steps
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "mlp.safetensors"
+    xpnet.models.mlp((16,)).save(path)
+    return path
+
+
+def test_evaluate_says_what_a_trainer_would(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([str(saved)]) == 0
+    net = xpnet.load(saved)
+    _, test = xpnet.data.load("digits")
+    right = (net.predict(test.x).argmax(axis=1) == test.t).mean()
+    assert f"accuracy {right:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["absent", "truncated", "other device"])
+def test_evaluate_refuses_with_one_sentence(
+    saved: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, options = tmp_path / "bad.safetensors", []
+    if damage == "truncated":
+        path.write_bytes(saved.read_bytes()[:-10])
+    if damage == "other device":
+        path, options = saved, ["--device", "abacus"]
+    assert evaluate.main([str(path), *options]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("evaluate.py: error: ")
+    assert err.count("\n") == 1
+
+
+def test_the_step_benchmark_measures_a_workload() -> None:
+    assert 1 < steps.measure("tiny", "cpu", 0.02) < 1e6

@@ -1,0 +1,57 @@
+"""What the README says is true: its Python runs, its commands and links exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_in_the_readme_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert float(printed[0]) >= 0.97
+    errors = eval(printed[-1])
+    assert errors.keys() == {"gamma", "x"}
+    assert max(errors.values()) < 1e-6
+    assert (tmp_path / "convnet.safetensors").exists()
+
+
+def test_the_op_of_the_readme_has_equal_bodies() -> None:
+    import numpy as np
+
+    import xpnet
+
+    names: dict[str, object] = {}
+    block = next(b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "@op" in b)
+    exec(compile(block, "README.md", "exec"), names)
+    distance = names["squared_distance"]
+    x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
+    fast = distance(x, y)  # type: ignore[operator]
+    with xpnet.ops.generic_only():
+        generic = distance(x, y)  # type: ignore[operator]
+    np.testing.assert_allclose(fast, generic)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", README))
+def test_what_the_readme_links_to_exists(target: tuple[str, str]) -> None:
+    path = target[0] or target[1]
+    if not path.startswith("http"):
+        assert (ROOT / path).exists()
+
+
+def test_every_option_that_the_readme_names_exists() -> None:
+    from scripts.train import parser
+
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    known = parser().format_help()
+    assert all(option in known for option in options - {"--help"})
