@@ -375,6 +375,17 @@ def test_a_loaded_state_continues_dicts_of_any_library(xp: Backend, rule):
 
 
 @every_rule
+def test_a_loaded_state_is_copied(rule):
+    params, first, second = {"W": draw(0, 3)}, RULES[rule](), RULES[rule]()
+    first.update(params, {"W": draw(1, 3)})
+    state, kept = first.state(), first.state()
+    second.load_state(state, 1)
+    second.update(params, {"W": draw(2, 3)})
+    for key, values in kept.items():
+        np.testing.assert_array_equal(state[key], values)
+
+
+@every_rule
 def test_slots_follow_a_network_to_another_device(xp: Backend, rule):
     stays, moves = network(dtype="float64"), network(dtype="float64")
     one, other = RULES[rule](weight_decay=0.1), RULES[rule](weight_decay=0.1)

@@ -14,8 +14,10 @@ __all__ = ["replacing"]
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what is written there appears as ``path``.
 
-    It appears by a rename when the block ends, or is removed when the block raises.
+    It appears by a rename when the block ends, or is removed when the block raises.  Folders on
+    the way are made.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part

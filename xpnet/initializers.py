@@ -60,7 +60,7 @@ def glorot_uniform(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out:
 
 
 def he(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
-    """Draw normal numbers of standard deviation ``sqrt(2 / fan_in)``: for ReLU (He et al., 2015)."""
+    """Draw normal numbers of standard deviation ``sqrt(2 / fan_in)``: for ReLU (He, 2015)."""
     return stream.normal(shape, math.sqrt(2 / fan_in))
 
 

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from xpnet.device import Array, to_numpy
 from xpnet.files import replacing
 
-__all__ = ["PlotError", "training_curves"]
+__all__ = [
+    "PlotError",
+    "array_equations",
+    "bars",
+    "computation_graph",
+    "confusion",
+    "contour_paths",
+    "curves",
+    "decision_regions",
+    "histograms",
+    "image_grid",
+    "line_panels",
+    "network_diagram",
+    "training_curves",
+]
 
 
 class PlotError(ImportError):
@@ -63,3 +81,729 @@ def training_curves(rows: Iterable[Mapping[str, Any]], path: str | Path, title: 
     if title:
         figure.suptitle(title)
     _save(figure, path)
+
+
+def line_panels(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    path: str | Path,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    columns: int = 4,
+    ylim: tuple[float, float] | None = None,
+) -> None:
+    """Draw lines in panels side by side, which share their axes and one legend.
+
+    Parameters
+    ----------
+    panels : mapping of str to mapping of str to (x, y)
+        The title of each panel, and the label and points of each of its lines.
+    path : path
+        The picture's file; its suffix decides the format.
+    xlabel, ylabel : str
+    title : str
+    columns : int
+        Panels in a row.
+    ylim : (float, float), optional
+        The ends of the y axis.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw, or a line's x and y differ in length.
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("line_panels: expected panels with at least one line each")
+    for lines in panels.values():
+        for label, (x, y) in lines.items():
+            if len(x) != len(y) or len(x) == 0:
+                raise ValueError(
+                    f"line_panels: expected points for {label!r}, got {len(x)} x and {len(y)} y"
+                )
+    if len(panels) == 1:
+        figure = _figure(figsize=(7, 4.2))
+        axes = [figure.subplots()]
+        used = 1
+    else:
+        columns = min(columns, len(panels))
+        rows = -(-len(panels) // columns)
+        figure = _figure(
+            figsize=(2.6 * columns, 2.1 * rows + 0.6) if columns > 2 else (9, 3.6 * rows)
+        )
+        axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+        used = columns
+    for axis, (name, lines) in zip(axes, panels.items(), strict=False):
+        for number, (label, (x, y)) in enumerate(lines.items()):
+            axis.plot(x, y, ("-", "--", "-.", ":")[number % 4], label=label, linewidth=1.4)
+        axis.set_title(name, fontsize="small" if len(panels) > 1 else "medium")
+        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if ylim:
+            axis.set_ylim(*ylim)
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    if len(panels) == 1:
+        axes[0].set(xlabel=xlabel, ylabel=ylabel)
+        if len(next(iter(panels.values()))) > 1:
+            axes[0].legend()
+    else:
+        for axis in axes[max(len(panels) - used, 0) : len(panels)]:
+            axis.tick_params(labelbottom=True)  # a panel with none below it shows its numbers
+        figure.supxlabel(xlabel, fontsize="medium")
+        figure.supylabel(ylabel, fontsize="medium")
+        handles, labels = axes[0].get_legend_handles_labels()
+        if len(labels) > 1:
+            figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
+    if title:
+        figure.suptitle(title, x=0.02, ha="left") if len(panels) > 1 else figure.suptitle(title)
+    _save(figure, path)
+
+
+def histograms(
+    grid: Mapping[str, Mapping[str, Any]],
+    path: str | Path,
+    *,
+    bins: int = 30,
+    title: str = "",
+) -> None:
+    """Draw a histogram for each cell of a grid, with the standard deviation above it.
+
+    Parameters
+    ----------
+    grid : mapping of str to mapping of str to array
+        The label of each row, and the label and numbers of each of its columns.
+    path : path
+        The picture's file; its suffix decides the format.
+    bins : int
+    title : str
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw, or the rows differ in length.
+    """
+    if not grid or len({len(row) for row in grid.values()}) > 1 or not next(iter(grid.values())):
+        raise ValueError("histograms: expected rows of one and the same number of columns")
+    columns = len(next(iter(grid.values())))
+    figure = _figure(figsize=(2 * columns + 0.6, 1.35 * len(grid) + 0.6))
+    axes = figure.subplots(len(grid), columns, squeeze=False)
+    for i, (label, row) in enumerate(grid.items()):
+        for axis, (name, values) in zip(axes[i], row.items(), strict=True):
+            numbers = to_numpy(values).reshape(-1)
+            axis.hist(numbers, bins, color="tab:blue")
+            spread = f"std {numbers.std():.3g}"
+            axis.set_title(f"{name}: {spread}" if i == 0 else spread, fontsize="x-small")
+            axis.set_yticks([])
+            axis.locator_params(axis="x", nbins=3)
+            axis.ticklabel_format(axis="x", scilimits=(-2, 3))
+            axis.tick_params(labelsize="xx-small")
+            axis.xaxis.get_offset_text().set_fontsize("xx-small")
+        axes[i][0].set_ylabel(label, fontsize="small")
+    figure.supxlabel(
+        "output (30 bins)" if bins == 30 else f"output ({bins} bins)", fontsize="small"
+    )
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def image_grid(
+    images: Mapping[str, Any] | Sequence[tuple[str, Any]],
+    path: str | Path,
+    *,
+    columns: int = 10,
+    title: str = "",
+    diverging: bool = False,
+) -> None:
+    """Draw grey images in a grid, each with its words above it.
+
+    Parameters
+    ----------
+    images : sequence of (str, array of shape (h, w) or (1, h, w)), or a mapping of them
+    path : path
+        The picture's file; its suffix decides the format.
+    columns : int
+        Images in a row.
+    title : str
+    diverging : bool
+        Whether the numbers have signs (weights): then 0 is white, below it blue, above it red, and
+        all images share one scale.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw, or an array is no image.
+    """
+    pairs = list(images.items() if isinstance(images, Mapping) else images)
+    arrays = [to_numpy(image) for _, image in pairs]
+    if not arrays:
+        raise ValueError("image_grid: expected at least one image, got none")
+    for array in arrays:
+        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] != 1):
+            raise ValueError(
+                f"image_grid: expected images (h, w) or (1, h, w), got {tuple(array.shape)}"
+            )
+    columns = min(columns, len(arrays))
+    rows = -(-len(arrays) // columns)
+    worded = any(words for words, _ in pairs)
+    heading = 0.5 if title else 0.1
+    width = max(columns * 0.95, 3.2)
+    figure = _figure(figsize=(width, rows * (1.15 if worded else 0.95) + heading))
+    reach = max(float(abs(array).max()) for array in arrays) or 1.0
+    look = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach} if diverging else {"cmap": "gray_r"}
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (words, _), array in zip(axes.flat, pairs, arrays, strict=False):
+        shown = axis.imshow(array.reshape(array.shape[-2:]), interpolation="nearest", **look)
+        axis.set_title(words, fontsize="small")
+    if diverging:
+        figure.colorbar(shown, ax=axes, fraction=0.04, label="weight")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def confusion(matrix: Any, path: str | Path, title: str = "") -> None:
+    """Draw a confusion matrix: the errors in colour, every count in figures.
+
+    Parameters
+    ----------
+    matrix : array of integers, shape (k, k)
+        A row for each true class, a column for each class taken.
+    path : path
+        The picture's file; its suffix decides the format.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        It is no square matrix.
+    """
+    counts = to_numpy(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
+        raise ValueError(f"confusion: expected a matrix (k, k), got {tuple(counts.shape)}")
+    k = len(counts)
+    errors = counts.copy()
+    errors[range(k), range(k)] = 0  # or the diagonal would drown them
+    figure = _figure(figsize=(0.52 * k + 1.6, 0.46 * k + 1.3))
+    axis = figure.subplots()
+    shown = axis.imshow(errors, cmap="Reds", vmin=0, vmax=max(int(errors.max()), 1))
+    for i in range(k):
+        for j in range(k):
+            if counts[i, j]:
+                dark = errors[i, j] > errors.max() / 2
+                colour = "white" if dark else "black"
+                weight = "bold" if i == j else "normal"
+                axis.text(
+                    j,
+                    i,
+                    f"{counts[i, j]}",
+                    ha="center",
+                    va="center",
+                    fontsize="small",
+                    color=colour,
+                    weight=weight,
+                )
+    axis.set(xlabel="class taken", ylabel="true class", xticks=range(k), yticks=range(k))
+    figure.colorbar(shown, label="errors")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, tuple[Array, Array]]],
+    path: str | Path,
+    *,
+    points: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    xlabel: str = "x",
+    ylabel: str = "y",
+    title: str = "",
+    columns: int = 3,
+    log: bool = False,
+) -> None:
+    """Draw curves in panels side by side.
+
+    Parameters
+    ----------
+    panels : mapping of panel title to mapping of label to (x, y)
+        x and y are arrays of shape (n,), of any library; an empty label is left out of the legend.
+    path : path
+        The picture's file; its suffix decides the format.
+    points : mapping of panel title to mapping of label to (x, y), optional
+        Single points to mark.
+    xlabel, ylabel, title : str
+    columns : int
+        Panels in a row.
+    log : bool
+        Whether the y axis is logarithmic.
+
+    Raises
+    ------
+    ValueError
+        There is no panel or no curve in one, x and y differ in shape, or points name no panel.
+    PlotError
+        Matplotlib is not installed.
+    """
+    points = points or {}
+    stray = set(points) - set(panels)
+    if stray:
+        raise ValueError(f"curves: points name no panel: {', '.join(sorted(stray))}")
+    figure, axes = _panels("curves", panels, columns, 3.2, 2.5)
+    for (name, lines), axis in zip(panels.items(), axes, strict=True):
+        if not lines:
+            raise ValueError(f"curves: expected at least one curve in panel {name!r}, got none")
+        for k, (label, (xs, ys)) in enumerate(lines.items()):
+            x, y = to_numpy(xs), to_numpy(ys)
+            if x.ndim != 1 or x.shape != y.shape:
+                raise ValueError(
+                    f"curves: expected x and y of one shape (n,) for {label or name!r}, "
+                    f"got {x.shape} and {y.shape}"
+                )
+            axis.plot(x, y, ("-", "--", "-.", ":")[k % 4], label=label or None)
+            if x.dtype.kind in "iu":
+                axis.xaxis.get_major_locator().set_params(integer=True)
+        for label, spot in points.get(name, {}).items():
+            axis.plot(*spot, "o", markersize=5, color="black")
+            axis.annotate(
+                label, spot, textcoords="offset points", xytext=(7, -4), va="top", fontsize=9
+            )
+        axis.set(title=name, xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+        axis.grid(alpha=0.3)
+        if any(lines):
+            axis.legend(fontsize=8)
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def decision_regions(
+    panels: Mapping[str, tuple[Callable[[Array], Array], Array]],
+    points: Array,
+    path: str | Path,
+    *,
+    lines: Mapping[str, Mapping[str, tuple[float, float, float]]] | None = None,
+    margin: float = 0.5,
+    title: str = "",
+    columns: int = 4,
+) -> None:
+    """Draw which points of the plane a classifier answers with 1, and what was asked of it.
+
+    Parameters
+    ----------
+    panels : mapping of panel title to (decide, labels)
+        ``decide`` takes a NumPy array of points (m, 2) and returns m answers, above .5 for yes;
+        labels, 0 or 1, of shape (n,), are drawn as open and filled circles.
+    points : array, shape (n, 2)
+    path : path
+        The picture's file; its suffix decides the format.
+    lines : mapping of panel title to mapping of label to (w1, w2, b), optional
+        Lines ``w1 x1 + w2 x2 + b = 0`` to draw.
+    margin : float
+        How far the plane is shown beyond the points.
+    title : str
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ValueError
+        There is no panel, points or labels have another shape, or a line has no direction.
+    PlotError
+        Matplotlib is not installed.
+    """
+    where = to_numpy(points)
+    if where.ndim != 2 or where.shape[1] != 2 or not len(where):
+        raise ValueError(f"decision_regions: expected points (n, 2), got {where.shape}")
+    low, high = where.min(axis=0) - margin, where.max(axis=0) + margin
+    x1, x2 = (np.linspace(low[i], high[i], 301) for i in (0, 1))
+    grid = np.stack([a.reshape(-1) for a in np.meshgrid(x1, x2)], axis=1)
+    colors: dict[str, str] = {}  # a line has one colour in all panels
+    figure, axes = _panels("decision_regions", panels, columns, 2.9, 3.4)
+    for (name, (decide, asked)), axis in zip(panels.items(), axes, strict=True):
+        labels = to_numpy(asked)
+        if labels.shape != where.shape[:1]:
+            raise ValueError(
+                f"decision_regions: expected labels ({len(where)},) in panel {name!r}, "
+                f"got {labels.shape}"
+            )
+        answers = to_numpy(decide(grid)).reshape(len(x2), len(x1)) > 0.5
+        axis.contourf(x1, x2, answers, levels=[-0.5, 0.5, 1.5], colors=["#f4f4f4", "#cfe2f3"])
+        for label, (w1, w2, b) in (lines or {}).get(name, {}).items():
+            if w1 == w2 == 0:
+                raise ValueError(f"decision_regions: the line {label!r} has no direction")
+            at = (0.0, -b / w2) if w2 else (-b / w1, 0.0)
+            color = colors.setdefault(label, f"C{len(colors) + 1}")
+            axis.axline(at, (at[0] + w2, at[1] - w1), color=color, label=label)
+        for answer, face in ((0, "white"), (1, "black")):
+            chosen = where[labels == answer]
+            axis.plot(*chosen.T, "o", color="black", markerfacecolor=face, label=f"{answer}")
+        axis.set(title=name, xlabel="$x_1$", ylabel="$x_2$", xlim=(low[0], high[0]))
+        axis.set(ylim=(low[1], high[1]), aspect="equal")
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def contour_paths(
+    f: Callable[[Array, Array], Array],
+    panels: Mapping[str, Array],
+    path: str | Path,
+    *,
+    limits: tuple[float, float, float, float] | None = None,
+    levels: int = 9,
+    title: str = "",
+    columns: int = 3,
+) -> None:
+    """Draw walks over the contours of a function of two numbers.
+
+    Parameters
+    ----------
+    f : callable
+        Takes two NumPy arrays x and y of one shape and returns the heights in that shape.
+    panels : mapping of panel title to array of shape (n, 2)
+        The points of each walk, the start first.
+    path : path
+        The picture's file; its suffix decides the format.
+    limits : (x low, x high, y low, y high), optional
+        What is shown; by default what the walk covers.
+    levels : int
+        Contour lines, evenly spaced in the square root of f - min f.
+    title : str
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ValueError
+        There is no panel, or a walk has another shape.
+    PlotError
+        Matplotlib is not installed.
+    """
+    figure, axes = _panels("contour_paths", panels, columns, 3.1, 2.6)
+    for (name, points), axis in zip(panels.items(), axes, strict=True):
+        walk = to_numpy(points)
+        if walk.ndim != 2 or walk.shape[1] != 2 or not len(walk):
+            raise ValueError(
+                f"contour_paths: expected a walk (n, 2) in panel {name!r}, got {walk.shape}"
+            )
+        if limits is None:
+            reach = max(abs(walk).max(), 1e-12) * 1.15
+            x_low, x_high, y_low, y_high = -reach, reach, -reach, reach
+        else:
+            x_low, x_high, y_low, y_high = limits
+        x, y = np.meshgrid(np.linspace(x_low, x_high, 201), np.linspace(y_low, y_high, 201))
+        z = f(x, y)
+        roots = np.linspace(0, np.sqrt(z.max() - z.min()), levels + 1)[1:]
+        axis.contour(x, y, z, levels=z.min() + roots**2, cmap="viridis", linewidths=0.7, alpha=0.6)
+        axis.plot(*walk.T, "o-", color="C3", markersize=2.5, linewidth=1)
+        axis.plot(*walk[0], "o", color="black", markersize=5, label="start")
+        axis.plot(*walk[-1], "*", color="black", markersize=9, label=f"after {len(walk) - 1} steps")
+        axis.set(title=name, xlabel="x", ylabel="y", xlim=(x_low, x_high), ylim=(y_low, y_high))
+        axis.legend(fontsize=8, loc="upper right")
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def computation_graph(
+    nodes: Mapping[str, tuple[float, float, str]],
+    edges: Sequence[tuple[str, str, float, float]],
+    path: str | Path,
+    title: str = "",
+) -> None:
+    """Draw a graph of operations, on each edge its value and the gradient that came back.
+
+    Parameters
+    ----------
+    nodes : mapping of name to (x, y, text)
+        Where each node stands and what is written in it.  Nodes of one or two signs are drawn as
+        circles (operations), others as boxes.
+    edges : sequence of (from, to, value, gradient)
+        Of nodes by name; the value is written above the edge, the gradient below it.
+    path : path
+        The picture's file; its suffix decides the format.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        There are no nodes, or an edge names none of them.
+    PlotError
+        Matplotlib is not installed.
+    """
+    if not nodes:
+        raise ValueError("computation_graph: expected at least one node, got none")
+    for start, end, *_ in edges:
+        for name in (start, end):
+            if name not in nodes:
+                raise ValueError(f"computation_graph: an edge names {name!r}, which is no node")
+    xs, ys = [x for x, _, _ in nodes.values()], [y for _, y, _ in nodes.values()]
+    wide, high = 1.75, 1.0  # inches a unit
+    figure = _figure(figsize=(wide * (max(xs) - min(xs) + 1.2), high * (max(ys) - min(ys) + 1.2)))
+    axis = figure.subplots()
+    patches = {}
+    for name, (x, y, text) in nodes.items():
+        shape = "circle,pad=0.35" if len(text) <= 2 else "round,pad=0.35"
+        box = {
+            "boxstyle": shape,
+            "facecolor": "#cfe2f3" if len(text) <= 2 else "#f4f4f4",
+            "edgecolor": "0.4",
+        }
+        written = axis.text(x, y, text, ha="center", va="center", fontsize=11, bbox=box)
+        patches[name] = written.get_bbox_patch()
+    for start, end, value, gradient in edges:
+        (x0, y0, _), (x1, y1, _) = nodes[start], nodes[end]
+        arrow = {
+            "arrowstyle": "-|>",
+            "color": "0.4",
+            "patchA": patches[start],
+            "patchB": patches[end],
+            "shrinkA": 2,
+            "shrinkB": 2,
+        }
+        axis.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
+        turn = np.arctan2(high * (y1 - y0), wide * (x1 - x0))
+        for text, color, side in (
+            (f"{value:.6g}", "black", 8),
+            (f"{gradient:.6g}", "C3", -8),
+        ):
+            axis.annotate(
+                text,
+                (0.45 * x0 + 0.55 * x1, 0.45 * y0 + 0.55 * y1),
+                (-side * np.sin(turn), side * np.cos(turn)),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                rotation=np.degrees(turn),
+                color=color,
+                fontsize=10,
+            )
+    axis.set(xlim=(min(xs) - 0.6, max(xs) + 0.6), ylim=(min(ys) - 0.6, max(ys) + 0.6))
+    axis.axis("off")
+    axis.plot([], [], color="black", label="value, forward")
+    axis.plot([], [], color="C3", label="gradient, backward")
+    axis.legend(
+        fontsize=9, loc="lower right", frameon=False, labelcolor="linecolor", handlelength=0
+    )
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def network_diagram(
+    values: Sequence[Array],
+    weights: Sequence[Array],
+    path: str | Path,
+    *,
+    names: Sequence[str] = (),
+    title: str = "",
+) -> None:
+    """Draw a fully connected network: a circle with its value for each unit, a line each weight.
+
+    Parameters
+    ----------
+    values : sequence of arrays, shape (units,)
+        What each layer answers, the input first.
+    weights : sequence of arrays, shape (units before, units)
+        Between each two layers.  Wider lines are larger weights, red lines are negative ones.
+    path : path
+        The picture's file; its suffix decides the format.
+    names : sequence of str, optional
+        What is written above each layer.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        The shapes of values and weights do not fit one another.
+    PlotError
+        Matplotlib is not installed.
+    """
+    layers, links = [to_numpy(v) for v in values], [to_numpy(W) for W in weights]
+    sizes = [layer.shape for layer in layers]
+    wanted = [a + b for a, b in pairwise(sizes)]
+    if not sizes or any(len(size) != 1 for size in sizes) or [W.shape for W in links] != wanted:
+        raise ValueError(
+            f"network_diagram: expected weights between layers of values {sizes}, "
+            f"got {[W.shape for W in links]}"
+        )
+    tallest = max(len(layer) for layer in layers)
+    figure = _figure(figsize=(2.4 * len(layers), 1.1 * tallest + 0.8))
+    axis = figure.subplots()
+    places = [
+        [(2.2 * k, (len(layer) - 1) / 2 - i) for i in range(len(layer))]
+        for k, layer in enumerate(layers)
+    ]
+    largest = max((abs(W).max() for W in links), default=1.0) or 1.0
+    for k, W in enumerate(links):
+        for i, (x0, y0) in enumerate(places[k]):
+            for j, (x1, y1) in enumerate(places[k + 1]):
+                axis.plot(
+                    [x0, x1], [y0, y1], color="C3" if W[i, j] < 0 else "C0", alpha=0.5,
+                    linewidth=0.3 + 3 * abs(W[i, j]) / largest, zorder=1,
+                )  # fmt: skip
+                at = 0.2 + 0.1 * (j % 3)  # staggered, or labels of crossing lines collide
+                axis.text(
+                    x0 + at * (x1 - x0), y0 + at * (y1 - y0), f"{W[i, j]:.3g}", fontsize=8,
+                    ha="center", va="center", zorder=2,
+                    bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+                )  # fmt: skip
+    for name, spots in zip(names, places, strict=False):
+        axis.text(spots[0][0], tallest / 2 + 0.1, name, ha="center", va="bottom")
+    for layer, spots in zip(layers, places, strict=True):
+        for value, (x, y) in zip(layer, spots, strict=True):
+            axis.text(
+                x, y, f"{value:.4g}", ha="center", va="center", fontsize=9, zorder=3,
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": "#cfe2f3", "edgecolor": "0.4"},
+            )  # fmt: skip
+    axis.set(xlim=(-0.6, 2.2 * len(layers) - 1.6), ylim=(-tallest / 2 + 0.2, tallest / 2 + 0.4))
+    axis.axis("off")
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def array_equations(
+    rows: Sequence[Sequence[Array | str]], path: str | Path, title: str = ""
+) -> None:
+    """Draw equations between arrays, each array as a grid of its numbers.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of arrays (at most 2-D) and signs
+        One equation a row: ``[A, "@", B, "=", C]``.
+    path : path
+        The picture's file; its suffix decides the format.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        There is no row, or an array has more than two axes.
+    PlotError
+        Matplotlib is not installed.
+    """
+    if not rows:
+        raise ValueError("array_equations: expected at least one row, got none")
+    drawn: list[tuple[float, float, Any]] = []
+    top = widest = 0.0
+    for row in rows:
+        tables = [cell if isinstance(cell, str) else to_numpy(cell) for cell in row]
+        if any(not isinstance(table, str) and table.ndim > 2 for table in tables):
+            raise ValueError("array_equations: expected arrays of at most two axes")
+        grids = [table if isinstance(table, str) else np.atleast_2d(table) for table in tables]
+        height = max((len(grid) for grid in grids if not isinstance(grid, str)), default=1)
+        left = 0.0
+        for grid in grids:
+            drawn.append((left, top - height / 2, grid))
+            left += 0.8 if isinstance(grid, str) else grid.shape[1] + 0.2
+        top -= height + 0.6
+        widest = max(widest, left)
+    figure = _figure(figsize=(0.55 * widest + 0.3, 0.45 * -top + 0.5))
+    axis = figure.subplots()
+    for left, middle, grid in drawn:
+        if isinstance(grid, str):
+            axis.text(left + 0.3, middle, grid, ha="center", va="center", fontsize=13)
+            continue
+        for i, j in np.ndindex(grid.shape):
+            x, y = left + j, middle + len(grid) / 2 - i - 1
+            axis.add_patch(_rectangle((x, y), "#cfe2f3"))
+            axis.text(x + 0.5, y + 0.5, f"{grid[i, j]:.4g}", ha="center", va="center", fontsize=10)
+    axis.set(xlim=(-0.1, widest), ylim=(top + 0.5, 0.1), aspect="equal")
+    axis.axis("off")
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def bars(
+    panels: Mapping[str, Mapping[str, Array]],
+    path: str | Path,
+    *,
+    ticks: Sequence[str] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    columns: int = 3,
+    log: bool = False,
+    form: str = "{:.3g}",
+) -> None:
+    """Draw numbers as bars with their values written above, in panels side by side.
+
+    Parameters
+    ----------
+    panels : mapping of panel title to mapping of label to array of shape (n,)
+        Each label's bars have a colour of their own.
+    path : path
+        The picture's file; its suffix decides the format.
+    ticks : sequence of str, optional
+        The names of the n places; by default 0, 1, 2 ...
+    xlabel, ylabel, title : str
+    columns : int
+        Panels in a row.
+    log : bool
+        Whether the y axis is logarithmic.
+    form : str
+        How a value is written; ``""`` for not at all.
+
+    Raises
+    ------
+    ValueError
+        There is no panel, nothing in one, or the arrays differ in length.
+    PlotError
+        Matplotlib is not installed.
+    """
+    figure, axes = _panels("bars", panels, columns, 3.6, 3.0)
+    for (name, groups), axis in zip(panels.items(), axes, strict=True):
+        heights = {label: to_numpy(values) for label, values in groups.items()}
+        shapes = {values.shape for values in heights.values()}
+        if len(shapes) != 1 or any(len(shape) != 1 for shape in shapes):
+            raise ValueError(
+                f"bars: expected arrays of one shape (n,) in panel {name!r}, got {sorted(shapes)}"
+            )
+        places = np.arange(shapes.pop()[0])
+        names = [str(k) for k in places] if ticks is None else list(ticks)
+        if len(names) != len(places):
+            raise ValueError(f"bars: expected {len(places)} ticks, got {len(names)}")
+        width = 0.8 / len(heights)
+        for k, (label, values) in enumerate(heights.items()):
+            at = places + (k - (len(heights) - 1) / 2) * width
+            drawn = axis.bar(at, values, width * 0.94, label=label or None)
+            if form:
+                texts = [form.format(value) for value in values]
+                axis.bar_label(drawn, texts, fontsize=7, padding=1)
+        axis.set(title=name, xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+        axis.set_xticks(places, names)
+        axis.margins(y=0.15)
+        if any(heights):
+            axis.legend(fontsize=8)
+    if title:
+        figure.suptitle(title)
+    _save(figure, path)
+
+
+def _panels(
+    function: str, panels: Mapping[str, Any], columns: int, width: float, height: float
+) -> tuple[Any, list[Any]]:
+    """Return a figure and an axis for each panel, ``columns`` of them in a row."""
+    if not panels or columns < 1:
+        raise ValueError(f"{function}: expected at least one panel and one column")
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    if len(panels) == 1:
+        width, height = 1.5 * width, 1.2 * height
+    figure = _figure(figsize=(width * columns, height * rows + 0.3))
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[len(panels) :]:
+        spare.set_visible(False)
+    return figure, axes[: len(panels)]
+
+
+def _rectangle(corner: tuple[float, float], color: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(corner, 1, 1, facecolor=color, edgecolor="white")

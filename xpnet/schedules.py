@@ -84,7 +84,7 @@ def warmup(share: float = 0.05, then: Schedule | None = None) -> Schedule:
     after = then or constant()
 
     def factor(step: int, total: int) -> float:
-        rising = math.ceil(share * total)
+        rising = math.ceil(share * total - 1e-9)  # whole shares stay whole, whatever rounding says
         if step < rising:
             return (step + 1) / rising
         return after(step - rising, total - rising)

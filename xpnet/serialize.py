@@ -23,7 +23,15 @@ from xpnet.device import Array, Device, to_numpy
 from xpnet.files import replacing
 from xpnet.layers import Layer, Sequential
 
-__all__ = ["load", "read_arrays", "restore", "save", "write_arrays"]
+__all__ = [
+    "check_arrays",
+    "described",
+    "load",
+    "read_arrays",
+    "restore",
+    "save",
+    "write_arrays",
+]
 
 KEY = "xpnet"
 FORMAT = 1
@@ -45,7 +53,7 @@ def save(net: Layer, path: str | Path) -> None:
         raise ValueError(f"save: expected a network, a Sequential with an input_shape, got {net}")
     arrays = {f"params/{name}": array for name, array in net.params.items()}
     arrays |= {f"state/{name}": array for name, array in net.state.items()}
-    write_arrays(path, arrays, {"architecture": _described(net)})
+    write_arrays(path, arrays, {"architecture": described(net)})
 
 
 def load(
@@ -89,6 +97,14 @@ def restore(net: Layer, arrays: Mapping[str, Array], source: str) -> None:
 
     Nothing is copied unless everything fits.
     """
+    for name in check_arrays(net, arrays, source):
+        kind, _, key = name.partition("/")
+        target = net.params if kind == "params" else net.state
+        target[key] = arrays[name]
+
+
+def check_arrays(net: Layer, arrays: Mapping[str, Array], source: str) -> list[str]:
+    """Raise unless a file's arrays fit a network; return the names of its parameters and state."""
     own = {f"params/{name}": array for name, array in net.params.items()}
     own |= {f"state/{name}": array for name, array in net.state.items()}
     given = {name: a for name, a in arrays.items() if name.startswith(("params/", "state/"))}
@@ -102,10 +118,7 @@ def restore(net: Layer, arrays: Mapping[str, Array], source: str) -> None:
                 f"{source}: {name!r}: expected {expected.dtype} {expected.shape}, "
                 f"got {came.dtype} {came.shape}"
             )
-    for name in own:
-        kind, _, key = name.partition("/")
-        target = net.params if kind == "params" else net.state
-        target[key] = given[name]
+    return list(own)
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
@@ -118,15 +131,13 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array], about: Mapping[s
     for name in sorted(arrays):
         # Contiguous, because the format's writer takes the memory of others as it lies.
         array = to_numpy(arrays[name])
-        array = np.ascontiguousarray(array).reshape(array.shape)
-        pairs = _COMPLEX.get(array.dtype.name)
+        shape, pairs = array.shape, _COMPLEX.get(array.dtype.name)
+        array = np.ascontiguousarray(array)  # a 0-d array becomes 1-d, which can be viewed as pairs
         if pairs:
-            name, array = _PAIRS + name, array.view(pairs).reshape(*array.shape, 2)
-        host[name] = array
+            name, array, shape = _PAIRS + name, array.view(pairs), (*shape, 2)
+        host[name] = array.reshape(shape)
     text = json.dumps({"format": FORMAT, **about}, sort_keys=True)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
+    with replacing(Path(path)) as part:
         part.write_bytes(tensor_bytes(host, metadata={KEY: text}))
 
 
@@ -161,13 +172,13 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     return arrays, about
 
 
-def _described(value: Any) -> Any:
+def described(value: Any) -> Any:
     """Return a layer's class and arguments, and those of the layers among them, for JSON."""
     if isinstance(value, Layer):
-        about = {name: _described(argument) for name, argument in value.config().items()}
+        about = {name: described(argument) for name, argument in value.config().items()}
         return {"layer": type(value).__name__, **about}
     if isinstance(value, (list, tuple)):
-        return [_described(one) for one in value]
+        return [described(one) for one in value]
     return value
 
 
@@ -177,7 +188,8 @@ def _rebuilt(value: Any, known: Mapping[str, type[Layer]], source: str) -> Any:
     if not isinstance(value, dict) or "layer" not in value:
         return value
     name = value["layer"]
-    if name not in known or not issubclass(known[name], Layer):
+    kind: Any = known.get(name)
+    if kind is None or not issubclass(kind, Layer) or inspect.isabstract(kind):
         raise ValueError(
             f"{source}: holds a layer {name!r} that is not known: "
             f"pass its class, load(path, layers={{{name!r}: {name}}})"
@@ -188,10 +200,10 @@ def _rebuilt(value: Any, known: Mapping[str, type[Layer]], source: str) -> Any:
     if "input_shape" in arguments:
         arguments["input_shape"] = _tuples(arguments["input_shape"])
     try:
-        inspect.signature(known[name]).bind(**arguments)
+        inspect.signature(kind).bind(**arguments)
     except TypeError as error:
         raise ValueError(f"{source}: layer {name!r} does not take its arguments: {error}") from None
-    return known[name](**arguments)
+    return kind(**arguments)
 
 
 def _tuples(shape: Any) -> Any:

@@ -19,7 +19,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-import xpnet
 from scripts.gallery import harness
 from xpnet.files import replacing
 
@@ -28,9 +27,23 @@ def discover(package: str) -> dict[str, ModuleType]:
     """Return the demonstrations of a package by name, in row order: its modules with ROWS."""
     folder = importlib.import_module(package).__path__
     names = [m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")]
-    modules = {name: importlib.import_module(f"{package}.{name}") for name in names}
+    modules = {name: _module(package, name) for name in names}
     found = [(name, module) for name, module in modules.items() if hasattr(module, "ROWS")]
     return dict(sorted(found, key=lambda one: (_place(one[1].ROWS[0]), one[0])))
+
+
+def _module(package: str, name: str) -> ModuleType:
+    """Return a module; for one that does not import, one whose run says why."""
+    try:
+        return importlib.import_module(f"{package}.{name}")
+    except Exception as error:
+        stub, reason = ModuleType(f"{package}.{name}"), error
+
+        def run(demo: harness.Demo) -> None:
+            raise reason
+
+        vars(stub).update(ROWS=("-",), TITLE="does not import", run=run)
+        return stub
 
 
 def _place(row: str) -> tuple[str, int]:
@@ -64,7 +77,7 @@ def attempt(module: ModuleType, demo: harness.Demo) -> dict[str, Any]:
     except Exception as error:  # whatever it is, the other demonstrations still run
         sentence = f"{type(error).__name__}: {error}"
         print(f"FAILED  {sentence}", flush=True)
-        return harness.row(module, demo) | {"pass": False, "error": sentence}
+        return harness.row_of(module, demo) | {"pass": False, "error": sentence}
 
 
 def page(rows: Sequence[dict[str, Any]], command: str) -> str:
@@ -143,7 +156,7 @@ def main(argv: Sequence[str] | None = None, package: str = "scripts.gallery") ->
         if args.all and args.names:
             raise ValueError("expected names or --all, got both")
         harness.demo_of(args)  # a device or folder that cannot be used is said once
-    except (ValueError, OSError, xpnet.DeviceError) as error:
+    except harness.USER_ERRORS as error:
         print(f"{p.prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
     if not wanted:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -18,8 +19,12 @@ from typing import Any, Literal
 
 import xpnet
 from xpnet.device import Device
+from xpnet.plots import PlotError
 
 Mode = Literal["quick", "default", "full"]
+
+USER_ERRORS = (ValueError, OSError, xpnet.DeviceError, PlotError)
+"""What a program says in one sentence, with exit status 2."""
 
 
 @dataclass
@@ -38,6 +43,8 @@ class Demo:
         Where data sets lie.
     mode : "quick", "default" or "full"
         Seconds, a minute or two, or the whole length.
+    began : float
+        When it began, by ``time.perf_counter``.
     """
 
     device: Device
@@ -48,6 +55,7 @@ class Demo:
     mode: Mode
     figures: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
 
     def pick(self, quick: Any, default: Any, full: Any) -> Any:
         """Return what suits the mode: a length, a band."""
@@ -93,17 +101,31 @@ def parser(**about: Any) -> argparse.ArgumentParser:
     """Return the options that every demonstration takes."""
     p = argparse.ArgumentParser(**about)
     p.add_argument("--device", default="cpu", help="cpu (the default), gpu, torch:cpu ...")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=_whole(0), default=0, help="the first seed (default 0)")
     p.add_argument(
-        "--seeds", type=int, default=1, help="how many seeds, where a figure is a mean over seeds"
+        "--seeds",
+        type=_whole(1),
+        default=1,
+        help="how many seeds, where a figure is a mean over seeds (default 1)",
     )
     p.add_argument("--out", type=Path, default=Path("runs/gallery"), help="folder of the pictures")
     p.add_argument("--data-dir", help="where data sets lie; by default $XPNET_DATA, else the cache")
     length = p.add_mutually_exclusive_group()
-    length.add_argument("--quick", action="store_const", const="quick", dest="mode")
-    length.add_argument("--full", action="store_const", const="full", dest="mode")
+    for mode, about in (("quick", "seconds instead of minutes"), ("full", "the whole length")):
+        length.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=about)
     p.set_defaults(mode="default")
     return p
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Return an argument type: whole numbers of at least ``least``."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number >= {least}, got {text!r}")
+        return int(text)
+
+    return read
 
 
 def demo_of(args: argparse.Namespace) -> Demo:
@@ -116,16 +138,20 @@ def demo_of(args: argparse.Namespace) -> Demo:
 
 def show(module: ModuleType, demo: Demo) -> dict[str, Any]:
     """Run one demonstration and return its row of ``gallery.json``."""
-    print(f"# {', '.join(module.ROWS)}: {module.TITLE}")
-    began = time.perf_counter()
+    print(f"# {', '.join(module.ROWS)}: {module.TITLE}", flush=True)
     module.run(demo)
+    return row_of(module, demo)
+
+
+def row_of(module: ModuleType, demo: Demo) -> dict[str, Any]:
+    """Return the row of ``gallery.json`` of what a demonstration has shown so far."""
     return {
         "id": list(module.ROWS),
         "name": module.__name__.rpartition(".")[2],
         "title": module.TITLE,
         "figures": demo.figures,
         "pictures": demo.pictures,
-        "seconds": round(time.perf_counter() - began, 2),
+        "seconds": round(time.perf_counter() - demo.began, 2),
         "pass": demo.passed,
     }
 
@@ -138,7 +164,7 @@ def main(module: ModuleType, argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     try:
         row = show(module, demo_of(args))
-    except (ValueError, OSError, xpnet.DeviceError) as error:
+    except USER_ERRORS as error:
         print(f"{p.prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0 if row["pass"] else 1)
@@ -151,6 +177,6 @@ def _rounded(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return _rounded(value.tolist())
     if isinstance(value, float):
-        return float(f"{value:.9g}")
+        return float(f"{value:.9g}") if math.isfinite(value) else str(value)  # JSON has no NaN
     json.dumps(value)
     return value

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import HAS_TORCH, assert_close, strided
 
 import xpnet.layers
-from conftest import HAS_TORCH, assert_close, strided
 from xpnet.device import device_of, dtype_name, to_numpy
 from xpnet.gradients import gradient_check
 from xpnet.layers import (
@@ -20,11 +20,15 @@ from xpnet.layers import (
     BatchNorm,
     Conv2d,
     Dropout,
+    Exp,
     Flatten,
     GlobalAvgPool2d,
     Layer,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
+    Log,
+    LogSquare,
     MaxPool2d,
     Multiply,
     ReLU,
@@ -49,6 +53,7 @@ class Row:
     make: Callable[[], Layer]
     shape: Any
     torch: Callable[[], Any] | None = None
+    positive: bool = False
 
 
 def torch_residual(body, shortcut):
@@ -113,6 +118,17 @@ TABLE = {
     "Sigmoid": Row(lambda: Sigmoid(), (7,), lambda: nn.Sigmoid()),
     "Tanh": Row(lambda: Tanh(), (7,), lambda: nn.Tanh()),
     "Swish": Row(lambda: Swish(), (7,), lambda: nn.SiLU()),
+    "Exp": Row(lambda: Exp(), (7,), lambda: torch.exp),
+    "Log": Row(lambda: Log(), (7,), lambda: torch.log, positive=True),
+    "LogSquare": Row(lambda: LogSquare(), (7,), lambda: lambda x: torch.log(x**2)),
+    "LocalResponseNorm": Row(
+        lambda: LocalResponseNorm(3, alpha=0.5), (4, 3, 2),
+        lambda: nn.LocalResponseNorm(3, alpha=1.5, beta=0.75, k=2.0),
+    ),
+    "LocalResponseNorm-of-all": Row(
+        lambda: LocalResponseNorm(9, alpha=0.1, beta=1.5, k=1.0), (4, 3, 2),
+        lambda: nn.LocalResponseNorm(9, alpha=0.9, beta=1.5, k=1.0),
+    ),
     "Dropout": Row(lambda: Dropout(0.4), (3, 4)),
     "Dropout-inference": Row(lambda: Dropout(0.4, scale="inference"), (12,)),
     "Dropout-of-nothing": Row(lambda: Dropout(0.0), (5,), lambda: nn.Dropout(0.0)),
@@ -165,7 +181,10 @@ def inputs(row: Row, n: int = N, dtype: str = "float64", place: Callable = np.as
     """Return x for a layer: an array, or a tuple of them."""
     rng = np.random.default_rng(6)
     shapes = row.shape if several(row.shape) else (row.shape,)
-    made = tuple(place(rng.normal(size=(n, *shape)).astype(dtype)) for shape in shapes)
+    drawn = [rng.normal(size=(n, *shape)) for shape in shapes]
+    if row.positive:
+        drawn = [abs(values) + 0.5 for values in drawn]
+    made = tuple(place(values.astype(dtype)) for values in drawn)
     return made if several(row.shape) else made[0]
 
 

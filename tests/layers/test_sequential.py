@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-
 from conftest import assert_close
+
 from xpnet.device import device_of, dtype_name, to_numpy
 from xpnet.layers import (
     BatchNorm,

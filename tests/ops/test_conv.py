@@ -7,8 +7,8 @@ from functools import cache
 import naive_oracles as naive
 import numpy as np
 import pytest
-
 from conftest import assert_close
+
 from xpnet.device import device_of, to_numpy
 from xpnet.ops.conv import (
     col2im,
@@ -72,9 +72,7 @@ def test_conv2d_backward_is_the_transpose_of_forward(xp, geometry, need_dx):
     stride, pad = geometry[-2:]
     _, kept = conv2d(xp.array(x), xp.array(W), xp.array(b), stride, pad)
     own_dW, own_db = (xp.device.asarray(np.full(a.shape, 7.0)) for a in (W, b))
-    found = conv2d_backward(
-        xp.array(dy), kept, xp.array(W), own_dW, own_db, stride, pad, need_dx
-    )
+    found = conv2d_backward(xp.array(dy), kept, xp.array(W), own_dW, own_db, stride, pad, need_dx)
     assert_close(own_dW, dW, **TIGHT)
     assert_close(own_db, db, **TIGHT)
     if need_dx:

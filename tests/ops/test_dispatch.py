@@ -9,8 +9,8 @@ import threading
 import array_api_strict
 import numpy as np
 import pytest
-
 from conftest import HAS_TORCH
+
 from xpnet import ops
 from xpnet.device import device_of
 from xpnet.ops import BODIES, Op, generic_only, op

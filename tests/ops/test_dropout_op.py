@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from conftest import assert_close
+
 from xpnet.device import device_of, to_numpy
 from xpnet.ops import generic_only
 from xpnet.ops.dropout import dropout, philox_uniform

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-
 from conftest import assert_close
+
 from xpnet.device import device_of
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
 
@@ -70,9 +70,7 @@ def test_linear_forward_and_backward_are_the_written_out_sums(
 
     dy = draw("c" if "c" in x_kind + W_kind else "f", n, units, seed=3)
     dW, db = (xp.device.asarray(np.full_like(a, 7)) for a in (W, b))
-    dx = linear_backward(
-        xp.array(x), xp.array(W), xp.array(dy), dW, db if bias else None, True
-    )
+    dx = linear_backward(xp.array(x), xp.array(W), xp.array(dy), dW, db if bias else None, True)
     wanted_dx, wanted_dW, wanted_db = naive_backward(x, W, b, dy)
     assert_close(dx, wanted_dx, **TIGHT)
     assert_close(dW, wanted_dW, **TIGHT)

@@ -6,10 +6,10 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from conftest import strided
 from xpnet.ops import _numpy, conv, dropout, generic_only, linear, loss, pool
 
 CHUNKS = [1, 2000, 2**22]  # bytes: one sample at a time, a few, all at once
@@ -120,9 +120,7 @@ def test_images_and_kernels_of_two_dtypes_go_to_the_generic_body():
     kh=st.integers(1, 4), kw=st.integers(1, 4), stride=st.integers(1, 5), pad=st.integers(0, 2),
     dtype=st.sampled_from(["float32", "float64"]), whole=st.booleans(), spaced=st.booleans(),
 )  # fmt: skip
-def test_max_pooling_of_any_geometry_agrees(
-    n, c, h, w, kh, kw, stride, pad, dtype, whole, spaced
-):
+def test_max_pooling_of_any_geometry_agrees(n, c, h, w, kh, kw, stride, pad, dtype, whole, spaced):
     assume(pad <= min(kh, kw) // 2 and h + 2 * pad >= kh and w + 2 * pad >= kw)
     x = draw((n, c, h, w), dtype, seed=0, whole=whole, spaced=spaced)
 

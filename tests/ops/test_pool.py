@@ -7,8 +7,8 @@ from functools import cache
 import naive_oracles as naive
 import numpy as np
 import pytest
-
 from conftest import assert_close
+
 from xpnet.device import device_of, to_numpy
 from xpnet.ops import generic_only
 from xpnet.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward

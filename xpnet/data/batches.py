@@ -11,6 +11,7 @@ from typing import Any
 from xpnet.data.datasets import Dataset
 from xpnet.device import Array, Device, device_of, namespace
 from xpnet.device import device as find_device
+from xpnet.layers.base import whole
 from xpnet.random import Stream
 
 __all__ = ["Batches"]
@@ -55,8 +56,8 @@ class Batches:
         resident: bool | None = None,
         ahead: int = 2,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: expected a whole number >= 1, got {batch_size!r}")
+        whole("batch_size", batch_size, 1)
+        whole("ahead", ahead, 0)
         if drop_last and batch_size > len(data):
             raise ValueError(
                 f"batch_size: {batch_size} with drop_last leaves no batch of {len(data)} samples"
@@ -92,9 +93,10 @@ class Batches:
         order = None
         if self.shuffle:
             order = place.asarray(self._stream.permutation(len(self.data), number))
+        end = self.samples
         parts = [
-            slice(start, start + self.batch_size)
-            for start in range(0, len(self) * self.batch_size, self.batch_size)
+            slice(start, min(start + self.batch_size, end))
+            for start in range(0, end, self.batch_size)
         ]
         if self.resident:
             for part in parts:
@@ -124,7 +126,8 @@ class Batches:
                 yield self._moved(waiting.popleft().result())
 
     def _moved(self, batch: tuple[Array, Array]) -> tuple[Array, Array]:
-        return self.device.asarray(batch[0]), self.device.asarray(batch[1])
+        moved = self.data._with(*batch).to(self.device)
+        return moved.x, moved.t
 
 
 def _fits(data: Dataset, place: Device) -> bool:

@@ -78,7 +78,7 @@ class ReLU(Layer):
         return math.prod(self.input_shape)
 
     def cache_bytes(self) -> int:
-        """The output."""
+        """Count the output."""
         return math.prod(self.input_shape) * itemsize(self.dtype)
 
 

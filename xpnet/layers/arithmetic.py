@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.device import Array, dtype_kind, is_complex, namespace
+from xpnet.device import Array, dtype_kind, is_complex, library, namespace
 from xpnet.layers.base import Layer, Shape, itemsize, with_batch
 from xpnet.random import Stream
 
@@ -40,6 +40,17 @@ class _OfSeveral(Layer):
                 f"got {f'{len(x)}' if isinstance(x, tuple) else type(x).__name__}"
             )
         for one in x:
+            if not hasattr(one, "shape"):
+                raise TypeError(
+                    f"{self.label}: expected a tuple of {len(x)} arrays, "
+                    f"got {type(one).__name__} in it"
+                )
+            mine, theirs = library(x[0]), library(one)
+            if theirs is not mine:
+                raise TypeError(
+                    f"{self.label}: expected arrays of one library, got {mine.name} and "
+                    f"{theirs.name}: convert one of them"
+                )
             if tuple(one.shape) != tuple(x[0].shape) or tuple(one.shape[1:]) != self._one:
                 raise ValueError(
                     f"{self.label}: expected arrays of one shape {with_batch(self._one)}, "
@@ -108,7 +119,7 @@ class Multiply(_OfSeveral):
         return tuple(_real_unless(is_complex(own), s) for own, s in zip(x, slopes, strict=True))
 
     def cache_bytes(self) -> int:
-        """The inputs."""
+        """Count the inputs."""
         return len(self.input_shape) * math.prod(self._one) * itemsize(self.dtype)
 
 

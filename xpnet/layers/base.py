@@ -442,7 +442,9 @@ def image_shape(layer: Layer, input_shape: Shape) -> tuple[int, int, int]:
 def _checked_shape(layer: Layer, shape: Any) -> Any:
     """Return a shape, or a shape for each of several inputs, as tuples of whole numbers >= 1."""
     if not isinstance(shape, (tuple, list)):
-        raise ValueError(f"{layer.label}: expected an input_shape such as (1, 28, 28), got {shape!r}")
+        raise ValueError(
+            f"{layer.label}: expected an input_shape such as (1, 28, 28), got {shape!r}"
+        )
     return tuple(
         _checked_shape(layer, length)
         if isinstance(length, (tuple, list))

@@ -116,6 +116,6 @@ class Conv2d(Layer):
         return 2 * math.prod(self.output_shape) * self.input_shape[0] * math.prod(self.size)
 
     def cache_bytes(self) -> int:
-        """The columns."""
+        """Count the columns."""
         _, oh, ow = self.output_shape
         return oh * ow * self.input_shape[0] * math.prod(self.size) * itemsize(self.dtype)

@@ -75,5 +75,5 @@ class Dropout(Layer):
         return math.prod(self.input_shape)
 
     def cache_bytes(self) -> int:
-        """The mask."""
+        """Count the mask."""
         return math.prod(self.input_shape) * itemsize(self.dtype)

@@ -93,5 +93,5 @@ class Linear(Layer):
         return 2 * math.prod(self.input_shape) * self.units
 
     def cache_bytes(self) -> int:
-        """The input."""
+        """Count the input."""
         return math.prod(self.input_shape) * itemsize(self.dtype)

@@ -96,5 +96,5 @@ class BatchNorm(Layer):
         return 2 * math.prod(self.input_shape)
 
     def cache_bytes(self) -> int:
-        """The normalised input."""
+        """Count the normalised input."""
         return math.prod(self.input_shape) * itemsize(self.dtype)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xpnet.device import Array, Device, device, dtype_kind, namespace, to_numpy
+from xpnet.device import Array, dtype_kind, namespace, to_numpy
 from xpnet.layers.base import Layer, Shape, adopt, whole, with_batch
 from xpnet.layers.plan import Hook, Step, plan
 from xpnet.random import Stream
@@ -121,6 +121,8 @@ class Sequential(Layer):
 
     def _run(self, x: Array, train: bool) -> Array:
         plan = self._plan
+        if train:
+            self._cache = None
         for step in plan[0]:
             x = step.forward(x, train=train)
         if train:
@@ -221,11 +223,12 @@ class Sequential(Layer):
         whole("batch_size", batch_size, 1)
         if not hasattr(x, "shape"):
             x = to_numpy(x)
-        if x.shape[0] == 0:
+        n = x.shape[0]
+        if n == 0:
             return to_numpy(self.forward(self.asinput(x)))
         parts = [
-            to_numpy(self.forward(self.asinput(x[start : start + batch_size])))
-            for start in range(0, x.shape[0], batch_size)
+            to_numpy(self.forward(self.asinput(x[start : min(start + batch_size, n), ...])))
+            for start in range(0, n, batch_size)
         ]
         host = namespace(parts[0])
         return parts[0] if len(parts) == 1 else host.concat(parts)
@@ -246,7 +249,7 @@ class Sequential(Layer):
 
     def summary(self) -> str:
         """Return a table of the layers: shapes, parameters, FLOPs and bytes kept, per sample."""
-        rows = [("layer", "output", "parameters", "FLOPs", "bytes kept")]
+        rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "FLOPs", "bytes kept")]
         totals = [0, 0, 0]
         for path, leaf in self.walk():
             numbers = [_count(leaf), leaf.flops(), leaf.cache_bytes()]

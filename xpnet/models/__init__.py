@@ -8,12 +8,19 @@ from xpnet.models.convnet import deep_convnet, simple_convnet
 from xpnet.models.lenet import lenet5
 from xpnet.models.mlp import mlp
 from xpnet.models.perceptron import Perceptron, logic_gate
+from xpnet.models.quotient import learn_clipped, learn_linear, learn_operation, log_exp_network
 
 __all__ = [
     "BY_NAME",
+    "Perceptron",
     "alexnet",
     "deep_convnet",
+    "learn_clipped",
+    "learn_linear",
+    "learn_operation",
     "lenet5",
+    "log_exp_network",
+    "logic_gate",
     "mlp",
     "simple_convnet",
     "small_alexnet",

@@ -101,6 +101,8 @@ def deep_convnet(
     With ``dropout_scores`` the network of K. Saito, "Deep Learning from Scratch", chapter 8; it
     learns faster without.
     """
+    if len(widths) != 3:
+        raise ValueError(f"widths: expected three numbers of filters, got {widths!r}")
     layers: list[Layer] = [] if rescale is None else [Rescale(rescale)]
     for width, pads in zip(widths, ((1, 1), (1, 2), (1, 1)), strict=True):
         for pad in pads:

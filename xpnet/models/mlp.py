@@ -72,6 +72,10 @@ def mlp(
         raise ValueError(
             f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}"
         )
+    if not isinstance(hidden, Sequence):
+        raise ValueError(
+            f"hidden: expected units for each hidden layer, such as (100,), got {hidden!r}"
+        )
     if init is None:
         init = "xavier" if activation in ("sigmoid", "tanh") else "he"
     layers: list[Layer] = [] if rescale is None else [Rescale(rescale)]

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from xpnet.device import Array, Device, device, namespace, to_numpy
+from xpnet.device import Array, Device, device, is_complex, namespace, to_numpy
 from xpnet.initializers import Init, uniform
 from xpnet.layers import Exp, Layer, Linear, Log, LogSquare, Sequential
 from xpnet.losses import SquaredError
@@ -25,7 +25,6 @@ __all__ = [
     "OPERATIONS",
     "Clipped",
     "Learned",
-    "clipped_path",
     "learn_clipped",
     "learn_linear",
     "learn_operation",
@@ -42,6 +41,9 @@ OPERATIONS: dict[str, Callable[[Array, Array], Array]] = {
 }
 """What can be learned of two numbers."""
 
+POSITIVE = uniform(0, 1)
+"""The initial hidden weights of the recipe: no argument of a logarithm is negative at first."""
+
 LARGEST_RATIO = math.log(math.log(700))
 """The largest quotient that the clipped training is shown, about 1.88."""
 
@@ -49,7 +51,7 @@ LARGEST_RATIO = math.log(math.log(700))
 def log_exp_network(
     *,
     real: bool = False,
-    hidden: Init = uniform(0, 1),
+    hidden: Init = POSITIVE,
     output: Init = "zeros",
     exp: bool = True,
     seed: int = 0,
@@ -108,7 +110,7 @@ def learn_operation(
     batch: int = 128,
     fresh: bool = False,
     real: bool = False,
-    hidden: Init = uniform(0, 1),
+    hidden: Init = POSITIVE,
     output: Init = "zeros",
     on_score: bool = True,
     optimizer: Optimizer | None = None,
@@ -260,7 +262,7 @@ class Clipped(NamedTuple):
     ----------
     hidden : array, float64, shape (starts, 2, 2)
         An input a row and a unit a column.
-    output : array, float64, shape (starts, 2, 1)
+    output : array, float64, shape (starts, 2)
     path : array on the host, float64, shape (points, starts, 6)
         The hidden and output weights on the way, from the start to the end.
     """
@@ -269,18 +271,104 @@ class Clipped(NamedTuple):
     output: Array
     path: Any
 
-    def solved(self, tolerance: float = 1e-6) -> Any:
-        """Return which networks divide, host booleans of shape (starts, 3), one a condition.
+    def solved(self, tolerance: float = 1e-6) -> Array:
+        """Return which networks divide: booleans of shape (starts, 3), a column a condition.
 
-        The output weights are +1 and -1; of the hidden weights, the unit of +1 sees nothing of
-        the second input and the unit of -1 nothing of the first; what they do see, both see
-        alike.  Each to within ``tolerance``.
+        The output weights are +1 and -1; the unit of +1 sees nothing of the second input and that
+        of -1 nothing of the first; what each does see, they see alike.  To within ``tolerance``.
         """
-        hidden, output = to_numpy(self.hidden), to_numpy(self.output)[:, :, 0]
-        first = (output[:, 0] < output[:, 1]).astype(int)  # the unit that carries the dividend
-        row = range(len(first))
-        up, down = hidden[row, :, first], hidden[row, :, 1 - first]
-        ends = abs(output[row, first] - 1) + abs(output[row, 1 - first] + 1)
-        crossed, sizes = abs(up[:, 1]) + abs(down[:, 0]), abs(up[:, 0] - down[:, 1])
-        within = [gap < tolerance for gap in (ends, crossed, sizes)]
-        return sum(gap[:, None] * (place == k) for k, gap in enumerate(within) for place in [[0]])
+        xp, v = namespace(self.hidden), self.output
+        ordered = v[:, 0] > v[:, 1]  # the first unit is the one of +1
+        v = xp.where(ordered[:, None], v, xp.flip(v, axis=1))
+        W = xp.where(ordered[:, None, None], self.hidden, xp.flip(self.hidden, axis=2))
+        gaps = (
+            xp.maximum(xp.abs(v[:, 0] - 1), xp.abs(v[:, 1] + 1)),
+            xp.maximum(xp.abs(W[:, 1, 0]), xp.abs(W[:, 0, 1])),
+            xp.abs(W[:, 0, 0] - W[:, 1, 1]),
+        )
+        return xp.stack(gaps, axis=1) < tolerance
+
+
+def learn_clipped(
+    starts: int = 40,
+    steps: int = 200_000,
+    *,
+    lr: float = 0.1,
+    seed: int = 0,
+    every: int = 1000,
+    where: str | Device = "cpu",
+) -> Clipped:
+    """Teach networks to divide, one pair a step, by clipped gradients: the second attempt.
+
+    Half the squared error of the result; the error, each layer's delta and the gradients are cut
+    to +-700 and to their real parts; a gradient of 10 or more is divided by the power of ten of
+    its magnitude.  Pairs are drawn from U(0, 10) until their quotient is at most log(log(700)).
+
+    Parameters
+    ----------
+    starts : int
+        Networks, trained side by side; nothing couples them.  Their hidden weights come from
+        U(-1, 1), their output weights are zero.
+    steps : int
+        Updates of each.
+    lr : float
+    seed : int
+    every : int
+        Steps between two points of the weights' path.
+    where : str or Device
+
+    Returns
+    -------
+    Clipped
+        Those of any start are the weights of a :func:`log_exp_network`.
+
+    Notes
+    -----
+    With everything cut to its real part the weights stay real: only the logarithm of a negative
+    number, and what follows it forward, is complex.
+    """
+    place, stream = device(where), Stream(seed, "pairs")
+    W = place.asarray(Stream(seed, "hidden").uniform((starts, 2, 2), -1, 1))
+    v = place.zeros((starts, 2), "float64")
+    xp, path, chunk = namespace(W), [], 1000
+    with place.scope():
+        for step in range(steps):
+            if step % every == 0:
+                path.append(xp.concat([xp.reshape(W, (starts, 4)), v], axis=1))
+            if step % chunk == 0:
+                pairs = place.asarray(quotient_pairs(stream, (chunk, starts), step // chunk))
+            x = pairs[step % chunk, ...]
+            z = xp.sum(x[:, :, None] * W, axis=1)
+            h = xp.log(xp.astype(z, xp.complex128))
+            y = xp.exp(xp.sum(h * v, axis=1, keepdims=True))
+            error = _tamed(y - x[:, :1] / x[:, 1:])
+            dscore = _tamed(error * xp.conj(y))
+            dv = _tamed(dscore * xp.conj(h))
+            dz = _tamed(dscore * v / z)
+            dW = _tamed(x[:, :, None] * dz[:, None, :])
+            v = v - lr * _shrunk(dv)
+            W = W - lr * _shrunk(dW)
+        path.append(xp.concat([xp.reshape(W, (starts, 4)), v], axis=1))
+        return Clipped(W, v, to_numpy(xp.stack(path)))
+
+
+def quotient_pairs(stream: Stream, shape: tuple[int, ...], step: int = 0) -> Any:
+    """Return pairs from U(0, 10) whose quotient is at most log(log(700)), float64 (*shape, 2)."""
+    rng = stream.generator(step)
+    pairs = rng.uniform(0, 10, (*shape, 2))
+    while (large := pairs[..., 0] > LARGEST_RATIO * pairs[..., 1]).any():
+        pairs[large] = rng.uniform(0, 10, (int(large.sum()), 2))
+    return pairs
+
+
+def _tamed(values: Array) -> Array:
+    """Return the real parts, cut to +-700."""
+    xp = namespace(values)
+    return xp.clip(xp.real(values) if is_complex(values) else values, -700.0, 700.0)
+
+
+def _shrunk(gradient: Array) -> Array:
+    """Divide by the power of ten of the magnitude, where that is at least 10."""
+    xp = namespace(gradient)
+    size = xp.clip(xp.abs(gradient), 1.0, None)
+    return gradient / 10.0 ** xp.floor(xp.log10(size))

@@ -32,7 +32,7 @@ CHUNK_BYTES = 4 * 2**20
 
 
 def _mixed(x: Array, W: Array) -> bool:
-    return x.dtype != W.dtype or x.dtype.kind != "f"
+    return bool(x.dtype != W.dtype or x.dtype.kind != "f")
 
 
 # Linear ---------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def _linear_backward(
     x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
 ) -> Array | None:
     if _mixed(x, W) or dy.dtype != x.dtype:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     np.matmul(x.T, dy, out=dW)
     if db is not None:
         np.add.reduce(dy, axis=0, out=db)
@@ -70,7 +70,7 @@ def _linear_relu(x: Array, W: Array, b: Array | None) -> Array:
 def _linear_relu_backward(
     x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
 ) -> Array | None:
-    return linear_backward(x, W, dy * (y > 0), dW, db, need_dx)  # type: ignore[no-any-return]
+    return linear_backward(x, W, dy * (y > 0), dW, db, need_dx)
 
 
 # Convolution ----------------------------------------------------------------------------------
@@ -105,7 +105,8 @@ def _convolve(
 ) -> tuple[Array, _Kept]:
     """Convolve, then take the maximum of each pool x pool window."""
     n, f = len(x), len(W)
-    oh, ow = output_sizes(x.shape, *W.shape[2:], stride, pad)
+    kh, kw = W.shape[2:]
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     rows, cols = oh // pool, ow // pool
     wide, kernels = framed(x, pad, 0.0), W.reshape(f, -1)
     y = np.empty((n, f, rows * cols), x.dtype)
@@ -243,7 +244,7 @@ def _conv2d_backward(
     need_dx: bool,
 ) -> Array | None:
     if not isinstance(kept, _Kept):
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
 
 
@@ -259,7 +260,7 @@ def _conv_relu_pool(
     pool = 1 if window is None else window[0]
     overlaps = window is not None and window != (pool, pool, pool, 0)
     if _mixed(x, W) or overlaps or pool > 16:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     y, kept = _convolve(x, W, b, stride, pad, pool)
     np.maximum(y, 0, out=y)
     return y, kept._replace(y=y)
@@ -278,7 +279,7 @@ def _conv_relu_pool_backward(
     need_dx: bool,
 ) -> Array | None:
     if not isinstance(kept, _Kept):
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
 
 
@@ -288,7 +289,7 @@ def _conv_relu_pool_backward(
 @max_pool2d.register("numpy")
 def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
     if kh * kw > 256 or x.dtype.kind != "f":
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     wide = framed(x, pad, -math.inf)
     cells = [wide[at] for at in window_cells(kh, kw, stride, oh, ow)]
@@ -332,7 +333,7 @@ def _softmax_cross_entropy(
     scores: Array, targets: Array, weights: Array | None, smoothing: float
 ) -> tuple[Array, Array]:
     if targets.ndim != 1 or weights is not None or smoothing:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     n, classes = scores.shape
     if not 0 <= targets.min() <= targets.max() < classes:
         wrong = targets[(targets < 0) | (targets >= classes)][0]

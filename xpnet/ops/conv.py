@@ -71,7 +71,7 @@ def col2im(
 
 @op
 def conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
-    """Return ``y[n, f, p, q] = sum over c, i, j of x[n, c, p s + i, q s + j] W[f, c, i, j] + b[f]``.
+    """Return ``y[n, f, p, q] = b[f] + sum over cij of x[n, c, p s + i, q s + j] W[f, c, i, j]``.
 
     As in most libraries this is cross-correlation: the kernel is not flipped.
 

@@ -58,6 +58,7 @@ class Op:
         return add
 
     def __call__(self, x: Any, *args: Any) -> Any:
+        """Run the first body for the library of x that does not decline."""
         mine = library(x)
         for other in args:
             theirs = known_library(type(other), mine)

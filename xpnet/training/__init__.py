@@ -3,6 +3,7 @@
 from xpnet.training.callbacks import Callback, Checkpoint, HistoryFile, ProgressBar, Table
 from xpnet.training.history import History
 from xpnet.training.metrics import Evaluation
+from xpnet.training.search import LogUniform, Trial, random_search
 from xpnet.training.trainer import DivergedError, Trainer
 
 __all__ = [
@@ -12,7 +13,10 @@ __all__ = [
     "Evaluation",
     "History",
     "HistoryFile",
+    "LogUniform",
     "ProgressBar",
     "Table",
     "Trainer",
+    "Trial",
+    "random_search",
 ]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from xpnet.layers.base import whole
 from xpnet.training.history import History
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, every: int = 50) -> None:
-        self.every = every
+        self.every = whole("every", every, 1)
         self._bar: Any = None
 
     def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
@@ -145,7 +146,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | Path, every: int = 1) -> None:
         self.path = Path(path)
-        self.every = every
+        self.every = whole("every", every, 1)
 
     def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
         """Write the checkpoint."""

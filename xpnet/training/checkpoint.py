@@ -6,10 +6,11 @@ number of steps are enough to go on bit for bit.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnet.serialize import read_arrays, restore, write_arrays
+from xpnet.serialize import check_arrays, described, read_arrays, restore, write_arrays
 from xpnet.training.history import History
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def save_checkpoint(trainer: Trainer, path: str | Path) -> None:
 
 def _position(trainer: Trainer) -> dict[str, Any]:
     return {
+        "network": json.loads(json.dumps(described(trainer.net))),  # as it comes out of a file
+        "seed": trainer.seed,
         "optimizer": [type(trainer.optimizer).__name__, trainer.optimizer.config()],
         "loss": [type(trainer.loss).__name__, trainer.loss.config()],
         "steps": trainer.optimizer.steps,
@@ -43,15 +46,19 @@ def load_checkpoint(trainer: Trainer, path: str | Path) -> None:
     Raises
     ------
     ValueError
-        The file is no checkpoint, or is of another network, optimizer or loss.
+        The file is no checkpoint, or is of another network, optimizer, loss or seed; nothing has
+        changed then.
     """
     arrays, about = read_arrays(path)
     if "checkpoint" not in about:
         raise ValueError(f"{path}: holds no checkpoint")
     saved, own = about["checkpoint"], _position(trainer)
-    for part in ("optimizer", "loss"):
+    for part in ("optimizer", "loss", "seed"):
         if saved[part] != own[part]:
             raise ValueError(f"{path}: expected {part} {own[part]}, got {saved[part]}")
+    check_arrays(trainer.net, arrays, str(path))
+    if saved["network"] != own["network"]:
+        raise ValueError(f"{path}: {_difference(own['network'], saved['network'])}")
     restore(trainer.net, arrays, str(path))
     slots = {
         name.removeprefix("slots/"): a for name, a in arrays.items() if name.startswith("slots/")
@@ -59,3 +66,14 @@ def load_checkpoint(trainer: Trainer, path: str | Path) -> None:
     trainer.optimizer.load_state(slots, saved["steps"])
     trainer.epoch, trainer.began = saved["epoch"], saved["began"]
     trainer.history = History(saved["history"])
+
+
+def _difference(own: Any, saved: Any, at: str = "network") -> str:
+    """Return where two descriptions of networks that are not equal differ."""
+    if type(own) is type(saved) is dict and own.keys() == saved.keys():
+        key = next(key for key in own if own[key] != saved[key])
+        return _difference(own[key], saved[key], f"{at}.{key}")
+    if type(own) is type(saved) is list and len(own) == len(saved):
+        i = next(i for i, one in enumerate(own) if one != saved[i])
+        return _difference(own[i], saved[i], f"{at}.{i}")
+    return f"expected {at} {own!r}, got {saved!r}"

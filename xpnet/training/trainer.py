@@ -11,6 +11,7 @@ from typing import Any
 from xpnet.data import Batches, Dataset
 from xpnet.device import Array, dtype_kind, namespace, to_numpy
 from xpnet.layers import Sequential
+from xpnet.layers.base import whole
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule, constant
@@ -68,7 +69,7 @@ class Trainer:
         self.history = History()
         self.epoch = 0
         self.began: int | None = None
-        self._tally = _Tally()
+        self._tally = _Tally(False)
 
     def step(self, x: Array, t: Array) -> tuple[Array, Array]:
         """Make one update from a batch on the network's device.
@@ -120,8 +121,7 @@ class Trainer:
         DivergedError
             The loss became infinite or NaN.
         """
-        if not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(f"epochs: expected a whole number >= 1, got {epochs!r}")
+        whole("epochs", epochs, 1)
         for data in (train, validation):
             if data is not None:
                 self._check_fit(data)
@@ -135,9 +135,14 @@ class Trainer:
         if self.began is None:
             self.began = self.epoch
         last = self.began + epochs
-        for callback in self.callbacks:
-            callback.fit_begins(self, epochs, len(batches))
+        if self.epoch >= last:
+            raise ValueError(
+                f"epochs: the interrupted fit has trained {self.epoch - self.began} already and "
+                f"goes on, expected more than that, got {epochs}"
+            )
         try:
+            for callback in self.callbacks:
+                callback.fit_begins(self, epochs, len(batches))
             while self.epoch < last:
                 row = self._train_epoch(batches, epochs * len(batches))
                 if validation is not None:
@@ -157,7 +162,7 @@ class Trainer:
     def _train_epoch(self, batches: Batches, total: int) -> dict[str, Any]:
         assert self.began is not None
         first = (self.epoch - self.began) * len(batches)
-        self._tally = tally = _Tally()
+        self._tally = tally = _Tally(_has_classes(batches.data))
         for number, (x, t) in enumerate(batches.epoch(self.epoch), first):
             self.optimizer.lr_factor = self.schedule(number, total)
             value, scores = self.step(x, t)
@@ -208,7 +213,7 @@ class Trainer:
             Samples computed at a time.
         """
         self._check_fit(data)
-        tally = _Tally()
+        tally = _Tally(_has_classes(data))
         batches = Batches(self._prepared(data), batch_size, device=self.net.device, shuffle=False)
         for x, t in batches.epoch(0):
             scores = self.net.forward(x)
@@ -222,8 +227,13 @@ class Trainer:
                 f"{data.name}: expected samples of shape {net.input_shape}, got {came}"
             )
         scores = net.output_shape
-        labels = data.t.ndim == 1 and dtype_kind(namespace(data.t), data.t.dtype) == "exact"
-        if labels and len(scores) == 1:
+        if not _has_labels(data):
+            if tuple(data.t.shape[1:]) != scores:
+                raise ValueError(
+                    f"{data.name}: expected targets of shape {scores}, the network's output, "
+                    f"got {tuple(data.t.shape[1:])}"
+                )
+        elif len(scores) == 1:
             highest = int(to_numpy(data.t).max())
             if highest >= max(scores[0], 2):
                 raise ValueError(
@@ -257,15 +267,23 @@ CHECK_EVERY = 100
 """Steps between two looks at the loss for NaN, each of which waits for an accelerator."""
 
 
+def _has_labels(data: Dataset) -> bool:
+    return dtype_kind(namespace(data.t), data.t.dtype) == "exact"
+
+
+def _has_classes(data: Dataset) -> bool:
+    return data.classes is not None or _has_labels(data)
+
+
 class _Tally:
     """Sums over the batches of an epoch, kept on the device until they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: bool) -> None:
         self.since = time.perf_counter()
         self.batches = 0
         self.samples = 0
         self._loss: Any = 0.0
-        self._correct: Any = 0
+        self._correct: Any = 0 if classes else None
 
     def add(self, loss: Array, scores: Array, targets: Array) -> None:
         n = scores.shape[0]

@@ -1,0 +1,57 @@
+"""Train LeNet-5 and a small AlexNet; take AlexNet in its own size forward and backward once."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+import xpnet
+from scripts.gallery import harness
+from scripts.gallery._mnist import load, trainer_for
+from xpnet import models, schedules
+from xpnet.random import Stream
+
+ROWS = ("F6",)
+TITLE = "LeNet-5 and AlexNet"
+
+
+def run(demo: harness.Demo) -> None:
+    """Train both on MNIST, and make one step of the 227x227 network on one image."""
+    for name, make_net, count, epochs, least in (
+        ("LeNet-5", models.lenet5, demo.pick(12_000, 60_000, 60_000), demo.pick(1, 3, 10), 0.97),
+        ("small AlexNet", models.small_alexnet, demo.pick(1500, 20_000, 60_000), 1, 0.97),
+    ):
+        train, test = load(demo.data_dir)
+        test = test.take(demo.pick(1000, 10_000, 10_000))
+        net = make_net(seed=demo.seed)
+        peak = 0.01 if name == "LeNet-5" else 0.001
+        trainer = trainer_for(demo, net, xpnet.Adam(lr=peak), schedules.one_cycle())
+        trainer.fit(train.take(count), epochs, demo.pick(50, 100, 100))
+        accuracy = trainer.evaluate(test).accuracy
+        least = demo.pick(0.6, least, least)
+        words = f"{name}, {epochs} epochs of {count:,} images: test accuracy"
+        demo.figure(words, accuracy, f"at least {least}", accuracy >= least)
+
+    # The whole network takes a second a step, and drawing its weights takes several.
+    width, count = demo.pick((0.25, 4_105_672), (1.0, 62_378_344), (1.0, 62_378_344))
+    began = time.perf_counter()
+    net = models.alexnet(width=width, seed=demo.seed).to(demo.device)
+    demo.note("seconds to build AlexNet at 227x227", time.perf_counter() - began)
+    sizes = sum(math.prod(array.shape) for array in net.params.values())
+    demo.figure(f"its parameters at width {width}", sizes, str(count), sizes == count)
+    x = demo.device.asarray(Stream(demo.seed, "image").uniform((1, 3, 227, 227), 0, 255), "float32")
+    loss = xpnet.SoftmaxCrossEntropy()
+    began = time.perf_counter()
+    value = loss.forward(net.forward(x, train=True), demo.device.asarray([0], "int64"))
+    net.backward(loss.backward())
+    steps = {path: float(abs(xpnet.to_numpy(g)).max()) for path, g in net.grads.items()}
+    demo.note("seconds forward and backward, one image", time.perf_counter() - began)
+    demo.figure("its loss", float(value), "finite", math.isfinite(value))
+    moved = sum(0 < step < math.inf for step in steps.values())
+    words = "parameter arrays with a gradient, finite and not zero"
+    demo.figure(words, moved, f"all {len(steps)}", moved == len(steps))
+
+
+if __name__ == "__main__":
+    harness.main(sys.modules[__name__])

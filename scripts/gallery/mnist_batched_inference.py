@@ -1,0 +1,73 @@
+"""Train a small sigmoid network, save it, load it, and classify one by one and in batches."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import xpnet
+from scripts.gallery import harness
+from scripts.gallery._mnist import load, trainer_for
+from xpnet import models, plots, schedules
+from xpnet.data import Dataset
+
+ROWS = ("H1",)
+TITLE = "MNIST in memory, and the same classification one by one and in batches"
+
+
+def run(demo: harness.Demo) -> None:
+    """Show the data, then the accuracy and the time of both ways."""
+    images, _ = load(demo.data_dir)
+    train, test = (in_rows(part) for part in load(demo.data_dir))
+    shapes = [list(part.x.shape) for part in (train, test)]
+    wanted = [[60_000, 784], [10_000, 784]]
+    demo.figure("shapes of the images", shapes, str(wanted), shapes == wanted)
+    counts = [list(part.t.shape) for part in (train, test)]
+    demo.figure(
+        "shapes of the labels", counts, "[[60000], [10000]]", counts == [[60_000], [10_000]]
+    )
+    demo.figure("first label", int(train.t[0]), "5", int(train.t[0]) == 5)
+    shown = [(str(int(images.t[i])), images.x[i]) for i in range(20)]
+    plots.image_grid(shown, demo.picture("mnist_images"), title="MNIST's first images, with labels")
+
+    net = models.mlp(
+        (50, 100), activation="sigmoid", input_shape=(784,), rescale=None, seed=demo.seed
+    )
+    trainer = trainer_for(demo, net, xpnet.Adam(lr=0.01), schedules.one_cycle())
+    trainer.fit(train, demo.pick(1, 8, 8), 100)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.safetensors"
+        net.save(path)
+        net = xpnet.load(path, demo.device)
+
+    (one_by_one, slow), (batched, fast) = (
+        # The long runs are seldom undisturbed, so the short ones need many tries to be as lucky.
+        classified(net, test, size, tries) for size, tries in ((1, 4), (100, 40))
+    )
+    least = demo.pick(0.92, 0.9352, 0.9352)
+    demo.figure("accuracy, one by one", one_by_one, f"at least {least}", one_by_one >= least)
+    demo.figure("accuracy, in batches of 100", batched, "the same", batched == one_by_one)
+    demo.note("seconds, one by one and in batches", [slow, fast])
+    demo.figure("times faster in batches", slow / fast, "at least 10", slow / fast >= 10)
+
+
+def in_rows(data: Dataset) -> Dataset:
+    """Return images as rows of float32 numbers from 0 to 1, as the book has them."""
+    return Dataset(data.x.reshape(len(data), -1).astype("float32") / 255, data.t, data.classes)
+
+
+def classified(net: xpnet.Sequential, data: Dataset, batch_size: int, tries: int) -> tuple[float, float]:
+    """Return the accuracy on a data set and the seconds of the fastest of some tries."""
+    fastest = math.inf
+    for _ in range(tries):
+        began = time.perf_counter()
+        scores = net.predict(data.x, batch_size=batch_size)
+        fastest = min(fastest, time.perf_counter() - began)
+    return float((scores.argmax(axis=1) == data.t).mean()), fastest
+
+
+if __name__ == "__main__":
+    harness.main(sys.modules[__name__])

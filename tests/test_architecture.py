@@ -1,0 +1,240 @@
+"""The shape of the package: who may know which library, and which way imports run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import xpnet
+
+ROOT = Path(xpnet.__file__).parent
+
+# Which modules may import a library.  A folder stands for the modules in it.
+IMPORTERS = {
+    "array_api_compat": ["device.py", "ops/op.py"],
+    "array_api_extra": [],
+    "array_api_strict": [],
+    "cupy": ["device.py", "ops/_cupy.py"],
+    "cupyx": ["device.py", "ops/_cupy.py"],
+    "jax": [],
+    "matplotlib": ["plots.py"],
+    "numba": ["ops/_numba.py"],
+    "numpy": [
+        "data/", "device.py", "ops/_numba.py", "ops/_numpy.py", "plots.py", "random.py",
+        "serialize.py",
+    ],
+    "scipy": [],
+    "sklearn": ["data/moons.py"],
+    "torch": ["device.py"],
+}  # fmt: skip
+
+# Which modules may say a library's name in a string: to load it, or to tell libraries apart.
+NAMERS = {
+    "cupy": ["device.py", "ops/"],
+    "cupyx": ["device.py", "ops/_cupy.py"],
+    "jax": [],
+    "matplotlib": ["plots.py"],
+    "numba": ["ops/"],
+    "torch": ["device.py"],
+}
+
+# A room may import from lower ranks, and from its own where that makes no circle.
+RANKS = [
+    {"files"},
+    {"device", "random"},
+    {"functions", "ops", "initializers", "gradients"},
+    {"layers", "losses", "optimizers", "serialize", "schedules"},
+    {"models", "data"},
+    {"training"},
+    {"plots", "book"},
+]
+RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
+
+# Imports that run the other way, and why they may: none of them happens when xpnet is imported.
+EXCEPTIONS = {
+    ("gradients", "layers"): "a type alone: gradient_check takes a layer",
+    ("gradients", "losses"): "a type alone: gradient_check takes a loss",
+    ("layers", "serialize"): "Sequential.save is a short name for serialize.save",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    target: str  # dotted
+    when: str  # "module", "function" or "typing"
+    line: int
+
+
+@dataclass(frozen=True)
+class Module:
+    name: str  # "ops/op.py"
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse((ROOT / self.name).read_text(encoding="utf-8"), self.name)
+
+    @property
+    def room(self) -> str:
+        return self.name.split("/")[0].removesuffix(".py")
+
+    @cached_property
+    def imports(self) -> list[Import]:
+        return list(_imports(self.tree, "module"))
+
+    @cached_property
+    def rooms(self) -> dict[tuple[str, str], int]:
+        """Return (room, when) of what is imported of xpnet, with a line."""
+        return {
+            (one.target.split(".")[1], one.when): one.line
+            for one in self.imports
+            if one.target.startswith("xpnet.") and one.target.split(".")[1] != self.room
+        }
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _imports(node: ast.AST, when: str) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Import():
+                for alias in child.names:
+                    yield Import(alias.name, when, child.lineno)
+            case ast.ImportFrom():
+                assert child.level == 0, f"line {child.lineno}: imports are absolute"
+                for alias in child.names:
+                    yield Import(f"{child.module}.{alias.name}", when, child.lineno)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                yield from _imports(child, "function" if when == "module" else when)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                for part in child.body:
+                    yield from _imports(ast.Module([part], []), "typing")
+                for part in child.orelse:
+                    yield from _imports(ast.Module([part], []), when)
+            case _:
+                yield from _imports(child, when)
+
+
+def allowed(module: Module, names: list[str]) -> bool:
+    folder = module.name.rpartition("/")[0] + "/"
+    return module.name in names or folder in names
+
+
+MODULES = [Module(path.relative_to(ROOT).as_posix()) for path in sorted(ROOT.rglob("*.py"))]
+INNER = [module for module in MODULES if module.name != "__init__.py"]
+every_module = pytest.mark.parametrize("module", INNER, ids=str)
+
+
+def test_the_modules_are_found():
+    assert {"device.py", "ops/op.py", "layers/base.py"} <= {module.name for module in MODULES}
+
+
+@every_module
+def test_a_library_is_imported_only_where_it_may_be(module):
+    for one in module.imports:
+        library = one.target.split(".")[0]
+        assert allowed(module, IMPORTERS.get(library, [module.name])), (
+            f"line {one.line} imports {library}: begin with xpnet.device.namespace(array)"
+        )
+
+
+@every_module
+def test_a_library_is_named_only_where_it_may_be(module):
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        named = re.fullmatch(r"(\w+)(\.[\w.]+)?", node.value)
+        library = named[1] if named else ""
+        assert allowed(module, NAMERS.get(library, [module.name])), (
+            f"line {node.lineno} names {library}"
+        )
+
+
+@every_module
+def test_nothing_is_reached_through_another_modules_libraries(module):
+    """``device.np`` and ``_numpy.np`` would be an import by the back door."""
+    for one in module.imports:
+        last = one.target.rsplit(".", 1)[-1]
+        if one.target.startswith("xpnet."):
+            assert last not in {*IMPORTERS, "np", "cp", "compat_numpy"}, f"line {one.line}"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and node.attr in {"np", "cp", "compat_numpy"}:
+            pytest.fail(f"line {node.lineno} reaches for {node.attr}")
+
+
+def test_matplotlib_is_imported_only_when_something_is_drawn():
+    for module in INNER:
+        for one in module.imports:
+            if one.target.split(".")[0] == "matplotlib":
+                assert one.when == "function", f"{module} line {one.line}"
+
+
+@every_module
+def test_every_module_has_a_room_with_a_rank(module):
+    assert module.room in RANK, f"{module}: give the room {module.room!r} a rank in this file"
+
+
+@every_module
+def test_imports_run_one_way(module):
+    for (room, when), line in module.rooms.items():
+        where = f"line {line}: {module.room} imports {room}"
+        assert room in RANK, f"{where}: import from the module, not from the package's front"
+        if (module.room, room) in EXCEPTIONS:
+            assert when in ("typing", "function"), f"{where} while xpnet is being imported"
+        else:
+            assert RANK[room] <= RANK[module.room], f"{where}, which stands above it"
+
+
+def test_rooms_import_each_other_in_no_circle():
+    graph: dict[str, set[str]] = {room: set() for room in RANK}
+    for module in INNER:
+        graph[module.room] |= {
+            room for room, _ in module.rooms if (module.room, room) not in EXCEPTIONS
+        }
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert order.index("device") < order.index("ops") < order.index("layers")
+
+
+def test_every_exception_is_still_needed():
+    found = {(module.room, room) for module in INNER for room, _ in module.rooms}
+    assert set(EXCEPTIONS) <= found
+
+
+def test_these_rules_catch_what_they_forbid(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "layers").mkdir()
+    wrong = {
+        "import numpy as np": test_a_library_is_imported_only_where_it_may_be,
+        "def f():\n    from torch import nn": test_a_library_is_imported_only_where_it_may_be,
+        "import importlib\nt = importlib.import_module('torch.nn')": (
+            test_a_library_is_named_only_where_it_may_be
+        ),
+        "from xpnet.device import np": test_nothing_is_reached_through_another_modules_libraries,
+        "from xpnet import training": test_imports_run_one_way,
+        "def f():\n    import xpnet.models": test_imports_run_one_way,
+        "from xpnet import Sequential": test_imports_run_one_way,
+        "from xpnet.serialize import save": test_imports_run_one_way,
+    }
+    for number, (source, rule) in enumerate(wrong.items()):
+        name = f"layers/wrong{number}.py"
+        (tmp_path / name).write_text(source)
+        with pytest.raises((AssertionError, pytest.fail.Exception)):
+            rule(Module(name))
+    with pytest.raises(AssertionError, match="rank"):
+        test_every_module_has_a_room_with_a_rank(Module("gadgets/x.py"))
+
+
+def test_importing_xpnet_loads_nothing_heavy_and_nothing_optional():
+    heavy = "cupy torch numba matplotlib pooch requests tqdm sklearn scipy pandas jax"
+    program = f"import sys, xpnet; print([m for m in {heavy!r}.split() if m in sys.modules])"
+    loaded = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert loaded.strip() == "[]"

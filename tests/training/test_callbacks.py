@@ -1,0 +1,177 @@
+"""Callbacks: what a run prints and writes."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import tqdm
+
+from xpnet.data import Dataset
+from xpnet.layers import Linear, Sequential
+from xpnet.losses import SoftmaxCrossEntropy, SquaredError
+from xpnet.optimizers import SGD
+from xpnet.training import Callback, Checkpoint, History, HistoryFile, ProgressBar, Table, Trainer
+
+
+def data(n: int = 12) -> Dataset:
+    rng = np.random.default_rng(0)
+    return Dataset(rng.normal(size=(n, 3)).astype(np.float32), np.arange(n) % 2, classes=2)
+
+
+def run(*callbacks: Callback, validation: bool = False, epochs: int = 3) -> Trainer:
+    net = Sequential([Linear(2)], input_shape=(3,))
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(), callbacks=callbacks)
+    trainer.fit(data(), epochs, 5, validation=data() if validation else None)
+    return trainer
+
+
+class Interrupt(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def step_ends(self, trainer):
+        if trainer.optimizer.steps == self.step:
+            raise KeyboardInterrupt
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestProgressBar:
+    def test_it_is_silent_unless_stderr_is_a_terminal(self, capfd):
+        run(ProgressBar(every=1))
+        assert capfd.readouterr() == ("", "")
+
+    def test_on_a_terminal_it_shows_epoch_loss_and_speed_and_goes_away(self, monkeypatch):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr("tqdm.tqdm", functools.partial(tqdm.tqdm, mininterval=0))
+        run(ProgressBar(every=1))
+        shown = terminal.getvalue()
+        assert re.search(r"epoch 1.*0/3", shown)
+        assert re.search(r"epoch 3.*2/3.*loss=\d\.\d{4}", shown)
+        assert re.search(r"epoch 3.*2/3.*images_per_s=[\d,]+", shown)
+        assert re.split("[\r\n]", shown.rstrip("\r\n"))[-1].strip() == ""
+
+    def test_it_looks_at_the_loss_now_and_then_alone(self, monkeypatch):
+        looks = []
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        loss = Trainer.running_loss
+        monkeypatch.setattr(Trainer, "running_loss", lambda self: looks.append(0) or loss(self))
+        run(ProgressBar(every=2), epochs=2)
+        assert len(looks) == 2 * (1 + 1)  # at the second of three steps, and the trainer's own
+
+    @pytest.mark.parametrize("step", [2, 3])
+    def test_ctrl_c_takes_the_bar_away(self, monkeypatch, step):
+        terminal, bar = Terminal(), ProgressBar()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with pytest.raises(KeyboardInterrupt):
+            run(bar, Interrupt(step))
+        assert bar._bar is None
+
+
+class TestTable:
+    def lines(self, capsys) -> list[list[str]]:
+        out, err = capsys.readouterr()
+        assert err == ""
+        return [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+
+    def test_a_row_is_printed_for_each_epoch_below_one_heading(self, capsys):
+        trainer = run(Table())
+        heading, *rows = self.lines(capsys)
+        assert heading == ["epoch", "train loss", "train acc", "lr", "seconds", "samples/s"]
+        assert [row[0] for row in rows] == ["1", "2", "3"]
+        for row, kept in zip(rows, trainer.history, strict=True):
+            assert row[1] == f"{kept['train_loss']:.4f}"
+            assert row[2] == f"{kept['train_accuracy']:.4f}"
+            assert row[3] == "1.00e-02"
+
+    def test_validation_has_columns_where_there_is_some(self, capsys):
+        trainer = run(Table(), validation=True, epochs=1)
+        heading, row = self.lines(capsys)
+        assert heading[3:5] == ["val loss", "val acc"]
+        kept = trainer.history.rows[0]
+        assert row[3:5] == [f"{kept['validation_loss']:.4f}", f"{kept['validation_accuracy']:.4f}"]
+
+    def test_what_was_not_measured_has_no_column(self, capsys):
+        net = Sequential([Linear(1)], input_shape=(3,))
+        x = data().x
+        trainer = Trainer(net, SquaredError(), SGD(), callbacks=[Table()])
+        trainer.fit(Dataset(x, x[:, :1]), 1, 5)
+        assert "train acc" not in self.lines(capsys)[0]
+
+    def test_columns_stand_below_their_headings(self, capsys):
+        run(Table(), validation=True)
+        assert len({len(line) for line in capsys.readouterr().out.splitlines()}) == 1
+
+    def test_it_prints_where_it_is_told(self, capsys):
+        stream = io.StringIO()
+        run(Table(stream))
+        assert len(stream.getvalue().splitlines()) == 4
+        assert capsys.readouterr() == ("", "")
+
+
+class TestHistoryFile:
+    def test_it_holds_a_row_an_epoch_and_comes_back_equal(self, tmp_path):
+        trainer = run(HistoryFile(tmp_path / "runs" / "history.jsonl"), validation=True)
+        path = tmp_path / "runs" / "history.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert rows == trainer.history.rows
+        assert History.load(path).rows == trainer.history.rows
+        assert [p.name for p in path.parent.iterdir()] == ["history.jsonl"]
+
+    def test_an_interrupted_run_has_left_its_whole_epochs(self, tmp_path):
+        with pytest.raises(KeyboardInterrupt):
+            run(HistoryFile(tmp_path / "h"), Interrupt(8))
+        assert History.load(tmp_path / "h")["epoch"] == [1, 2]
+
+    def test_it_replaces_what_was_there(self, tmp_path):
+        (tmp_path / "h").write_text("old\n" * 10)
+        run(HistoryFile(tmp_path / "h"), epochs=1)
+        assert len(History.load(tmp_path / "h")) == 1
+
+
+class TestCheckpoint:
+    @pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3])])
+    def test_it_is_written_every_so_many_epochs(self, tmp_path, every, expected, monkeypatch):
+        saved = []
+        monkeypatch.setattr(Trainer, "save", lambda self, path: saved.append((self.epoch, path)))
+        run(Checkpoint(tmp_path / "c", every), epochs=4)
+        assert saved == [(epoch, tmp_path / "c") for epoch in expected]
+
+    @pytest.mark.parametrize("kind", [lambda n: Checkpoint("c", n), ProgressBar])
+    @pytest.mark.parametrize("every", [0, -1, 1.5])
+    def test_every_is_a_whole_number(self, kind, every):
+        with pytest.raises(ValueError, match=f"every: expected a whole number >= 1, got {every}"):
+            kind(every)
+
+
+class TestHistory:
+    ROWS = ({"epoch": 1, "train_loss": 0.1 + 0.2}, {"epoch": 2, "train_loss": None})
+
+    def test_it_is_a_sequence_of_rows_with_columns(self):
+        history = History(list(self.ROWS))
+        assert len(history) == 2
+        assert list(history) == list(self.ROWS)
+        assert history["epoch"] == [1, 2]
+        assert "2 epochs" in repr(history)
+        assert len(History()) == 0
+        assert repr(History()) == "History(0 epochs)"
+
+    def test_rows_come_back_from_a_file_bit_for_bit(self, tmp_path):
+        History(list(self.ROWS)).save(tmp_path / "h")
+        assert History.load(tmp_path / "h").rows == list(self.ROWS)
+
+    def test_it_keeps_a_list_of_its_own(self):
+        given = list(self.ROWS)
+        history = History(given)
+        history.append({"epoch": 3})
+        assert len(given) == 2

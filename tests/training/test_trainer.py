@@ -1,0 +1,490 @@
+"""The trainer: what it learns, what it records, what it refuses and what it leaves behind."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from conftest import Backend
+
+from xpnet import schedules
+from xpnet.data import Dataset
+from xpnet.device import device_of, to_numpy
+from xpnet.layers import BatchNorm, Dropout, Flatten, Linear, ReLU, Rescale, Sequential
+from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from xpnet.models import mlp
+from xpnet.optimizers import SGD, Adam
+from xpnet.random import Stream
+from xpnet.training import Callback, DivergedError, Trainer
+
+COLUMNS = {
+    "epoch", "steps", "lr", "train_loss", "train_accuracy", "validation_loss",
+    "validation_accuracy", "seconds", "samples_per_second",
+}  # fmt: skip
+TINY = 1e-30  # a learning rate that moves nothing
+
+
+def blobs(n: int = 53, dtype: str = "float32", seed: int = 0, **options) -> Dataset:
+    """Return points around three far corners, with the corner as label."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n) % 3
+    x = 3 * np.eye(3)[t] + rng.normal(0, 0.3, (n, 3))
+    return Dataset(x.astype(dtype), t, **{"classes": 3, "name": "blobs", **options})
+
+
+def on(xp: Backend, data: Dataset) -> Dataset:
+    return Dataset(xp.array(data.x), xp.array(data.t), data.classes, data.name)
+
+
+def network(dtype: str = "float32", **options) -> Sequential:
+    options = {"dropout": 0.2, "batch_norm": True, **options}
+    return mlp([8], 3, input_shape=(3,), rescale=None, dtype=dtype, **options)
+
+
+def linear(dtype: str = "float64") -> Sequential:
+    return Sequential([Linear(3)], input_shape=(3,), dtype=dtype)
+
+
+def trainer(net: Sequential, lr: float = 0.02, **options) -> Trainer:
+    return Trainer(net, SoftmaxCrossEntropy(), Adam(lr=lr), **options)
+
+
+def contents(net: Sequential) -> dict[str, bytes]:
+    both = [*net.params.items(), *net.state.items()]
+    return {name: to_numpy(a).tobytes() for name, a in both}
+
+
+def cross_entropy(net: Sequential, data: Dataset) -> tuple[float, float]:
+    """Return mean loss and accuracy of a linear network, by hand."""
+    W, b = (to_numpy(net.params[name]).astype(np.float64) for name in ("0.W", "0.b"))
+    scores, t = to_numpy(data.x) @ W + b, to_numpy(data.t)
+    losses = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(t)), t]
+    return float(losses.mean()), float((scores.argmax(axis=1) == t).mean())
+
+
+class Seen(Callback):
+    """Keeps what a fit does: the stages, and the rate of each step."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.rates: list[float] = []
+
+    def fit_begins(self, trainer, epochs, steps):
+        self.stages.append(f"begins {epochs} x {steps}")
+
+    def step_ends(self, trainer):
+        self.stages.append("step")
+        self.rates.append(trainer.optimizer.rate)
+
+    def epoch_ends(self, trainer, row):
+        self.stages.append(f"epoch {row['epoch']}")
+
+    def fit_ends(self, trainer):
+        self.stages.append("ends")
+
+
+class StopAfter(Callback):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step_ends(self, trainer):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def batches_seen(monkeypatch) -> list[np.ndarray]:
+    """Return a list of the batches that steps will be given."""
+    seen, step = [], Trainer.step
+
+    def watched(self, x, t):
+        seen.append(to_numpy(x).copy())
+        return step(self, x, t)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    return seen
+
+
+class TestLearning:
+    def test_a_small_problem_is_learned_on_every_library(self, xp: Backend):
+        made = trainer(network().to(xp.device))
+        history = made.fit(on(xp, blobs()), 8, 10, validation=on(xp, blobs(seed=1)))
+        losses = history["train_loss"]
+        assert losses[-1] < losses[0] / 2
+        assert history["validation_accuracy"][-1] == 1
+        assert made.evaluate(on(xp, blobs(seed=2))).accuracy == 1
+        assert {device_of(a) for a in made.net.params.values()} == {xp.device}
+
+    def test_data_may_lie_elsewhere(self, xp: Backend):
+        at_home, away = trainer(network().to(xp.device)), trainer(network().to(xp.device))
+        at_home.fit(on(xp, blobs()), 2, 10)
+        away.fit(blobs(), 2, 10)
+        assert contents(at_home.net) == contents(away.net)
+
+    def test_the_same_run_gives_the_same_bits(self, xp: Backend):
+        runs = [trainer(network().to(xp.device), seed=3) for _ in range(2)]
+        rows = [
+            [{k: v for k, v in row.items() if "second" not in k} for row in run.fit(blobs(), 3, 10)]
+            for run in runs
+        ]
+        assert rows[0] == rows[1]
+        assert contents(runs[0].net) == contents(runs[1].net)
+
+    def test_a_fit_is_the_steps_written_out(self):
+        net, by_hand, data = network(), network(), blobs()
+        trainer(net, seed=5).fit(data, 2, 10)
+        loss, optimizer = SoftmaxCrossEntropy(), Adam(lr=0.02)
+        for epoch in range(2):
+            order = Stream(5, "batches").permutation(53, epoch)
+            for start in range(0, 53, 10):
+                chosen = order[start : start + 10]
+                loss.forward(by_hand.forward(data.x[chosen], train=True), data.t[chosen])
+                by_hand.backward(loss.backward())
+                optimizer.update(by_hand.params, by_hand.grads)
+        assert contents(net) == contents(by_hand)
+
+    @pytest.mark.parametrize("batch_size", [1, 10, 52, 53, 54])
+    def test_every_sample_is_seen_once_an_epoch(self, batches_seen, batch_size):
+        net = network(batch_norm=False)
+        history = trainer(net).fit(blobs(), 3, batch_size)
+        steps = math.ceil(53 / batch_size)
+        assert history["steps"] == [steps, 2 * steps, 3 * steps]
+        expected = np.sort(blobs().x, axis=0)
+        for epoch in range(3):
+            rows = np.concatenate(batches_seen[epoch * steps : (epoch + 1) * steps])
+            np.testing.assert_array_equal(np.sort(rows, axis=0), expected)
+
+    def test_a_last_short_batch_may_be_left_out(self, batches_seen):
+        trainer(network()).fit(blobs(), 2, 10, drop_last=True)
+        assert [len(x) for x in batches_seen] == [10] * 10
+
+    def test_there_is_one_forward_pass_a_step(self):
+        calls = []
+        net = network()
+        with net.hook("1", lambda path, x, y: calls.append(len(x))):
+            trainer(net).fit(blobs(), 2, 10)
+        assert calls == [10, 10, 10, 10, 10, 3] * 2
+
+    def test_another_fit_goes_on_with_new_orders(self, batches_seen):
+        twice = trainer(network())
+        twice.fit(blobs(), 2, 10)
+        history = twice.fit(blobs(), 1, 10)
+        assert history["epoch"] == [1, 2, 3]
+        assert history["steps"] == [6, 12, 18]
+        once = trainer(network())
+        once.fit(blobs(), 3, 10)
+        assert contents(once.net) == contents(twice.net)
+        epochs = [np.concatenate(batches_seen[k : k + 6]) for k in (0, 6, 12)]
+        assert not np.array_equal(epochs[0], epochs[1])
+        assert not np.array_equal(epochs[1], epochs[2])
+
+    @pytest.mark.parametrize(("data", "net"), [("float64", "float32"), ("float32", "float64")])
+    def test_real_numbers_are_taken_in_the_networks_dtype(self, xp: Backend, data, net):
+        given, same = blobs(dtype=data), blobs(dtype=data).astype(net)
+        runs = [trainer(network(net).to(xp.device)) for _ in range(2)]
+        for run, x in zip(runs, (given, same), strict=True):
+            run.fit(on(xp, x), 1, 10, validation=on(xp, x))
+        assert contents(runs[0].net) == contents(runs[1].net)
+        assert given.x.dtype == data
+
+    def test_the_data_is_left_as_it_was(self):
+        data = blobs()
+        x, t = data.x.copy(), data.t.copy()
+        trainer(network()).fit(data, 1, 10, validation=data)
+        np.testing.assert_array_equal(data.x, x)
+        np.testing.assert_array_equal(data.t, t)
+
+    @pytest.mark.parametrize("name", schedules.NAMES)
+    def test_the_schedule_decides_the_rate_of_every_step(self, name):
+        seen, schedule = Seen(), schedules.schedule(name)
+        made = trainer(network(), 0.02, schedule=schedule, callbacks=[seen])
+        history = made.fit(blobs(), 3, 10)
+        assert seen.rates == [0.02 * schedule(n, 18) for n in range(18)]
+        assert history["lr"] == seen.rates[5::6]
+        seen.rates.clear()
+        made.fit(blobs(), 2, 10)  # a schedule of its own
+        assert seen.rates == [0.02 * schedule(n, 12) for n in range(12)]
+
+
+class TestRecord:
+    def test_a_row_has_every_column(self):
+        history = trainer(network()).fit(blobs(), 3, 10)
+        assert [set(row) for row in history] == [COLUMNS] * 3
+        assert history["epoch"] == [1, 2, 3]
+        assert history["validation_loss"] == history["validation_accuracy"] == [None] * 3
+        for row in history:
+            assert row["seconds"] > 0
+            assert row["samples_per_second"] == pytest.approx(53 / row["seconds"])
+
+    @pytest.mark.parametrize("batch_size", [10, 53])
+    def test_loss_and_accuracy_are_means_over_the_samples(self, xp: Backend, batch_size):
+        net, data, other = linear().to(xp.device), blobs(dtype="float64"), blobs(20, "float64", 1)
+        made = Trainer(net, SoftmaxCrossEntropy(), SGD(lr=TINY))
+        (row,) = made.fit(on(xp, data), 1, batch_size, validation=on(xp, other))
+        for part, samples in (("train", data), ("validation", other)):
+            loss, accuracy = cross_entropy(net, samples)
+            assert row[f"{part}_loss"] == pytest.approx(loss, rel=1e-12)
+            assert row[f"{part}_accuracy"] == accuracy
+        result = made.evaluate(on(xp, other), batch_size=7)
+        assert result == pytest.approx((*cross_entropy(net, other), 20), rel=1e-12)
+
+    def test_the_training_loss_is_that_before_each_update(self):
+        net, data = linear(), blobs(dtype="float64")
+        before = cross_entropy(net, data)
+        (row,) = Trainer(net, SoftmaxCrossEntropy(), SGD(lr=1.0)).fit(data, 1, 53)
+        assert (row["train_loss"], row["train_accuracy"]) == pytest.approx(before, rel=1e-12)
+        assert cross_entropy(net, data)[0] < before[0] / 2
+
+    def test_validation_is_after_the_epoch_and_without_dropout(self):
+        made = trainer(network())
+        (row,) = made.fit(blobs(), 1, 10, validation=blobs(seed=1))
+        result = made.evaluate(blobs(seed=1))
+        assert (row["validation_loss"], row["validation_accuracy"]) == result[:2]
+
+    def test_validation_does_not_change_the_run(self):
+        with_it, without = trainer(network()), trainer(network())
+        with_it.fit(blobs(), 3, 10, validation=blobs(seed=1))
+        without.fit(blobs(), 3, 10)
+        assert contents(with_it.net) == contents(without.net)
+        assert with_it.history["train_loss"] == without.history["train_loss"]
+
+    def test_evaluating_changes_nothing(self, xp: Backend):
+        made = trainer(network().to(xp.device))
+        made.fit(blobs(), 1, 10)
+        before = contents(made.net), made.optimizer.steps, made.epoch, list(made.history)
+        results = {made.evaluate(blobs(seed=1), batch_size=size) for size in (20, 20)}
+        assert len(results) == 1
+        assert (contents(made.net), made.optimizer.steps, made.epoch, list(made.history)) == before
+
+    def test_the_batch_size_of_an_evaluation_changes_rounding_alone(self):
+        made = trainer(network("float64"))
+        results = [made.evaluate(blobs(seed=1), size) for size in (1, 7, 53, 1000)]
+        assert {r.samples for r in results} == {53}
+        assert len({r.accuracy for r in results}) == 1
+        assert [r.loss for r in results] == pytest.approx([results[0].loss] * 4, rel=1e-12)
+
+    def test_one_hot_targets_train_as_their_labels_do(self, xp: Backend):
+        labels = blobs(dtype="float64")
+        rows = Dataset(labels.x, np.eye(3)[labels.t], classes=3)
+        runs = [trainer(network("float64").to(xp.device)) for _ in range(2)]
+        history = [
+            run.fit(on(xp, d), 3, 10, validation=on(xp, d))
+            for run, d in zip(runs, (labels, rows), strict=True)
+        ]
+        for column in ("train_loss", "validation_loss"):
+            assert history[1][column] == pytest.approx(history[0][column], rel=1e-9)
+        for column in ("train_accuracy", "validation_accuracy"):
+            assert history[1][column] == history[0][column]
+
+    @pytest.mark.parametrize("outputs", [1, 2])
+    @pytest.mark.parametrize("dtype", ["float64", "complex128"])
+    def test_a_regression_has_no_accuracy(self, xp: Backend, dtype, outputs):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(40, 3)).astype(dtype)
+        data = on(xp, Dataset(x, x @ rng.normal(size=(3, outputs))))
+        net = Sequential([Linear(outputs)], input_shape=(3,), dtype=dtype).to(xp.device)
+        made = Trainer(net, SquaredError(), SGD(lr=0.1))
+        history = made.fit(data, 60, 10, validation=data)
+        assert set(history["train_accuracy"] + history["validation_accuracy"]) == {None}
+        assert made.evaluate(data).accuracy is None
+        assert history["validation_loss"][-1] < 1e-4 < history["validation_loss"][0]
+
+    def test_a_single_output_tells_two_classes_apart(self, xp: Backend):
+        two = blobs().select(np.flatnonzero(blobs().t < 2))
+        data = on(xp, Dataset(two.x, two.t[:, None].astype(np.float32)))
+        net = Sequential([Linear(1)], input_shape=(3,)).to(xp.device)
+        made = Trainer(net, SigmoidCrossEntropy(), Adam(lr=0.1))
+        assert made.fit(data, 10, 10)["train_loss"][-1] < 0.1
+        guess = made.net.predict(two.x)[:, 0] > 0
+        np.testing.assert_array_equal(guess, two.t == 1)
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("as_validation", [False, True])
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (
+                Dataset(np.zeros((4, 2), np.float32), np.zeros(4, int), name="d"),
+                "d: expected samples of shape (3,), got (2,)",
+            ),
+            (
+                Dataset(np.zeros((4, 3, 1), np.float32), np.zeros(4, int), name="d"),
+                "d: expected samples of shape (3,), got (3, 1)",
+            ),
+            (
+                Dataset(np.zeros((4, 3), np.float32), np.array([0, 3, 1, 2]), name="d"),
+                "d: expected labels below 3, the network's number of classes, got 3",
+            ),
+            (
+                Dataset(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32), name="d"),
+                "d: expected targets of shape (3,), the network's output, got (2,)",
+            ),
+            (
+                Dataset(np.zeros((4, 3), np.float32), np.zeros(4, np.float32), name="d"),
+                "d: expected targets of shape (3,), the network's output, got ()",
+            ),
+        ],
+        ids=["shape", "axes", "labels", "one-hot", "numbers"],
+    )
+    def test_data_that_does_not_fit_before_anything_changes(
+        self, xp: Backend, data, message, as_validation
+    ):
+        seen = Seen()
+        made = trainer(network().to(xp.device), callbacks=[seen])
+        before = contents(made.net)
+        train, validation = (blobs(), data) if as_validation else (data, None)
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            made.fit(on(xp, train), 1, 10, validation=validation and on(xp, validation))
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            made.evaluate(on(xp, data))
+        assert contents(made.net) == before
+        assert (made.epoch, made.optimizer.steps, len(made.history)) == (0, 0, 0)
+        assert seen.stages == []
+
+    @pytest.mark.parametrize("first", [Flatten(), BatchNorm(), Dropout()], ids=repr)
+    def test_bytes_without_rescale(self, first):
+        data = Dataset(np.zeros((4, 3), np.uint8), np.zeros(4, int))
+        made = trainer(Sequential([first, Linear(3)], input_shape=(3,)))
+        before = contents(made.net)
+        with pytest.raises(ValueError, match="begin the network with Rescale, or convert x"):
+            made.fit(data, 1, 2)
+        assert contents(made.net) == before
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"epochs": 0}, "epochs: expected a whole number >= 1, got 0"),
+            ({"epochs": 1.5}, "epochs: expected a whole number >= 1, got 1.5"),
+            ({"epochs": True}, "epochs: expected a whole number >= 1, got True"),
+            ({"batch_size": 0}, "batch_size: expected a whole number >= 1, got 0"),
+            (
+                {"batch_size": 54, "drop_last": True},
+                "batch_size: 54 with drop_last leaves no batch of 53 samples",
+            ),
+        ],
+    )
+    def test_bad_arguments(self, arguments, message):
+        made = trainer(network())
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            made.fit(blobs(), **{"epochs": 1, "batch_size": 10, **arguments})
+
+    def test_two_classes_may_have_a_single_output(self):
+        net = Sequential([Linear(1)], input_shape=(3,))
+        made = Trainer(net, SquaredError(), SGD())
+        with pytest.raises(ValueError, match="expected labels below 2"):
+            made.fit(blobs(), 1)
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    def test_it_ends_the_run_with_step_and_epoch(self, xp: Backend, value):
+        good, bad = blobs(), blobs()
+        bad.x[7, 1] = value
+        seen = Seen()
+        made = trainer(network(batch_norm=False).to(xp.device), callbacks=[seen])
+        made.fit(on(xp, good), 2, 10)
+        with pytest.raises(
+            DivergedError,
+            match=r"^the loss became nan within 100 steps before step 18 \(epoch 3\): lower the "
+            r"learning rate \(0\.02\) or look for NaN in the data$",
+        ):
+            made.fit(on(xp, bad), 1, 10)
+        assert len(made.history) == 2
+        assert seen.stages[-1] == "ends"
+
+    def test_it_is_noticed_within_a_hundred_steps(self):
+        data = blobs(250)
+        data.x[:] = np.nan
+        made = trainer(network(batch_norm=False))
+        with pytest.raises(DivergedError, match=r"before step 100 \(epoch 1\)"):
+            made.fit(data, 1, 1)
+        assert made.optimizer.steps == 100
+
+    def test_it_is_a_value_error(self):
+        assert issubclass(DivergedError, ValueError)
+
+
+class TestInterruption:
+    def test_callbacks_are_called_at_each_stage_and_ended(self):
+        seen = Seen()
+        trainer(network(), callbacks=[seen]).fit(blobs(), 2, 20)
+        epoch = ["step"] * 3
+        assert seen.stages == ["begins 2 x 3", *epoch, "epoch 1", *epoch, "epoch 2", "ends"]
+
+    def test_ctrl_c_ends_the_callbacks_and_keeps_whole_epochs(self):
+        seen = Seen()
+        made = trainer(network(), callbacks=[seen, StopAfter(8)])
+        with pytest.raises(KeyboardInterrupt):
+            made.fit(blobs(), 3, 10)
+        assert seen.stages[-1] == "ends"
+        assert seen.stages.count("ends") == 1
+        assert (made.epoch, len(made.history), made.optimizer.steps) == (1, 1, 8)
+
+    def test_ctrl_c_as_a_later_callback_begins_ends_the_earlier_ones(self):
+        class Impatient(Callback):
+            def fit_begins(self, trainer, epochs, steps):
+                raise KeyboardInterrupt
+
+        seen = Seen()
+        with pytest.raises(KeyboardInterrupt):
+            trainer(network(), callbacks=[seen, Impatient()]).fit(blobs(), 1, 10)
+        assert seen.stages == ["begins 1 x 6", "ends"]
+
+    def test_the_next_fit_goes_on_with_the_interrupted_one(self, batches_seen):
+        seen = Seen()
+        made = trainer(network(), callbacks=[StopAfter(8), seen], schedule=schedules.cosine())
+        with pytest.raises(KeyboardInterrupt):
+            made.fit(blobs(), 3, 10)
+        seen.rates.clear()
+        history = made.fit(blobs(), 3, 10)
+        assert history["epoch"] == [1, 2, 3]
+        assert seen.rates == [0.02 * schedules.cosine()(n, 18) for n in range(6, 18)]
+        for before, after in zip(batches_seen[6:8], batches_seen[8:10], strict=True):
+            np.testing.assert_array_equal(before, after)  # the epoch in progress begins anew
+        assert made.fit(blobs(), 1, 10)["epoch"] == [1, 2, 3, 4]
+
+    def test_an_interrupted_fit_must_have_epochs_left(self):
+        made = trainer(network(), callbacks=[StopAfter(14)])
+        with pytest.raises(KeyboardInterrupt):
+            made.fit(blobs(), 3, 10)
+        with pytest.raises(
+            ValueError,
+            match=r"^epochs: the interrupted fit has trained 2 already and goes on, expected more "
+            r"than that, got 2$",
+        ):
+            made.fit(blobs(), 2, 10)
+        assert len(made.fit(blobs(), 3, 10)) == 3
+
+
+def test_pixels_reach_the_network_as_bytes(xp: Backend, monkeypatch):
+    kinds, step = set(), Trainer.step
+
+    def watched(self, x, t):
+        kinds.add((str(x.dtype).rpartition(".")[2], str(t.dtype).rpartition(".")[2]))
+        return step(self, x, t)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    data = Dataset(np.zeros((4, 3), np.uint8), np.arange(4, dtype=np.uint8) % 3)
+    net = Sequential([Rescale(1 / 255), Linear(4), ReLU(), Linear(3)], input_shape=(3,))
+    trainer(net.to(xp.device)).fit(data, 1, 2)
+    assert kinds == {("uint8", "int64")}
+
+
+def test_the_running_figures_are_those_of_the_epoch_so_far():
+    figures = []
+
+    class Watching(Callback):
+        def step_ends(self, trainer):
+            figures.append((trainer.running_loss(), trainer.running_throughput()))
+
+    made = trainer(network(), callbacks=[Watching()])
+    (row,) = made.fit(blobs(), 1, 10)
+    assert figures[-1][0] == row["train_loss"]
+    assert all(speed > 0 for _, speed in figures)

@@ -1,0 +1,128 @@
+"""The book's trainer (``common/trainer.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from xpnet.book import optimizer as optimizers
+from xpnet.book._globals import chosen
+from xpnet.book.util import rows
+from xpnet.device import Array
+
+__all__ = ["Trainer"]
+
+_OPTIMIZERS = {
+    "sgd": optimizers.SGD,
+    "momentum": optimizers.Momentum,
+    "nesterov": optimizers.Nesterov,
+    "adagrad": optimizers.AdaGrad,
+    "rmsprop": optimizers.RMSprop,
+    "adam": optimizers.Adam,
+}
+_LR = MappingProxyType({"lr": 0.01})
+
+
+class Trainer:
+    """Trains a network on batches drawn with replacement from NumPy's global generator.
+
+    After each update the loss of its batch is computed anew, and after the first update of each
+    epoch the accuracies.  Where an epoch is no whole number of batches the book evaluates only
+    where the two happen to meet; here each epoch is evaluated, at its first update.
+
+    Parameters
+    ----------
+    network : one of the book's networks
+    x_train, t_train, x_test, t_test : array
+    epochs, mini_batch_size : int
+    optimizer : str
+        ``"SGD"``, ``"Momentum"``, ``"Nesterov"``, ``"AdaGrad"``, ``"RMSprop"`` or ``"Adam"``, in
+        any case.
+    optimizer_param : mapping
+        The optimizer's arguments.
+    evaluate_sample_num_per_epoch : int, optional
+        How many samples the accuracies of an epoch are taken of; by default all.
+    verbose : bool
+        Whether losses and accuracies are printed.
+
+    Attributes
+    ----------
+    train_loss_list : list of float
+        For each update, the loss after it.
+    train_acc_list, test_acc_list : list of float
+        For each epoch.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        x_train: Array,
+        t_train: Array,
+        x_test: Array,
+        t_test: Array,
+        epochs: int = 20,
+        mini_batch_size: int = 100,
+        optimizer: str = "SGD",
+        optimizer_param: Mapping[str, Any] = _LR,
+        evaluate_sample_num_per_epoch: int | None = None,
+        verbose: bool = True,
+    ) -> None:
+        if optimizer.lower() not in _OPTIMIZERS:
+            raise ValueError(
+                f"optimizer: expected one of {', '.join(_OPTIMIZERS)}, got {optimizer!r}"
+            )
+        self.network = network
+        self.verbose = verbose
+        self.x_train, self.t_train = x_train, t_train
+        self.x_test, self.t_test = x_test, t_test
+        self.epochs = epochs
+        self.batch_size = mini_batch_size
+        self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
+        self.optimizer = _OPTIMIZERS[optimizer.lower()](**optimizer_param)
+        self.train_size = int(x_train.shape[0])
+        self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
+        self.max_iter = int(epochs * self.iter_per_epoch)
+        self.current_iter = 0
+        self.current_epoch = 0
+        self.train_loss_list: list[float] = []
+        self.train_acc_list: list[float] = []
+        self.test_acc_list: list[float] = []
+
+    def train_step(self) -> None:
+        """Draw a batch, update the network, record the loss, and what belongs to a new epoch."""
+        batch = chosen(self.train_size, self.batch_size)
+        x, t = rows(self.x_train, batch), rows(self.t_train, batch)
+        self.optimizer.update(self.network.params, self.network.gradient(x, t))
+        loss = float(self.network.loss(x, t))
+        self.train_loss_list.append(loss)
+        self._say(f"train loss:{loss}")
+        # in whole numbers, because multiples of a fraction are not exact
+        seen = self.current_iter * min(self.batch_size, self.train_size)
+        if seen // self.train_size >= self.current_epoch:
+            self._evaluate()
+        self.current_iter += 1
+
+    def _evaluate(self) -> None:
+        self.current_epoch += 1
+        part = slice(self.evaluate_sample_num_per_epoch)
+        x, t = self.x_train[part, ...], self.t_train[part, ...]
+        train_acc = float(self.network.accuracy(x, t))
+        x, t = self.x_test[part, ...], self.t_test[part, ...]
+        test_acc = float(self.network.accuracy(x, t))
+        self.train_acc_list.append(train_acc)
+        self.test_acc_list.append(test_acc)
+        self._say(f"=== epoch:{self.current_epoch}, train acc:{train_acc}, test acc:{test_acc} ===")
+
+    def train(self) -> None:
+        """Train for all epochs; then, where verbose, print the accuracy on all test samples."""
+        for _ in range(self.max_iter):
+            self.train_step()
+        if self.verbose:
+            test_acc = float(self.network.accuracy(self.x_test, self.t_test))
+            self._say("=============== Final Test Accuracy ===============")
+            self._say(f"test acc:{test_acc}")
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(text)

@@ -1,0 +1,243 @@
+"""Images in spreadsheets: a row for each image, in two sheets without headers.
+
+Sheet ``X`` holds the 400 pixels of each 20x20 image, column of pixels by column; sheet ``y`` holds
+its label, 1 to 10, where 10 stands for the digit zero.  Files may be Excel workbooks, CSV or NumPy
+archives.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpnet.data.datasets import Dataset, HostArray
+from xpnet.device import to_numpy
+from xpnet.files import replacing
+
+__all__ = ["load_spreadsheet", "save_spreadsheet"]
+
+SIDE = 20
+PIXELS = SIDE * SIDE
+FORMATS = ".xlsx, .csv or .npz"
+
+
+def load_spreadsheet(
+    path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None
+) -> Dataset:
+    """Read 20x20 images of digits from an Excel workbook, a CSV file or a NumPy archive.
+
+    Parameters
+    ----------
+    path : path
+        An ``.xlsx`` with the sheets X and y; an ``.npz`` with the arrays X and y; or a ``.csv``,
+        whose rows are the 400 pixels and then the label.
+    labels : path, optional
+        Another ``.csv``, of the labels: then the first one holds the pixels alone.
+
+    Returns
+    -------
+    Dataset
+        ``x`` of shape (n, 1, 20, 20), upright: uint8 where every pixel is a whole number of 0 to
+        255, else float32; ``t`` int64 of shape (n,), 0 to 9.
+
+    Raises
+    ------
+    ValueError
+        A sheet is missing, has another shape or holds something that is no number, or a label is
+        out of range.
+    ImportError
+        An ``.xlsx`` is to be read and openpyxl is not installed.
+    OSError
+        The file is missing or cannot be read.
+    """
+    path = Path(path)
+    suffix = _format(path)
+    if labels is not None and suffix != ".csv":
+        raise ValueError(f"{path}: labels of their own go with a .csv only; this file holds both")
+    if suffix == ".xlsx":
+        X, y = _read_workbook(path)
+    elif suffix == ".npz":
+        X, y = _read_archive(path)
+    elif labels is not None:
+        X, y = _read_csv(path), _read_csv(Path(labels))
+    else:
+        table = _read_csv(path)
+        if table.ndim != 2 or table.shape[1] != PIXELS + 1:
+            raise ValueError(
+                f"{path}: expected rows of {PIXELS} pixels and a label, got {_shape(table)}; "
+                f"labels in a file of their own are given as labels=..."
+            )
+        X, y = table[:, :PIXELS], table[:, PIXELS:]
+    return Dataset(_images(X, path), _digits(y, len(X), path), classes=10, name=path.stem)
+
+
+def save_spreadsheet(data: Dataset, path: str | os.PathLike[str]) -> None:
+    """Write images of digits in the shape that :func:`load_spreadsheet` reads.
+
+    Larger images are cropped to their middle 20x20: MNIST's digits lie within it.
+
+    Parameters
+    ----------
+    data : Dataset
+        ``x`` of shape (n, 1, h, w), h and w at least 20; ``t`` labels of 0 to 9.
+    path : path
+        Its suffix decides the format: .xlsx, .csv or .npz.
+
+    Raises
+    ------
+    ValueError
+        The data has another shape or other labels, or the suffix is none of these.
+    ImportError
+        An ``.xlsx`` is to be written and openpyxl is not installed.
+    """
+    path = Path(path)
+    suffix = _format(path)
+    x, t = to_numpy(data.x), to_numpy(data.t)
+    if x.ndim != 4 or x.shape[1] != 1 or min(x.shape[2:]) < SIDE:
+        raise ValueError(
+            f"{data.name}: expected images of shape (n, 1, h, w), h and w at least {SIDE}, "
+            f"got {x.shape}"
+        )
+    if t.ndim != 1 or t.dtype.kind not in "iu" or t.min() < 0 or t.max() > 9:
+        raise ValueError(f"{data.name}: expected labels of 0 to 9")
+    top, left = (x.shape[2] - SIDE) // 2, (x.shape[3] - SIDE) // 2
+    middle = x[:, 0, top : top + SIDE, left : left + SIDE]
+    X = middle.transpose(0, 2, 1).reshape(len(x), PIXELS)
+    y = np.where(t == 0, 10, t)[:, None]
+    with replacing(path) as part:
+        if suffix == ".xlsx":
+            _write_workbook(part, X, y)
+        elif suffix == ".npz":
+            with part.open("wb") as file:
+                np.savez_compressed(file, X=X, y=y)
+        else:
+            np.savetxt(part, np.hstack([X, y]), fmt="%.9g", delimiter=",")
+
+
+def _format(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in (".xlsx", ".csv", ".npz"):
+        raise ValueError(f"{path}: expected a file that ends in {FORMATS}")
+    return suffix
+
+
+def _openpyxl() -> Any:
+    try:
+        import openpyxl
+    except ModuleNotFoundError:
+        raise ImportError(
+            "Excel workbooks need openpyxl: run `pip install 'xpnet[excel]'`, or use .csv or .npz"
+        ) from None
+    return openpyxl
+
+
+def _read_workbook(path: Path) -> tuple[HostArray, HostArray]:
+    openpyxl = _openpyxl()
+    with path.open("rb") as file:
+        try:
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            raise ValueError(f"{path}: no Excel workbook, or a damaged one ({error})") from None
+        sheets = []
+        for name in ("X", "y"):
+            if name not in book.sheetnames:
+                raise ValueError(
+                    f"{path}: expected a sheet {name!r}, got only {', '.join(book.sheetnames)}"
+                )
+            rows = [row for row in book[name].iter_rows(values_only=True) if any(map(_filled, row))]
+            sheets.append(_numbers(rows, f"{path}, sheet {name!r}"))
+    return sheets[0], sheets[1]
+
+
+def _filled(cell: Any) -> bool:
+    return cell is not None
+
+
+def _numbers(rows: list[Any], where: str) -> HostArray:
+    """Return rows of cells as float64; an empty cell becomes NaN, which is refused later."""
+    try:
+        return np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        pass
+    for i, row in enumerate(rows, 1):
+        for cell in row:
+            if cell is not None and not isinstance(cell, (int, float)):
+                raise ValueError(f"{where}: expected numbers, got {cell!r} in row {i}")
+    raise ValueError(f"{where}: expected rows of one length")
+
+
+def _read_archive(path: Path) -> tuple[HostArray, HostArray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for name in ("X", "y"):
+                if name not in archive:
+                    raise ValueError(
+                        f"{path}: expected an array {name!r}, got only {', '.join(archive)}"
+                    )
+            return archive["X"], archive["y"]
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: no NumPy archive, or a damaged one ({error})") from None
+
+
+def _read_csv(path: Path) -> HostArray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file, whose shape says enough
+            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+    except ValueError as error:
+        raise ValueError(f"{path}: expected rows of numbers between commas ({error})") from None
+
+
+def _images(X: HostArray, path: Path) -> HostArray:
+    if X.ndim != 2 or X.shape[1] != PIXELS or len(X) == 0:
+        raise ValueError(
+            f"{path}: expected X of {PIXELS} pixels a row ({SIDE}x{SIDE}), got {_shape(X)}"
+        )
+    _refuse_text(X, "X", path)
+    if not np.isfinite(X).all():
+        row = int(np.isfinite(X).all(axis=1).argmin())
+        raise ValueError(f"{path}: expected a number for every pixel, got none in row {row + 1}")
+    whole = bool(((X >= 0) & (X <= 255) & (np.floor(X) == X)).all())
+    # transposed back: what was written column by column is read row by row
+    upright = X.reshape(-1, SIDE, SIDE).transpose(0, 2, 1)
+    return np.ascontiguousarray(upright[:, None], dtype=np.uint8 if whole else np.float32)
+
+
+def _digits(y: HostArray, n: int, path: Path) -> HostArray:
+    if y.ndim > 2 or y.size != n or y.shape not in ((n,), (n, 1), (1, n)):
+        raise ValueError(
+            f"{path}: expected y of {n} labels, one for each row of X, got {_shape(y)}"
+        )
+    _refuse_text(y, "y", path)
+    labels = y.reshape(n)
+    fits = (labels >= 1) & (labels <= 10) & (labels == np.floor(labels))
+    if not fits.all():
+        row = int(fits.argmin())
+        raise ValueError(
+            f"{path}: expected labels of 1 to 10 (10 for zero), got {labels[row]:g} "
+            f"in row {row + 1}"
+        )
+    return labels.astype(np.int64) % 10
+
+
+def _refuse_text(values: HostArray, name: str, path: Path) -> None:
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: expected numbers in {name}, got {values.dtype}")
+
+
+def _shape(values: HostArray) -> str:
+    return f"shape {values.shape}"
+
+
+def _write_workbook(path: Path, X: HostArray, y: HostArray) -> None:
+    book = _openpyxl().Workbook(write_only=True)
+    for name, values in (("X", X), ("y", y)):
+        sheet = book.create_sheet(name)
+        for row in values.tolist():
+            sheet.append(row)
+    book.save(path)
