@@ -29,7 +29,7 @@ IMPORTERS = {
     "matplotlib": ["plots.py"],
     "numba": ["ops/_numba.py"],
     "numpy": [
-        "data/", "device.py", "ops/_numba.py", "ops/_numpy.py", "plots.py", "random.py",
+        "book/", "data/", "device.py", "ops/_numba.py", "ops/_numpy.py", "plots.py", "random.py",
         "serialize.py",
     ],
     "scipy": [],

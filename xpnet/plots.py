@@ -16,6 +16,8 @@ __all__ = [
     "PlotError",
     "array_equations",
     "bars",
+    "class_boundaries",
+    "complex_plane",
     "computation_graph",
     "confusion",
     "contour_paths",
@@ -26,6 +28,7 @@ __all__ = [
     "line_panels",
     "network_diagram",
     "training_curves",
+    "weight_paths",
 ]
 
 
@@ -807,3 +810,164 @@ def _rectangle(corner: tuple[float, float], color: str) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle(corner, 1, 1, facecolor=color, edgecolor="white")
+
+
+def class_boundaries(
+    panels: Mapping[str, tuple[Callable[[Array], Array], str]],
+    points: Array,
+    labels: Array,
+    path: str | Path,
+    *,
+    margin: float = 0.4,
+    title: str = "",
+    columns: int = 4,
+) -> None:
+    """Draw where classifiers of the plane change their mind, with the points they learned from.
+
+    Parameters
+    ----------
+    panels : mapping of panel title to (score, caption)
+        ``score`` takes a NumPy array of points (m, 2) and returns m numbers, above 0 for class 1;
+        the caption stands under the panel.
+    points : array, shape (n, 2)
+    labels : array, shape (n,)
+        0 or 1.
+    path : path
+        The picture's file; its suffix decides the format.
+    margin : float
+        How far the plane is shown beyond the points.
+    title : str
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ValueError
+        There is no panel, or points or labels have another shape.
+    PlotError
+        Matplotlib is not installed.
+    """
+    where, classes = to_numpy(points), to_numpy(labels)
+    if where.ndim != 2 or where.shape[1] != 2 or classes.shape != where.shape[:1]:
+        raise ValueError(
+            f"class_boundaries: expected points (n, 2) and labels (n,), got {where.shape} and "
+            f"{classes.shape}"
+        )
+    low, high = where.min(axis=0) - margin, where.max(axis=0) + margin
+    x1, x2 = (np.linspace(low[i], high[i], 201) for i in (0, 1))
+    grid = np.stack([a.reshape(-1) for a in np.meshgrid(x1, x2)], axis=1)
+    figure, axes = _panels("class_boundaries", panels, columns, 2.6, 2.2)
+    for (name, (score, caption)), axis in zip(panels.items(), axes, strict=True):
+        scores = to_numpy(score(grid)).reshape(len(x2), len(x1))
+        axis.contourf(x1, x2, scores > 0, levels=[-0.5, 0.5, 1.5], colors=["#dbe9f6", "#fde3cf"])
+        axis.contour(x1, x2, scores, levels=[0.0], colors="black", linewidths=1)
+        for label, color in ((0, "C0"), (1, "C1")):
+            axis.plot(*where[classes == label].T, "o", markersize=2.5, color=color)
+        axis.set_title(name, fontsize="small")
+        axis.set_xlabel(caption, fontsize="small")
+        axis.set(xticks=[], yticks=[], aspect="equal")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def weight_paths(
+    panels: Mapping[str, Mapping[str, Array]],
+    path: str | Path,
+    *,
+    every: int = 1,
+    levels: Sequence[float] = (),
+    linear: float | None = None,
+    title: str = "",
+    columns: int = 2,
+) -> None:
+    """Draw how weights move while they learn.
+
+    Parameters
+    ----------
+    panels : mapping of panel title to mapping of label to weights
+        The weights of each line, of shape (points,); where they are no longer finite the line
+        ends.  An empty label is left out of the legend.
+    path : path
+        The picture's file; its suffix decides the format.
+    every : int
+        Steps from one point to the next.
+    levels : sequence of float
+        Values to mark by a dotted line, such as those of an exact solution.
+    linear : float, optional
+        Weights larger than this are drawn on a logarithmic scale of either sign.
+    title : str
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ValueError
+        There is no panel.
+    PlotError
+        Matplotlib is not installed.
+    """
+    figure, axes = _panels("weight_paths", panels, columns, 4.4, 3.0)
+    for (name, lines), axis in zip(panels.items(), axes, strict=True):
+        for level in levels:
+            axis.axhline(level, color="grey", linestyle=":", linewidth=1)
+        for k, (label, weights) in enumerate(lines.items()):
+            values = to_numpy(weights)
+            style = "-" if k < 4 else "--"
+            steps = every * np.arange(len(values))
+            axis.plot(steps, values, style, linewidth=1.2, label=label or None)
+        if linear:
+            axis.set_yscale("symlog", linthresh=linear)
+        axis.set_title(name, fontsize="medium")
+        axis.set(xlabel="step", ylabel="weight")
+        axis.grid(alpha=0.3)
+        if any(lines):
+            axis.legend(fontsize=8, ncols=2)
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def complex_plane(
+    panels: Mapping[str, Mapping[str, Array]],
+    path: str | Path,
+    *,
+    title: str = "",
+    columns: int = 4,
+) -> None:
+    """Draw complex numbers as points of the plane, or the ways they went.
+
+    Parameters
+    ----------
+    panels : mapping of panel title to mapping of label to numbers
+        Numbers (n,) are points; (steps, n) are n ways, whose ends are marked.
+    path : path
+        The picture's file; its suffix decides the format.
+    title : str
+    columns : int
+        Panels in a row.
+
+    Raises
+    ------
+    ValueError
+        There is no panel.
+    PlotError
+        Matplotlib is not installed.
+    """
+    figure, axes = _panels("complex_plane", panels, columns, 3.2, 3.0)
+    for (name, groups), axis in zip(panels.items(), axes, strict=True):
+        axis.axhline(0, color="grey", linewidth=0.6)
+        axis.axvline(0, color="grey", linewidth=0.6)
+        for k, (label, numbers) in enumerate(groups.items()):
+            ways = to_numpy(numbers)
+            ways = ways[None] if ways.ndim == 1 else ways
+            if len(ways) > 1:
+                axis.plot(ways.real, ways.imag, color=f"C{k}", linewidth=1)
+            ends = ways[-1]
+            axis.plot(ends.real, ends.imag, "ox^s"[k % 4], markersize=5, color=f"C{k}", label=label)
+        axis.set(title=name, xlabel="real part", ylabel="imaginary part")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    _save(figure, path)

@@ -16,7 +16,7 @@ from xpnet.device import Array
 ROWS = ("C4",)
 TITLE = "A sigmoid 784-100-10 network trained by differences and by backward"
 
-IMAGES = 10
+IMAGES = 4
 SHAPES = [[784, 100], [100], [100, 10], [10]]
 
 

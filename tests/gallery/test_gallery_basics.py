@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Backend
 
 import xpnet
 from scripts.gallery import __main__ as gallery
 from scripts.gallery import harness
-from tests.conftest import Backend
 from xpnet import plots
 from xpnet.models import perceptron
 

@@ -506,6 +506,14 @@ def test_gradients_are_the_same_wherever_a_hook_comes_and_goes(index, when):
         net.backward(scores())
 
 
+def test_what_was_kept_under_a_hook_is_forgotten_after_it():
+    net = convnet()
+    with net.hook("2", lambda *_: None):
+        net.forward(pixels(), train=True)
+    net.forget()
+    assert all(leaf._cache is None for _, leaf in net.walk())
+
+
 def test_a_hook_reaches_into_nested_layers():
     net = Sequential([Residual([Linear(3), ReLU()]), Linear(2)], input_shape=(3,))
     seen = []

@@ -96,8 +96,9 @@ def softmax(x: Array) -> Array:
 def sum_squared_error(y: Array, t: Array) -> Array:
     """Return half the sum of all squared differences (no mean over the batch: the book's)."""
     y = as_floating(y)
-    error = y - device_of(y).asarray(t)
-    return 0.5 * namespace(y).sum(error**2)
+    xp, t = namespace(y), device_of(y).asarray(t)
+    error = y - (xp.astype(t, y.dtype) if dtype_kind(xp, t.dtype) == "exact" else t)
+    return 0.5 * xp.sum(error**2)
 
 
 mean_squared_error = sum_squared_error

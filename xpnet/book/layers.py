@@ -29,7 +29,7 @@ from xpnet.book.functions import (
     sum_squared_error,
 )
 from xpnet.book.util import col2im, im2col
-from xpnet.device import Array, device_of, dtype_name, namespace
+from xpnet.device import Array, device_of, dtype_kind, dtype_name, namespace
 
 __all__ = [
     "Affine",
@@ -59,7 +59,10 @@ __all__ = [
 
 def _alike(x: Array, W: Array) -> tuple[Array, Array]:
     """Return x and W as floating-point arrays of their common dtype."""
-    W, xp = as_floating(W), namespace(W)
+    xp = namespace(W)
+    if x.dtype == W.dtype and dtype_kind(xp, W.dtype) != "exact":
+        return x, W
+    W = as_floating(W)
     x = xp.astype(x, W.dtype) if xp.isdtype(x.dtype, "integral") else x
     dtype = xp.result_type(x.dtype, W.dtype)
     return xp.astype(x, dtype, copy=False), xp.astype(W, dtype, copy=False)

@@ -59,12 +59,15 @@ class LinearReLU(_Run):
         super().__init__(linear)
         self.linear = linear
         self.relu = relu
+        self._seen: Any = None
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``max(x W + b, 0)``."""
         layer = self.linear
         layer.check(x)
-        self.relu._inspect_dtype(x, dtype_kind(namespace(x), x.dtype))  # it takes no complex x
+        if x.dtype is not self._seen:  # the ReLU takes no complex numbers, the Linear does
+            self.relu._inspect_dtype(x, dtype_kind(namespace(x), x.dtype))
+            self._seen = x.dtype
         rows, params = layer.rows(x), layer._params
         y = ops.linear.linear_relu(rows, params["W"], params.get("b"))
         if train:

@@ -68,7 +68,8 @@ class Op:
                     f"{theirs.name}: move the network with net.to(...) or convert the array"
                 )
         if not _generic_only.get():
-            for body in self._chosen.get(mine) or self._choose(mine):
+            bodies = self._chosen.get(mine)
+            for body in self._choose(mine) if bodies is None else bodies:
                 result = body(x, *args)
                 if result is not NotImplemented:
                     return result
