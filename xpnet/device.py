@@ -30,7 +30,6 @@ __all__ = [
     "dtype_kind",
     "dtype_name",
     "is_complex",
-    "known_library",
     "library",
     "namespace",
     "to_numpy",
@@ -54,9 +53,6 @@ class Library(NamedTuple):
 NUMPY = Library("numpy", compat_numpy)
 _LIBRARIES: dict[str, Library] = {"numpy": NUMPY}
 _LIBRARY_OF_TYPE: dict[type, Library] = {np.ndarray: NUMPY}
-
-known_library = _LIBRARY_OF_TYPE.get
-"""``known_library(type, default)``: the library of an array type met before, else the default."""
 
 
 def library(x: Array) -> Library:

@@ -877,7 +877,7 @@ def weight_paths(
     *,
     every: int = 1,
     levels: Sequence[float] = (),
-    linear: float | None = None,
+    reach: float | None = None,
     title: str = "",
     columns: int = 2,
 ) -> None:
@@ -887,15 +887,15 @@ def weight_paths(
     ----------
     panels : mapping of panel title to mapping of label to weights
         The weights of each line, of shape (points,); where they are no longer finite the line
-        ends.  An empty label is left out of the legend.
+        ends.  All panels have the same labels.
     path : path
         The picture's file; its suffix decides the format.
     every : int
         Steps from one point to the next.
     levels : sequence of float
         Values to mark by a dotted line, such as those of an exact solution.
-    linear : float, optional
-        Weights larger than this are drawn on a logarithmic scale of either sign.
+    reach : float, optional
+        The largest weight shown; weights beyond +-1 are then on a logarithmic scale.
     title : str
     columns : int
         Panels in a row.
@@ -913,16 +913,17 @@ def weight_paths(
             axis.axhline(level, color="grey", linestyle=":", linewidth=1)
         for k, (label, weights) in enumerate(lines.items()):
             values = to_numpy(weights)
-            style = "-" if k < 4 else "--"
             steps = every * np.arange(len(values))
-            axis.plot(steps, values, style, linewidth=1.2, label=label or None)
-        if linear:
-            axis.set_yscale("symlog", linthresh=linear)
+            axis.plot(steps, values, "-" if k < 4 else "--", linewidth=1.2, label=label)
+            axis.set_xlim(0, steps[-1])
+        if reach:
+            axis.set_yscale("symlog", linthresh=1.0)
+            axis.set_ylim(-reach, reach)
         axis.set_title(name, fontsize="medium")
         axis.set(xlabel="step", ylabel="weight")
         axis.grid(alpha=0.3)
-        if any(lines):
-            axis.legend(fontsize=8, ncols=2)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
     if title:
         figure.suptitle(title, fontsize="medium")
     _save(figure, path)
@@ -958,6 +959,7 @@ def complex_plane(
     for (name, groups), axis in zip(panels.items(), axes, strict=True):
         axis.axhline(0, color="grey", linewidth=0.6)
         axis.axvline(0, color="grey", linewidth=0.6)
+        reach = 0.0
         for k, (label, numbers) in enumerate(groups.items()):
             ways = to_numpy(numbers)
             ways = ways[None] if ways.ndim == 1 else ways
@@ -965,7 +967,9 @@ def complex_plane(
                 axis.plot(ways.real, ways.imag, color=f"C{k}", linewidth=1)
             ends = ways[-1]
             axis.plot(ends.real, ends.imag, "ox^s"[k % 4], markersize=5, color=f"C{k}", label=label)
+            reach = max(reach, 1.15 * float(abs(ways).max()))
         axis.set(title=name, xlabel="real part", ylabel="imaginary part")
+        axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     if title:

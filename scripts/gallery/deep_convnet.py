@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 from scripts.gallery import harness
@@ -14,7 +15,9 @@ TITLE = "the deep convnet on MNIST"
 
 def run(demo: harness.Demo) -> None:
     """Train it, over seeds, and draw the first seed's loss and accuracy."""
-    train_convnet(demo, models.deep_convnet, "deep_convnet", least=0.992)
+    widths = demo.pick((8, 16, 32), (16, 32, 64), (16, 32, 64))
+    make_net = functools.partial(models.deep_convnet, widths=widths)
+    train_convnet(demo, make_net, "deep_convnet", least=0.992)
 
 
 if __name__ == "__main__":

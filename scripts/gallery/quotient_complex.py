@@ -10,7 +10,7 @@ import numpy as np
 import xpnet
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.models import learn_clipped, log_exp_network, relative_error
+from xpnet.models.quotient import learn_clipped, log_exp_network, relative_error
 
 ROWS = ("K1",)
 TITLE = "a network that divides, second attempt: complex logarithms and clipped gradients"
@@ -55,13 +55,18 @@ def run(demo: harness.Demo) -> None:
             f"under {least:g}",
             max(errors) < least,
         )
-    if len(losers):
-        negative = (hidden[losers].min(axis=1) < 0).any(axis=1)
-        demo.note(
-            "of the others, with a negative hidden weight: its logarithm carries a phase that "
-            "the real parts of the gradients cannot turn back",
-            f"{negative.sum()} of {len(losers)}",
-        )
+    demo.note(
+        "with a hidden weight below -.001, of those that divide and of the others",
+        [
+            f"{(hidden[some].min(axis=(1, 2)) < -0.001).sum()} of {len(some)}"
+            for some in (winners, losers)
+        ],
+    )
+    print(
+        "A negative argument gives its logarithm the phase i pi, and of the error's derivative\n"
+        "only the real part is followed: a start with such a weight may come to rest where that\n"
+        "part is zero, between two powers."
+    )
 
     names = ["hidden 1,1", "hidden 1,2", "hidden 2,1", "hidden 2,2", "output 1", "output 2"]
     plots.weight_paths(

@@ -9,8 +9,9 @@ import numpy as np
 import xpnet
 from scripts.gallery import harness
 from xpnet import plots
+from xpnet.device import namespace
 from xpnet.initializers import uniform
-from xpnet.models import log_exp_network, relative_error
+from xpnet.models.quotient import log_exp_network, relative_error
 from xpnet.random import Stream
 
 ROWS = ("K0",)
@@ -27,7 +28,7 @@ def descend(demo: harness.Demo, seed: int) -> tuple[np.ndarray, np.ndarray]:
     net = log_exp_network(real=True, hidden=even, output=even, seed=seed).to(demo.device)
     loss, optimizer = xpnet.SquaredError(), xpnet.SGD(lr=0.001)
     x = demo.device.asarray(Stream(seed, "pairs").uniform((STEPS, 1, 2), -10, 10))
-    xp = xpnet.device(demo.device).library.namespace
+    xp = namespace(x)
     t = x[..., :1] / x[..., 1:]
     weights, gradients = [numbers(xp, net.params)], []
     for k in range(STEPS):
@@ -105,7 +106,7 @@ def run(demo: harness.Demo) -> None:
         },
         demo.picture("quotient_first_attempt"),
         levels=(-0.5, 0.5),
-        linear=1.0,
+        reach=1e5,
         title=f"Dividing with real numbers: {blown.sum()} of {starts} starts blow up",
     )
 

@@ -12,8 +12,7 @@ import xpnet
 from scripts.gallery import harness
 from xpnet import plots, schedules
 from xpnet.initializers import uniform
-from xpnet.models import learn_linear, learn_operation
-from xpnet.models.quotient import Learned
+from xpnet.models.quotient import Learned, learn_linear, learn_operation
 
 ROWS = ("K2",)
 TITLE = "a network that divides: the recipe that works, and what made the difference"

@@ -45,7 +45,7 @@ def learn(
     net = network(hidden, loss, seed, activation).to(demo.device)
     trainer = xpnet.Trainer(net, measure, xpnet.SGD(lr=lr, weight_decay=decay))
     data = data.to(demo.device)
-    passes = demo.pick(3000, 20_000, 20_000)
+    passes = demo.pick(1500, 20_000, 20_000)
     for k in range(passes + 1):
         value, _ = trainer.step(data.x, data.t)
         if talk and k % 1000 == 0:
@@ -77,12 +77,13 @@ def run(demo: harness.Demo) -> None:
             )
             check(demo, f"{title}, {hidden} hidden", hidden, fitted)
             demo.note(f"{title}, {hidden} hidden, held-out accuracy", held_out[hidden])
+        slack = demo.pick(0.01, 0, 0)  # few passes do not overfit yet
         best = max(held_out[hidden] for hidden in many if hidden in (3, 4, 5))
         demo.figure(
             f"{title}, 50 hidden without L2, held out",
             held_out[50],
-            f"not above the best of 3 to 5, {best:.4f}",
-            held_out[50] <= best + demo.pick(0.01, 0, 0),
+            f"not above the best of 3 to 5, {best:.4f}" + f" + {slack}" * (slack > 0),
+            held_out[50] <= best + slack,
         )
         train, test = points(demo.seed)
         trainer = learn(demo, train, 50, loss, seed=demo.seed, decay=DECAY)

@@ -13,6 +13,7 @@ from conftest import HAS_TORCH
 
 from xpnet import ops
 from xpnet.device import device_of
+from xpnet.layers import Linear, Sequential
 from xpnet.ops import BODIES, Op, generic_only, op
 
 FAMILIES = (ops.conv, ops.dropout, ops.linear, ops.loss, ops.norm, ops.pool, ops.update)
@@ -95,6 +96,19 @@ def test_arrays_of_two_libraries_are_refused_by_name():
         ops.linear.linear(x, W, None)
     with pytest.raises(TypeError, match=r"linear: .*one library, got array_api_strict and numpy"):
         ops.linear.linear(W, x, None)
+
+
+def test_an_array_of_a_library_not_met_before_is_recognised_as_one(monkeypatch):
+    foreign = array_api_strict.ones(3, dtype=array_api_strict.float64)
+    for module, table in (("xpnet.device", "_LIBRARY_OF_TYPE"), ("xpnet.ops.op", "_met")):
+        seen = getattr(importlib.import_module(module), table)
+        monkeypatch.delitem(seen, type(foreign), raising=False)
+    with pytest.raises(TypeError, match="numpy and array_api_strict"):
+        make()(np.ones(3), foreign)
+    net = Sequential([Linear(3)], input_shape=(1,))
+    with pytest.raises(ValueError, match="float32, got .* float64"):
+        net.params["0.b"] = foreign
+
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")

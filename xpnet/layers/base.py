@@ -21,7 +21,6 @@ from xpnet.device import (
     device_of,
     dtype_kind,
     dtype_name,
-    known_library,
     library,
     namespace,
     to_numpy,
@@ -88,8 +87,7 @@ class ArrayMap(Mapping[str, Array]):
         if value is own:
             return
         place = device_of(own)
-        given = known_library(type(value), None)
-        value = place.asarray(value, dtype_name(own) if given is None else None)
+        value = place.asarray(value, None if hasattr(value, "dtype") else dtype_name(own))
         if tuple(value.shape) != tuple(own.shape) or value.dtype != own.dtype:
             raise ValueError(
                 f"{name}: expected shape {tuple(own.shape)} and dtype {dtype_name(own)}, "

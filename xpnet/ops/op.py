@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from xpnet.device import Library, known_library, library
+from xpnet.device import Library, library
 
 __all__ = ["Op", "generic_only", "op"]
 
 BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numpy",)}
 """The modules ``ops/_<name>.py`` whose bodies serve each array library, the first choice first."""
+
+_UNMET = object()
+_met: dict[type, Library | None] = {}
+"""The library of each type that arguments of ops have had; None for what is no array."""
 
 _generic_only: ContextVar[bool] = ContextVar("generic_only", default=False)
 
@@ -61,12 +65,9 @@ class Op:
         """Run the first body for the library of x that does not decline."""
         mine = library(x)
         for other in args:
-            theirs = known_library(type(other), mine)
-            if theirs is not mine:
-                raise TypeError(
-                    f"{self.__name__}: expected arrays of one library, got {mine.name} and "
-                    f"{theirs.name}: move the network with net.to(...) or convert the array"
-                )
+            theirs = _met.get(type(other), _UNMET)
+            if theirs is not mine and theirs is not None:
+                self._require(mine, other)
         if not _generic_only.get():
             bodies = self._chosen.get(mine)
             for body in self._choose(mine) if bodies is None else bodies:
@@ -74,6 +75,18 @@ class Op:
                 if result is not NotImplemented:
                     return result
         return self.generic(x, *args)
+
+    def _require(self, mine: Library, other: Any) -> None:
+        """Raise unless an argument is no array or an array of the library of the first."""
+        kind = type(other)
+        if kind not in _met:
+            _met[kind] = library(other) if hasattr(other, "dtype") else None
+        theirs = _met[kind]
+        if theirs is not None and theirs is not mine:
+            raise TypeError(
+                f"{self.__name__}: expected arrays of one library, got {mine.name} and "
+                f"{theirs.name}: move the network with net.to(...) or convert the array"
+            )
 
     def _choose(self, mine: Library) -> tuple[Callable[..., Any], ...]:
         names = BODIES.get(mine.name, ())
