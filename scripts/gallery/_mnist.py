@@ -57,7 +57,7 @@ def overfit(
 ) -> dict[str, list[float]]:
     """Train six hidden layers of 100 on 300 images; return both accuracies after each epoch."""
     train, test = load(demo.data_dir)
-    train, test = train.take(300), test.take(demo.pick(2000, 10_000, 10_000))
+    train, test = train.take(300), test.take(demo.pick(500, 10_000, 10_000))
     net = models.mlp((100,) * 6, dropout=dropout, seed=demo.seed)
     trainer = trainer_for(demo, net, xpnet.SGD(lr=0.01, weight_decay=weight_decay))
     curves: dict[str, list[float]] = {"train": [], "test": []}

@@ -40,8 +40,9 @@ def run(demo: harness.Demo) -> None:
             # A histogram of all outputs also shows how the units differ from each other; what
             # still depends on the input is less, and with sigmoid next to nothing.
             demo.note("  of which over the inputs", over_inputs(outputs[-1]))
-        picture = demo.picture(f"activations_{activation.lower()}")
-        plots.histograms(rows, picture, bins=30, title=f"{activation}: outputs of five layers")
+        if demo.pick(activation == "tanh", True, True):  # a picture takes longer than its figures
+            picture = demo.picture(f"activations_{activation.lower()}")
+            plots.histograms(rows, picture, bins=30, title=f"{activation}: outputs of five layers")
 
 
 def verdict(activation: str, outputs: list[Array]) -> tuple[float, str]:

@@ -20,7 +20,7 @@ TITLE = "batch normalisation against none, from weights of many scales"
 def run(demo: harness.Demo) -> None:
     """Train a 784-100x5-10 network on 1000 images from each scale, both ways."""
     train = load(demo.data_dir)[0].take(1000)
-    scales = np.logspace(0, -4, demo.pick(6, 16, 16)).tolist()
+    scales = np.logspace(0, -4, demo.pick(4, 16, 16)).tolist()
     epochs = demo.pick(8, 20, 20)
     panels, better = {}, 0
     for scale in scales:
@@ -34,7 +34,7 @@ def run(demo: harness.Demo) -> None:
         panels[f"weights' std {scale:.2g}"] = {
             words: (range(1, epochs + 1), curve) for words, curve in found.items()
         }
-    least = demo.pick(4, 12, 12)
+    least = demo.pick(3, 12, 12)
     words = f"scales of {len(scales)} from which batch normalisation ends higher"
     demo.figure(words, better, f"at least {least}", better >= least)
     plots.line_panels(

@@ -21,7 +21,7 @@ def run(demo: harness.Demo) -> None:
     path = next(path for path in net.params if net.params[path].ndim == 4)
     trainer = trainer_for(demo, net, xpnet.Adam(lr=0.001))
     before = xpnet.to_numpy(net.params[path]).copy()
-    steps = demo.pick(100, 1200, 1200)
+    steps = demo.pick(60, 1200, 1200)
     make_steps(trainer, train, 100, steps)
     after = xpnet.to_numpy(net.params[path])
     for name, filters in (("before", before), ("after", after)):

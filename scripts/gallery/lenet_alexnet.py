@@ -9,8 +9,10 @@ import time
 import xpnet
 from scripts.gallery import harness
 from scripts.gallery._mnist import load, trainer_for
-from xpnet import models, schedules
+from xpnet import models, plots, schedules
+from xpnet.layers import AvgPool2d, Sigmoid
 from xpnet.random import Stream
+from xpnet.training.metrics import activations
 
 ROWS = ("F6",)
 TITLE = "LeNet-5 and AlexNet"
@@ -23,15 +25,23 @@ def run(demo: harness.Demo) -> None:
     lenet = models.lenet5(seed=demo.seed)
     small = models.small_alexnet(width=demo.pick(0.125, 0.25, 0.25), seed=demo.seed)
     for name, net, lr, count, epochs, least in (
-        ("LeNet-5", lenet, 0.01, demo.pick(4000, 60_000, 60_000), demo.pick(1, 3, 10), 0.97),
-        ("small AlexNet", small, 0.003, demo.pick(2000, 20_000, 60_000), demo.pick(1, 1, 3), 0.95),
+        ("LeNet-5", lenet, 0.01, demo.pick(3000, 60_000, 60_000), demo.pick(1, 3, 10), 0.97),
+        ("small AlexNet", small, 0.003, demo.pick(1500, 20_000, 60_000), demo.pick(1, 1, 3), 0.95),
     ):
         trainer = trainer_for(demo, net, xpnet.Adam(lr=lr), schedules.one_cycle())
-        trainer.fit(train.take(count), epochs, demo.pick(20, 100, 100))
+        trainer.fit(train.take(count), epochs, demo.pick(15, 100, 100))
         accuracy = trainer.evaluate(test).accuracy
         least = demo.pick(0.5, least, least)
         words = f"{name}, images seen {count * epochs:,}: test accuracy"
         demo.figure(words, accuracy, f"at least {least}", accuracy >= least)
+
+    digit = test.x[:1]
+    maps = activations(lenet, demo.device.asarray(digit), (Sigmoid, AvgPool2d))
+    shown = [("input", digit[0])] + [("", digit[0] * 0)] * 5
+    for name, y in zip(("C1", "S2", "C3"), maps.values(), strict=False):
+        shown += [(name, one) for one in xpnet.to_numpy(y)[0]]
+    title = "What LeNet-5 makes of a digit"
+    plots.image_grid(shown, demo.picture("lenet_maps"), columns=6, title=title)
 
     # The whole network takes a second a step, and drawing its weights takes several.
     width, count = demo.pick((0.25, 4_675_912), (1.0, 62_378_344), (1.0, 62_378_344))

@@ -43,12 +43,11 @@ def run(demo: harness.Demo) -> None:
         net.save(path)
         net = xpnet.load(path, demo.device)
 
-    (one_by_one, slow), (batched, fast) = (
-        # The long runs are seldom undisturbed, so the short ones need many tries to be as lucky.
-        classified(net, test, size, tries)
-        for size, tries in ((1, 4), (100, 40))
-    )
-    least = demo.pick(0.92, 0.9352, 0.9352)
+    some = test.take(demo.pick(2000, 10_000, 10_000))
+    # A long run is seldom undisturbed; the short ones need many tries to be as lucky.
+    one_by_one, slow = classified(net, some, 1, tries=4)
+    batched, fast = classified(net, some, 100, tries=40)
+    least = demo.pick(0.88, 0.9352, 0.9352)
     demo.figure("accuracy, one by one", one_by_one, f"at least {least}", one_by_one >= least)
     demo.figure("accuracy, in batches of 100", batched, "the same", batched == one_by_one)
     demo.note("seconds, one by one and in batches", [slow, fast])

@@ -16,7 +16,7 @@ TITLE = "SGD, Momentum, AdaGrad and Adam on MNIST"
 def run(demo: harness.Demo) -> None:
     """Train a 784-100x4-10 network with each of them, from the same weights and batches."""
     train, _ = load(demo.data_dir)
-    steps = demo.pick(500, 2000, 2000)
+    steps = demo.pick(300, 2000, 2000)
     optimizers = {
         "SGD": xpnet.SGD(lr=0.01),
         "Momentum": xpnet.Momentum(lr=0.01),
@@ -28,11 +28,11 @@ def run(demo: harness.Demo) -> None:
         trainer = trainer_for(demo, models.mlp((100,) * 4, seed=demo.seed), optimizer)
         losses[name] = make_steps(trainer, train, 128, steps)
     last = {name: sum(values[-100:]) / 100 for name, values in losses.items()}
-    low, high = demo.pick((0.3, 0.8), (0.15, 0.4), (0.15, 0.4))
+    low, high = demo.pick((0.4, 1.0), (0.15, 0.4), (0.15, 0.4))
     sgd = last.pop("SGD")
     words = f"SGD, mean loss of the last 100 of {steps} steps"
     demo.figure(words, sgd, f"{low} to {high}", low <= sgd <= high)
-    bound = demo.pick(0.3, 0.12, 0.12)
+    bound = demo.pick(0.4, 0.12, 0.12)
     for name, value in last.items():
         fine = value < bound and value < sgd / 2
         demo.figure(f"{name}, the same", value, f"under {bound} and half of SGD's", fine)

@@ -111,7 +111,7 @@ def run(demo: harness.Demo) -> None:
             curves[name] = runs["quotient"]
     own = [successes(recipe[op][:some]) for op in ("quotient", "product")]
     demo.note(f"the recipe itself on these starts, of {some}", own)
-    tell(counts, own)
+    tell(counts, own, some)
     for name in ("real numbers and log(x^2)", "error of the result, not of its logarithm"):
         demo.figure(
             f"quotients with {name}",
@@ -140,13 +140,18 @@ def run(demo: harness.Demo) -> None:
     )
 
 
-def tell(counts: dict[str, list[int]], own: list[int]) -> None:
+def tell(counts: dict[str, list[int]], own: list[int], some: int) -> None:
     """Say what made the difference, the costliest change first."""
-    print("What made the difference, by the starts lost without it:")
-    for name, (why, _) in sorted(changes().items(), key=lambda one: sum(counts.get(one[0], own))):
-        if name in counts:
-            lost = [mine - left for mine, left in zip(own, counts[name], strict=True)]
-            print(f"  quotient {lost[0]:+d}, product {lost[1]:+d}: {why} (else: {name})")
+    for verdict, wanted in (("What made the difference:", True), ("What made none here:", False)):
+        told = [name for name in counts if (sum(counts[name]) < sum(own)) is wanted]
+        if told:
+            print(verdict)
+        for name in sorted(told, key=lambda one: sum(counts[one])):
+            quotients, products = counts[name]
+            print(
+                f"  {changes()[name][0]}\n"
+                f"    (with {name}: {quotients} quotients and {products} products of {some})"
+            )
 
 
 def median_loss(runs: list[Learned]) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,9 @@ def test_the_books_pickles_are_read(tmp_path, protocol):
 def test_both_names_of_numpys_core_are_known(tmp_path, core):
     saved = pickle.dumps({key: np.array(p) for key, p in net().params.items()}, 2)
     other = saved.replace(b"numpy._core.multiarray", f"{core}.multiarray".encode())
-    (tmp_path / "p").write_bytes(other.replace(b"numpy.core.multiarray", f"{core}.multiarray".encode()))
+    (tmp_path / "p").write_bytes(
+        other.replace(b"numpy.core.multiarray", f"{core}.multiarray".encode())
+    )
     net().load_params(tmp_path / "p")
 
 
@@ -119,7 +121,7 @@ def test_any_other_pickle_is_refused_in_one_sentence(tmp_path, monkeypatch, what
 
 
 def test_a_pickled_array_that_lies_about_its_size_is_refused(tmp_path):
-    whole = pickle.dumps({"W1": np.ones(3)}, 4)
+    whole = pickle.dumps({"W1": np.ones(3)}, 3)  # without frames
     at = whole.index(np.ones(3).tobytes())
     assert whole[at - 2 : at] == b"C\x18"  # an opcode and 24, the number of bytes
     (tmp_path / "p").write_bytes(whole[: at - 1] + b"\x10" + whole[at : at + 16] + whole[at + 24 :])
@@ -127,7 +129,7 @@ def test_a_pickled_array_that_lies_about_its_size_is_refused(tmp_path):
         net().load_params(tmp_path / "p")
 
 
-@pytest.mark.parametrize("raw", [b"", b"<!DOCTYPE html>", b"\x80\x04", os.urandom(64)])
+@pytest.mark.parametrize("raw", [b"", b"<!DOCTYPE html>", b"\x80\x04", bytes(range(64))])
 def test_what_is_no_file_of_parameters_is_refused(tmp_path, raw):
     (tmp_path / "p").write_bytes(raw)
     with pytest.raises(ValueError, match="expected a file of save_params"):

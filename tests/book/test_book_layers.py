@@ -97,9 +97,7 @@ def test_affine_on_images(xp):
     rows, dout = IMAGES.reshape(2, 90), RNG.normal(size=(2, 4))
     assert_close(layer.forward(xp.array(IMAGES)), rows @ W + b, rtol=1e-12)
     for _ in range(2):
-        assert_close(
-            layer.backward(xp.array(dout)), (dout @ W.T).reshape(IMAGES.shape), rtol=1e-12
-        )
+        assert_close(layer.backward(xp.array(dout)), (dout @ W.T).reshape(IMAGES.shape), rtol=1e-12)
         assert_close(layer.dW, rows.T @ dout, rtol=1e-12)
         assert_close(layer.db, dout.sum(axis=0), rtol=1e-12)
 

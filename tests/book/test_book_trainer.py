@@ -30,7 +30,7 @@ def test_a_run_is_that_of_a_plain_loop_with_the_same_seed(capsys):
     trainer.train()
     np.random.seed(7)
     np.random.randn(8 * 6 + 6 * 3)  # the weights
-    v = {key: 0.0 for key in own.params}
+    v = dict.fromkeys(own.params, 0.0)
     losses, train, test, printed = [], [], [], []
     for i in range(9):
         batch = np.random.choice(60, 20)
@@ -43,7 +43,9 @@ def test_a_run_is_that_of_a_plain_loop_with_the_same_seed(capsys):
         if i % 3 == 0:
             train.append(own.accuracy(X[:15], T[:15]))
             test.append(own.accuracy(X_TEST[:15], T_TEST[:15]))
-            printed.append(f"=== epoch:{i // 3 + 1}, train acc:{train[-1]}, test acc:{test[-1]} ===")
+            printed.append(
+                f"=== epoch:{i // 3 + 1}, train acc:{train[-1]}, test acc:{test[-1]} ==="
+            )
     assert trainer.train_loss_list == pytest.approx(losses, abs=1e-9)
     assert trainer.train_acc_list == train
     assert trainer.test_acc_list == test
@@ -104,7 +106,7 @@ def test_optimizers_by_name(name):
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match="optimizer: expected one of sgd, .*, got 'adamw'"):
+    with pytest.raises(ValueError, match=r"optimizer: expected one of sgd, .*, got 'adamw'"):
         Trainer(TwoLayerNet(8, 4, 3), X, T, X_TEST, T_TEST, optimizer="adamw")
 
 

@@ -98,8 +98,7 @@ class Trainer:
         self.train_loss_list.append(loss)
         self._say(f"train loss:{loss}")
         # in whole numbers, because multiples of a fraction are not exact
-        seen = self.current_iter * min(self.batch_size, self.train_size)
-        if seen // self.train_size >= self.current_epoch:
+        if self.current_iter * self.batch_size // self.train_size >= self.current_epoch:
             self._evaluate()
         self.current_iter += 1
 

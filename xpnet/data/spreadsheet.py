@@ -172,16 +172,20 @@ def _numbers(rows: list[Any], where: str) -> HostArray:
 
 
 def _read_archive(path: Path) -> tuple[HostArray, HostArray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: no NumPy archive, or a damaged one")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
             for name in ("X", "y"):
                 if name not in archive:
                     raise ValueError(
                         f"{path}: expected an array {name!r}, got only {', '.join(archive)}"
                     )
-            return archive["X"], archive["y"]
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path}: no NumPy archive, or a damaged one ({error})") from None
+            try:
+                return archive["X"], archive["y"]
+            except (ValueError, zipfile.BadZipFile) as error:
+                raise ValueError(f"{path}: X or y cannot be read ({error})") from None
 
 
 def _read_csv(path: Path) -> HostArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from xpnet.layers import (
     Conv2d,
     Dropout,
@@ -62,7 +64,7 @@ def alexnet(
     """
 
     def scaled(count: int) -> int:
-        if not round(count * width) >= 1:
+        if not 0 < width < math.inf or round(count * width) < 1:
             raise ValueError(f"width: expected a factor that leaves filters, got {width!r}")
         return round(count * width)
 

@@ -1,0 +1,96 @@
+"""The demonstrations of two moons, of the spreadsheet and of the networks that divide."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.gallery import harness
+from scripts.gallery.quotient_network import tell, weights_of
+from xpnet import plots
+from xpnet.models import learn_operation
+
+
+def show(name: str, out: Path) -> dict:
+    """Run a demonstration quickly; check its row and its pictures."""
+    args = harness.parser().parse_args(["--quick", "--out", str(out)])
+    row = harness.show(importlib.import_module(f"scripts.gallery.{name}"), harness.demo_of(args))
+    assert [figure for figure in row["figures"] if not figure["pass"]] == []
+    assert row["pass"] is True
+    assert row["pictures"]
+    for picture in row["pictures"]:
+        content = (out / picture).read_bytes()
+        assert content.startswith(b"\x89PNG\r\n")
+        assert len(content) < 200_000
+    json.dumps(row, allow_nan=False)
+    return row
+
+
+@pytest.mark.parametrize("name", ["quotient_first_attempt", "quotient_complex", "quotient_network"])
+def test_networks_that_divide(name: str, tmp_path: Path) -> None:
+    show(name, tmp_path)
+
+
+def test_two_moons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    row = show("two_moons", tmp_path)
+    assert row["pictures"] == ["two_moons_squared.png", "two_moons_softmax.png"]
+    printed = capsys.readouterr().out
+    assert "pass  1000: loss" in printed  # every 1000 passes
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif("XPNET_DATA" not in os.environ, reason="needs MNIST (XPNET_DATA)")
+def test_digits_from_a_spreadsheet(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl")
+    show("spreadsheet_digits", tmp_path)
+
+
+def test_what_made_the_difference_is_said_worst_first(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {
+        "random output weights": [4, 4],
+        "real numbers and log(x^2)": [1, 4],
+        "a constant rate": [0, 0],
+    }
+    tell(counts, [4, 4], 4)
+    printed = capsys.readouterr().out
+    words = ["What made the difference", "constant rate: 0", "log(x^2): 1 quot", "What made none"]
+    places = [printed.index(word) for word in [*words, "random output weights: 4"]]
+    assert places == sorted(places)
+
+
+def test_weights_are_told_apart_by_what_a_unit_hears() -> None:
+    learned = learn_operation("quotient", steps=0)
+    learned.net.params["0.W"] = np.array([[0, 2], [3, 0.1]], complex)
+    learned.net.params["2.W"] = np.array([[-1], [1]], complex)
+    weights = weights_of([learned])
+    assert sorted(weights["hidden"]["of the input it hears"].real) == [2, 3]
+    assert sorted(weights["hidden"]["of the other"].real) == [0, 0.1]
+    assert weights["output"]["unit that hears a"].real.tolist() == [1]
+    assert weights["output"]["unit that hears b"].real.tolist() == [-1]
+
+
+def test_plots_say_what_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "no.png"
+    points = np.zeros((3, 2))
+    for function in (plots.weight_paths, plots.complex_plane):
+        with pytest.raises(ValueError, match=f"{function.__name__}: expected at least one panel"):
+            function({}, path)
+    with pytest.raises(ValueError, match="class_boundaries: expected at least one panel"):
+        plots.class_boundaries({}, points, np.zeros(3), path)
+    panels = {"a": (lambda grid: grid[:, 0], "")}
+    with pytest.raises(ValueError, match=r"labels \(n,\), got \(3, 2\) and \(2,\)"):
+        plots.class_boundaries(panels, points, np.zeros(2), path)
+    assert not path.exists()
+
+
+def test_ways_through_the_complex_plane_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "plane.svg"
+    ways = np.exp(1j * np.linspace(0, 3, 20))[:, None] * [1, 2]
+    plots.complex_plane({"p": {"ways": ways, "points": ways[0]}}, path, title="title")
+    assert b"<svg" in path.read_bytes()
