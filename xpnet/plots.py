@@ -249,20 +249,26 @@ def image_grid(
             )
     columns = min(columns, len(arrays))
     rows = -(-len(arrays) // columns)
-    worded = any(words for words, _ in pairs)
-    heading = 0.5 if title else 0.1
-    width = max(columns * 0.95, 3.2)
-    figure = _figure(figsize=(width, rows * (1.15 if worded else 0.95) + heading))
+    height = 1.32 if any(words for words, _ in pairs) else 1.1  # of a cell; an image is 1 by 1
+    inch = 0.8 if diverging else 0.87  # of an image, beside the bar of colours
+    size = max(0.95 * columns, 3.2), rows * height * inch + 0.35 * bool(title)
+    figure = _figure(figsize=size)
+    axis = figure.subplots()  # one for all: fifty would take seconds to lay out
     reach = max(float(abs(array).max()) for array in arrays) or 1.0
     look = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach} if diverging else {"cmap": "gray_r"}
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, (words, _), array in zip(axes.flat, pairs, arrays, strict=False):
-        shown = axis.imshow(array.reshape(array.shape[-2:]), interpolation="nearest", **look)
-        axis.set_title(words, fontsize="small")
+    for number, ((words, _), array) in enumerate(zip(pairs, arrays, strict=True)):
+        x, y = number % columns * 1.1, -(number // columns) * height
+        shown = axis.imshow(
+            array.reshape(array.shape[-2:]),
+            extent=(x, x + 1, y - 1, y),
+            interpolation="nearest",
+            **look,
+        )
+        axis.text(x + 0.5, y + 0.06, words, ha="center", fontsize="small")
+    axis.set(xlim=(-0.05, 1.1 * columns - 0.05), ylim=(-rows * height + height - 1.05, height - 1))
+    axis.set_axis_off()
     if diverging:
-        figure.colorbar(shown, ax=axes, fraction=0.04, label="weight")
+        figure.colorbar(shown, fraction=0.04, label="weight")
     if title:
         figure.suptitle(title, fontsize="medium")
     _save(figure, path)
@@ -915,7 +921,8 @@ def weight_paths(
             values = to_numpy(weights)
             steps = every * np.arange(len(values))
             axis.plot(steps, values, "-" if k < 4 else "--", linewidth=1.2, label=label)
-            axis.set_xlim(0, steps[-1])
+            axis.set_xlim(0, max(steps[-1], 1))
+        axis.xaxis.get_major_locator().set_params(nbins=5, integer=True)
         if reach:
             axis.set_yscale("symlog", linthresh=1.0)
             axis.set_ylim(-reach, reach)

@@ -24,7 +24,7 @@ def run(demo: harness.Demo) -> None:
     matrix = confusion_matrix(scores, test.t)
     wrong = misclassified(scores, test.t)
     accuracy = 1 - len(wrong.indices) / len(test)
-    least = demo.pick(0.92, 0.98, 0.98)
+    least = demo.pick(0.88, 0.98, 0.98)
     demo.figure("test accuracy", accuracy, f"at least {least}", accuracy >= least)
     right = int(matrix.trace())
     fits = right + len(wrong.indices) == len(test)

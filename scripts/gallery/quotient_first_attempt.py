@@ -94,19 +94,22 @@ def run(demo: harness.Demo) -> None:
         "zero or infinite, so that nothing calls them back."
     )
 
-    chosen = np.flatnonzero(blown)[:3].tolist() + np.flatnonzero(~blown)[:1].tolist()
+    chosen = [k for k in np.flatnonzero(blown) if at[k] >= 20][:3]  # long enough to see
+    ends = dict.fromkeys(chosen, "blows up")
+    ends |= dict.fromkeys(np.flatnonzero(~blown)[:1], "stays, and learns nothing")
+    weights[~np.isfinite(weights)] = np.nan
     names = ["hidden 1,1", "hidden 1,2", "hidden 2,1", "hidden 2,2", "output 1", "output 2"]
     plots.weight_paths(
         {
-            f"start {k}: " + ("blows up" if blown[k] else "stays, learns nothing"): {
-                name: np.where(np.isfinite(weights[k, :, i]), weights[k, :, i], np.nan)
+            f"start {k} {end}": {
+                name: weights[k, : at[k] + 2 if blown[k] else None, i]
                 for i, name in enumerate(names)
             }
-            for k in chosen
+            for k, end in ends.items()
         },
         demo.picture("quotient_first_attempt"),
         levels=(-0.5, 0.5),
-        reach=1e5,
+        reach=1e4,
         title=f"Dividing with real numbers: {blown.sum()} of {starts} starts blow up",
     )
 

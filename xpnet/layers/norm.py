@@ -73,7 +73,7 @@ class BatchNorm(Layer):
             if x.shape[0] * math.prod(x.shape[2:]) < 2:
                 raise ValueError(
                     f"{self.label}: expected at least 2 numbers a channel in training, "
-                    f"got x of shape {tuple(x.shape)}"
+                    f"got x of shape {tuple(x.shape)} (drop_last leaves out a last, short batch)"
                 )
             y, self._cache = ops.norm.batch_norm(x, gamma, beta, mean, var, self.momentum, self.eps)
             return y
