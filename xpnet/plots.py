@@ -132,7 +132,7 @@ def line_panels(
         columns = min(columns, len(panels))
         rows = -(-len(panels) // columns)
         figure = _figure(
-            figsize=(2.6 * columns, 2.1 * rows + 0.6) if columns > 2 else (9, 3.6 * rows)
+            figsize=(2.3 * columns, 1.8 * rows + 0.6) if columns > 2 else (9, 3.6 * rows)
         )
         axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
         used = columns

@@ -96,5 +96,5 @@ def train_convnet(
         demo.note("test accuracy, range over seeds", [min(finals), max(finals)])
     words = "test accuracy, mean over seeds" if demo.seeds > 1 else "test accuracy"
     demo.figure(f"{words}, epochs {epochs}", mean, f"at least {least}", mean >= least)
-    title = f"{name.replace('_', ' ')}: test accuracy {finals[0]:.4f}"
+    title = f"{name.replace('_', ' ')}: test accuracy {finals[0]:.4f} (validation: the test images)"
     plots.training_curves(histories[0], demo.picture(name), title)

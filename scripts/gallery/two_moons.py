@@ -95,7 +95,7 @@ def run(demo: harness.Demo) -> None:
             train.x,
             train.t,
             demo.picture(f"two_moons_{loss}"),
-            title=f"Two moons, tanh units, {title}: held-out accuracy under each",
+            title=f"Two moons, tanh units, {title}: held-out accuracy of draw 1 of {len(draws)}",
         )
     train, test = points(demo.seed)
     trainer = learn(demo, train, 3, "softmax", seed=demo.seed, activation=Sigmoid)

@@ -106,7 +106,7 @@ def test_an_array_of_a_library_not_met_before_is_recognised_as_one(monkeypatch):
     with pytest.raises(TypeError, match="numpy and array_api_strict"):
         make()(np.ones(3), foreign)
     net = Sequential([Linear(3)], input_shape=(1,))
-    with pytest.raises(ValueError, match="float32, got .* float64"):
+    with pytest.raises(ValueError, match=r"float32, got .* float64"):
         net.params["0.b"] = foreign
 
 
