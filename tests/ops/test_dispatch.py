@@ -110,7 +110,6 @@ def test_an_array_of_a_library_not_met_before_is_recognised_as_one(monkeypatch):
         net.params["0.b"] = foreign
 
 
-
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
 def test_torch_is_not_mixed_with_numpy_either():
     import torch
