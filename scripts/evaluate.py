@@ -13,7 +13,7 @@ from xpnet.data import NAMES as DATASETS
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     p = argparse.ArgumentParser(prog="evaluate.py", description=__doc__)
-    p.add_argument("model", type=Path, help="a model.safetensors that train.py wrote")
+    p.add_argument("model", type=Path, help="a folder or model.safetensors that train.py wrote")
     p.add_argument("--dataset", choices=DATASETS, default="digits", help="(digits)")
     p.add_argument("--data-dir", metavar="DIR", help="where data sets lie, as for train.py")
     p.add_argument("--device", default="cpu", metavar="NAME", help="as for train.py (cpu)")
@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         device = xpnet.device(args.device)
-        net = xpnet.load(args.model, device)
+        path = args.model / "model.safetensors" if args.model.is_dir() else args.model
+        net = xpnet.load(path, device)
         train, test = xpnet.data.load(args.dataset, args.data_dir)
         data = train if args.train_part else test
         trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), xpnet.SGD())

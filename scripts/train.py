@@ -161,6 +161,11 @@ def train(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
     train_data, test_data = xpnet.data.load(args.dataset, args.data_dir)
     if args.limit_train:
+        if args.limit_train > len(train_data):
+            raise ValueError(
+                f"--limit-train: {args.dataset} has {len(train_data)} training images, "
+                f"got {args.limit_train}"
+            )
         train_data = train_data.take(args.limit_train)
     validation = None
     if args.validation_split:
@@ -189,8 +194,12 @@ def train(args: argparse.Namespace) -> int:
             f", {len(test_data):,} test images\n{args.model} on {device.name}:\n{net.summary()}\n"
         )
 
+    if args.out:  # an earlier run's results must not stand beside this one's history
+        for name in ("summary.json", "model.safetensors", "curves.png"):
+            (args.out / name).unlink(missing_ok=True)
     began = time.perf_counter()
-    history = trainer.fit(train_data, args.epochs, args.batch_size, validation=validation)
+    with numpy.errstate(over="ignore", invalid="ignore"):  # the trainer says when it diverges
+        history = trainer.fit(train_data, args.epochs, args.batch_size, validation=validation)
     seconds = time.perf_counter() - began
     result = trainer.evaluate(test_data)
     print(f"test accuracy {result.accuracy:.4f}, loss {result.loss:.4f}, trained {seconds:.1f} s")

@@ -273,7 +273,9 @@ def fake_cupy(count: int | Exception = 1, product: Exception | None = None) -> t
 
 
 NO_CUBLAS = ImportError("libcublasLt.so.13: cannot open shared object file\nFailed to import")
-INSTALL = r"run `pip install 'xpnet\[gpu\]'` \(CUDA 13\) or `pip install 'xpnet\[gpu-cuda12\]'`"
+INSTALL = (
+    r"run `pip install 'cupy-cuda13x\[ctk\]'` \(CUDA 13\) or `pip install 'cupy-cuda12x\[ctk\]'`"
+)
 OLD_DRIVER = CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
 FAILURES = {
     "no CuPy": ("gpu", None, f"'gpu:0' needs CuPy, which is not installed: {INSTALL}"),

@@ -246,3 +246,19 @@ def test_a_constant_layer_has_no_error():
     layer.build((3,), Stream(0), "float64")
     errors = gradient_check(layer, 0 * X)
     assert all(math.isfinite(error) and error < 1e-6 for error in errors.values())
+
+
+def test_whole_numbers_have_no_gradient_by_differences():
+    with pytest.raises(ValueError, match="expected floating-point x, got int64"):
+        numerical_gradient(lambda x: (x**2).sum(), np.array([1, 2]))
+
+
+def test_a_check_in_single_precision_is_refused():
+    layer = Linear(2)
+    layer.build((3,), Stream(0), "float32")
+    with pytest.raises(ValueError, match="dtype float64 or complex128, got float32"):
+        gradient_check(layer, np.ones((2, 3), np.float32))
+    twin = Linear(2)
+    twin.build((3,), Stream(0), "float64")
+    with pytest.raises(TypeError, match="expected a loss, got ndarray"):
+        gradient_check(twin, np.ones((2, 3)), np.zeros(2))

@@ -359,7 +359,7 @@ def test_only_squared_error_takes_complex_scores(xp: Backend):
 
 def test_softmax_takes_rows_of_scores_alone(xp: Backend):
     for shape in [(4,), (4, 3, 2)]:
-        with pytest.raises(ValueError, match=r"SoftmaxCrossEntropy: expected scores \(n, k\), got"):
+        with pytest.raises(ValueError, match=r"expected scores \(n, k\) of two classes"):
             SoftmaxCrossEntropy().forward(xp.array(np.zeros(shape)), xp.array(np.zeros(shape)))
 
 
@@ -409,3 +409,20 @@ def test_arrays_of_two_libraries_raise_and_name_both(xp: Backend):
             TypeError, match=f"expected arrays of one library, got numpy and {xp.device.library}"
         ):
             loss.forward(np.zeros((2, 3)), xp.array([0, 1]))
+
+
+def test_labels_of_a_single_output_are_its_targets(xp: Backend):
+    scores = xp.array([[0.3], [-1.2], [2.0]], "float64")
+    labels, rows = xp.array([1, 0, 1]), xp.array([[1.0], [0.0], [1.0]], "float64")
+    for make in (SigmoidCrossEntropy, SquaredError):
+        losses = []
+        for targets in (labels, rows):
+            loss = make()
+            losses.append((float(loss.forward(scores, targets)), to_numpy(loss.backward())))
+        assert losses[0][0] == losses[1][0]
+        np.testing.assert_array_equal(losses[0][1], losses[1][1])
+
+
+def test_softmax_of_a_single_output_is_refused(xp: Backend):
+    with pytest.raises(ValueError, match="two classes or more"):
+        SoftmaxCrossEntropy().forward(xp.array([[1.0], [2.0]]), xp.array([0, 0]))

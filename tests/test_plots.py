@@ -75,7 +75,7 @@ def test_without_matplotlib_there_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(plots.PlotError) as caught:
         plots.training_curves(rows(), tmp_path / "curves.png")
-    assert str(caught.value) == "pictures need matplotlib: run `pip install 'xpnet[plots]'`"
+    assert str(caught.value) == "pictures need matplotlib: run `pip install matplotlib`"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -155,7 +155,7 @@ class TestUserErrors:
             ("--weight-decay=-1", r"argument --weight-decay: expected a number >= 0, got '-1'"),
             ("--seed=-1", r"argument --seed: expected a whole number >= 0, got '-1'"),
             ("--validation-split 1", r"expected a share of at least 0 and below 1, got '1'"),
-            ("--limit-train 5000", r"expected a number from 1 to 1437, got 5000"),
+            ("--limit-train 5000", r"--limit-train: digits has 1437 training images, got 5000"),
             ("--validation-split 0.0001", r"leaves both parts a sample, got 0.0001 of 1437"),
             ("--device abacus", r"device: expected 'cpu', 'gpu', .*, got 'abacus'"),
             ("--device gpu:x", r"device: expected 'cpu', 'gpu', .*, got 'gpu:x'"),
@@ -196,7 +196,7 @@ class TestUserErrors:
         assert (done.returncode, done.stdout) == (2, "")
         (sentence,) = done.stderr.splitlines()
         assert sentence.startswith("train.py: error: device 'gpu:0' needs CuPy, which is not")
-        assert "pip install 'xpnet[gpu]'" in sentence
+        assert "pip install 'cupy-cuda13x[ctk]'" in sentence
         assert not (ROOT / "nowhere").exists()
 
     def test_missing_data_offline_says_what_to_put_where(self, tmp_path):

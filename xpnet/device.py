@@ -233,7 +233,7 @@ def device(name: str | Device) -> Device:
     """
     if isinstance(name, Device):
         return name
-    match str(name).split(":"):
+    match name.split(":") if isinstance(name, str) else []:
         case ["cpu"]:
             return CPU
         case ["auto"]:
@@ -277,8 +277,8 @@ def _cupy_device(index: int) -> Device:
         cupy = importlib.import_module("cupy")
     except ModuleNotFoundError:
         raise DeviceError(
-            f"{wanted} needs CuPy, which is not installed: run `pip install 'xpnet[gpu]'` "
-            f"(CUDA 13) or `pip install 'xpnet[gpu-cuda12]'` (CUDA 12), or choose device 'cpu'"
+            f"{wanted} needs CuPy, which is not installed: run `pip install 'cupy-cuda13x[ctk]'` "
+            f"(CUDA 13) or `pip install 'cupy-cuda12x[ctk]'` (CUDA 12), or choose device 'cpu'"
         ) from None
     except ImportError as error:
         raise DeviceError(
@@ -301,8 +301,8 @@ def _cupy_device(index: int) -> Device:
 
 
 _CTK = (
-    "install CuPy together with the CUDA libraries: run `pip install 'xpnet[gpu]'` (CUDA 13) or "
-    "`pip install 'xpnet[gpu-cuda12]'` (CUDA 12)"
+    "install CuPy together with the CUDA libraries: run `pip install 'cupy-cuda13x[ctk]'` "
+    "(CUDA 13) or `pip install 'cupy-cuda12x[ctk]'` (CUDA 12)"
 )
 _NO_GPU = "the NVIDIA driver finds no GPU: check `nvidia-smi`, or choose device 'cpu'"
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from xpnet.device import Array, device_of, dtype_name, is_complex, namespace, to_numpy
+from xpnet.device import (
+    Array,
+    device_of,
+    dtype_kind,
+    dtype_name,
+    is_complex,
+    namespace,
+    to_numpy,
+)
 from xpnet.random import Stream
 
 if TYPE_CHECKING:
@@ -33,6 +41,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     array, shape, dtype and device of x; for complex x, dL/dRe + i dL/dIm
     """
     xp, place = namespace(x), device_of(x)
+    if dtype_kind(xp, x.dtype) == "exact":
+        raise ValueError(f"numerical_gradient: expected floating-point x, got {dtype_name(x)}")
     host = to_numpy(x).copy()
     gradient = host.copy()
     gradient[...] = 0
@@ -83,7 +93,6 @@ def gradient_check(
     loss: Loss | None = None,
     targets: Array | None = None,
     *,
-    train: bool = True,
     h: float = 1e-6,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -103,8 +112,6 @@ def gradient_check(
         By default the sum of the outputs, each times a fixed random number.
     targets : array, optional
         What the loss takes.
-    train : bool
-        Whether the forward passes are those of training.
     h : float
         The step of the differences.
     seed : int
@@ -117,6 +124,12 @@ def gradient_check(
         the two slopes, relative to the larger of them or, where both are next to nothing, to a
         thousandth of the largest gradient's norm.
     """
+    if layer.dtype not in ("float64", "complex128"):
+        raise ValueError(
+            f"gradient_check: expected a layer of dtype float64 or complex128, got {layer.dtype}"
+        )
+    if loss is not None and not hasattr(loss, "backward"):
+        raise TypeError(f"gradient_check: expected a loss, got {type(loss).__name__}")
     inputs = x if isinstance(x, tuple) else (x,)
     rng = Stream(seed, "gradient_check")
     with _state_restored(layer):
@@ -139,7 +152,7 @@ def gradient_check(
     def value(changed: Mapping[str, Array]) -> float:
         with _state_restored(layer):
             moved = tuple(changed.get(name, own) for name, own in zip(names, inputs, strict=True))
-            y = layer.forward(moved if isinstance(x, tuple) else moved[0], train=train)
+            y = layer.forward(moved if isinstance(x, tuple) else moved[0], train=True)
             layer.forget()
         if loss is None:
             return _inner(weights, y)

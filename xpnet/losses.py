@@ -156,9 +156,10 @@ class SoftmaxCrossEntropy(Loss):
 
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)
-        if scores.ndim != 2:
+        if scores.ndim != 2 or scores.shape[1] < 2:
             raise ValueError(
-                f"SoftmaxCrossEntropy: expected scores (n, k), got {tuple(scores.shape)}"
+                f"SoftmaxCrossEntropy: expected scores (n, k) of two classes or more, "
+                f"got {tuple(scores.shape)}"
             )
 
 

@@ -55,6 +55,7 @@ class Optimizer(ABC):
         self.steps = 0
         self._slots: dict[str, dict[str, Array]] = {}
         self._flat: Array | None = None
+        self._owner: object = None
         self._flat_slots: list[Array] = []
 
     @abstractmethod
@@ -121,6 +122,11 @@ class Optimizer(ABC):
 
     def _bind(self, params: Any, flat: Array) -> None:
         """Give a network flat slots, views of which stand under the keys of its parameters."""
+        if self._slots and self._owner not in (None, params.owner):
+            raise ValueError(
+                f"{type(self).__name__}: has trained another network and remembers its moments: "
+                f"make a new optimizer for this one"
+            )
         place, old = device_of(flat), self._slots
         for name, slots in old.items():
             for key, values in slots.items():
@@ -136,7 +142,7 @@ class Optimizer(ABC):
             for key, values in old.get(name, {}).items():
                 views[key][...] = place.asarray(values)
             self._flat_slots.append(whole)
-        self._flat = flat
+        self._flat, self._owner = flat, params.owner
 
     def _update_each(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
         self._check(params, grads)
@@ -184,7 +190,7 @@ class Optimizer(ABC):
             if name not in self._slots:
                 raise ValueError(f"{type(self).__name__} has no slot {name!r}")
             self._slots[name][key] = namespace(values).asarray(values, copy=True)
-        self._flat, self.steps = None, steps
+        self._flat, self._owner, self.steps = None, None, steps
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())

@@ -41,7 +41,7 @@ def _figure(**options: Any) -> Any:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise PlotError("pictures need matplotlib: run `pip install 'xpnet[plots]'`") from None
+        raise PlotError("pictures need matplotlib: run `pip install matplotlib`") from None
     return Figure(layout="constrained", **options)
 
 

@@ -53,7 +53,7 @@ def test_negative_noise():
 
 def test_without_scikit_learn_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"scikit-learn: run `pip install 'xpnet\[moons\]'`"):
+    with pytest.raises(ImportError, match=r"scikit-learn: run `pip install scikit-learn`"):
         two_moons()
 
 

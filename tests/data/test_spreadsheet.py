@@ -170,6 +170,6 @@ def test_images_that_cannot_be_written(tmp_path):
 
 def test_without_openpyxl_one_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(ImportError, match=r"openpyxl: run `pip install 'xpnet\[excel\]'`"):
+    with pytest.raises(ImportError, match=r"openpyxl: run `pip install openpyxl`"):
         save_spreadsheet(digits(), tmp_path / "d.xlsx")
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,11 +11,13 @@ import pytest
 from conftest import assert_close
 
 from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.gradients import gradient_check
 from xpnet.layers import (
     BatchNorm,
     Conv2d,
     Dropout,
     Flatten,
+    Layer,
     Linear,
     MaxPool2d,
     Multiply,
@@ -119,8 +122,8 @@ def test_one_layer_object_stands_in_one_place_only():
     shared = Linear(3)
     with pytest.raises(ValueError, match="the same layer object stands in it twice"):
         Sequential([shared, shared])
-    with pytest.raises(ValueError, match="is built already"):
-        Sequential([Sequential([shared]), Sequential([shared])], input_shape=(3,))
+    with pytest.raises(ValueError, match="is part of a network already"):
+        Sequential([Sequential([Linear(2), shared]), Sequential([shared])], input_shape=(3,))
 
 
 @pytest.mark.parametrize("around", [Sequential, Residual], ids=["Sequential", "Residual"])
@@ -368,8 +371,11 @@ def test_a_nested_one_returns_dx_by_itself():
 def test_dy_of_a_wrong_shape_is_refused():
     net = Sequential([Linear(3)], input_shape=(4,))
     net.forward(np.ones((2, 4), "float32"), train=True)
-    with pytest.raises(ValueError, match=r"expected dy of shape \(n, 3\), got \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"expected dy of shape \(2, 3\), got \(2, 4\)"):
         net.backward(np.ones((2, 4), "float32"))
+    with pytest.raises(ValueError, match=r"expected dy of shape \(2, 3\), got \(5, 3\)"):
+        net.backward(np.ones((5, 3), "float32"))
+    net.backward(np.ones((2, 3), "float32"))  # what was kept is still there
 
 
 def test_a_training_pass_that_fails_half_way_leaves_nothing_to_go_back_on():
@@ -683,3 +689,77 @@ def test_a_built_layer_alone_has_a_buffer_once_it_was_moved():
     assert layer.params.flat is None
     layer.to("cpu")
     assert np.shares_memory(layer.params["W"], layer.params.flat)
+
+
+def test_a_copy_is_a_network_of_its_own(xp):
+    if "strict" in xp.name:
+        pytest.skip("array-api-strict arrays cannot be copied by the copy module")
+    net = Sequential([Linear(3), BatchNorm(), ReLU(), Linear(2)], input_shape=(4,)).to(xp.device)
+    twin = copy.deepcopy(net)
+    kept = {name: to_numpy(a).copy() for name, a in net.params.items()}
+    twin.params.flat[...] = 0.0 * twin.params.flat
+    assert all(not to_numpy(a).any() for a in twin.params.values())
+    for name, values in kept.items():
+        np.testing.assert_array_equal(to_numpy(net.params[name]), values)
+
+
+def test_a_layer_may_assign_its_gradients_as_a_whole():
+    class Scale(Layer):
+        def setup(self, input_shape, rng):
+            self.add_param("gamma", np.ones(input_shape))
+            return input_shape
+
+        def forward(self, x, *, train=False):
+            self.check(x)
+            if train:
+                self._cache = x
+            return x * self._params["gamma"]
+
+        def backward(self, dy, *, need_dx=True):
+            x = self.take()
+            self._grads["gamma"] = (dy * x).sum(0)
+            return dy * self._params["gamma"]
+
+    net = Sequential([Scale()], input_shape=(3,), dtype="float64")
+    errors = gradient_check(net, np.arange(6.0).reshape(2, 3))
+    assert max(errors.values()) < 1e-6
+
+
+def test_an_unbuilt_network_says_what_it_lacks():
+    net = Sequential([Linear(3)])
+    for use in (net.summary, lambda: net.input_shape, lambda: net.predict(np.ones((2, 3)))):
+        with pytest.raises((AttributeError, ValueError), match="built"):
+            use()
+
+
+def test_a_layer_without_its_base_init_or_output_shape_is_told():
+    class NoInit(Layer):
+        def __init__(self):
+            pass
+
+        forward = backward = lambda self, x, **_: x
+
+    with pytest.raises(AttributeError, match=r"NoInit.__init__ must call super\(\).__init__\(\)"):
+        Sequential([NoInit()], input_shape=(3,))
+
+    class NoShape(Layer):
+        def setup(self, input_shape, rng):
+            pass
+
+        forward = backward = lambda self, x, **_: x
+
+    with pytest.raises(TypeError, match="setup must return the output shape, got None"):
+        Sequential([NoShape()], input_shape=(3,))
+
+
+def test_a_layer_that_waits_in_one_network_is_not_taken_into_another():
+    shared = Linear(3)
+    Sequential([shared])
+    with pytest.raises(ValueError, match="is part of a network already"):
+        Sequential([shared])
+
+
+def test_layers_take_numpys_whole_numbers_and_no_input_sizes():
+    assert Linear(np.int64(3)).units == 3
+    with pytest.raises(ValueError, match="bias: expected True or False, got 100"):
+        Linear(784, 100)

@@ -148,3 +148,14 @@ def test_every_op_keeps_the_name_and_docstring_of_its_definition(name):
 def test_repr_names_the_op_and_its_bodies():
     assert repr(make()) == "<op told: numpy, generic>"
     assert repr(op(lambda x: x)).endswith(": generic>")
+
+
+def test_any_library_may_have_a_body_and_may_get_it_late():
+    told, x = make(), array_api_strict.ones(2)
+    assert told(x, 1) == "generic"
+
+    @told.register("array_api_strict")
+    def _(x, factor):
+        return "late"
+
+    assert told(x, 1) == "late"

@@ -17,7 +17,7 @@ from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.models import mlp
 from xpnet.optimizers import SGD, Adam
 from xpnet.random import Stream
-from xpnet.training import Callback, DivergedError, Trainer
+from xpnet.training import Callback, Checkpoint, DivergedError, Trainer
 
 COLUMNS = {
     "epoch", "steps", "lr", "train_loss", "train_accuracy", "validation_loss",
@@ -374,11 +374,36 @@ class TestRefusing:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             made.fit(blobs(), **{"epochs": 1, "batch_size": 10, **arguments})
 
+    def test_labels_of_a_single_output_are_numbers_to_come_near_to(self):
+        net = Sequential([Linear(1)], input_shape=(3,))
+        made = Trainer(net, SquaredError(), SGD(lr=0.01))
+        history = made.fit(Dataset(blobs().x, blobs().t), 3)
+        assert history["train_loss"][-1] < history["train_loss"][0]
+        assert history["train_accuracy"] == [None] * 3
+
     def test_two_classes_may_have_a_single_output(self):
         net = Sequential([Linear(1)], input_shape=(3,))
-        made = Trainer(net, SquaredError(), SGD())
-        with pytest.raises(ValueError, match="expected labels below 2"):
-            made.fit(blobs(), 1)
+        made = Trainer(net, SigmoidCrossEntropy(), Adam(lr=0.1))
+        both = blobs().t < 2
+        data = Dataset(blobs().x[both], blobs().t[both], classes=2)
+        assert made.fit(data, 20, 10)["train_accuracy"][-1] > 0.9
+
+    @pytest.mark.parametrize(
+        ("given", "sentence"),
+        [
+            ({"loss": SquaredError}, "loss: expected Loss"),
+            ({"optimizer": "adam"}, "optimizer: expected Optimizer"),
+            ({"schedule": "cosine"}, "schedule: expected a function of"),
+        ],
+    )
+    def test_a_part_of_the_wrong_kind_is_refused(self, given, sentence):
+        parts = {"loss": SquaredError(), "optimizer": SGD()} | given
+        with pytest.raises(TypeError, match=sentence):
+            Trainer(network(), **parts)
+
+    def test_data_that_are_no_data_set_are_refused(self):
+        with pytest.raises(TypeError, match="expected a Dataset"):
+            trainer(network()).fit((blobs().x, blobs().t), 1)
 
 
 class TestDivergence:
@@ -392,8 +417,9 @@ class TestDivergence:
         made.fit(on(xp, good), 2, 10)
         with pytest.raises(
             DivergedError,
-            match=r"^the loss became nan within 100 steps before step 18 \(epoch 3\): lower the "
-            r"learning rate \(0\.02\) or look for NaN in the data$",
+            match=r"^the loss became nan within 100 steps before step 18 \(epoch 3\): begin again "
+            r"from a new network with a lower learning rate \(0\.02\), or look for NaN in the "
+            r"data$",
         ):
             made.fit(on(xp, bad), 1, 10)
         assert len(made.history) == 2
@@ -437,26 +463,28 @@ class TestInterruption:
             trainer(network(), callbacks=[seen, Impatient()]).fit(blobs(), 1, 10)
         assert seen.stages == ["begins 1 x 6", "ends"]
 
-    def test_the_next_fit_goes_on_with_the_interrupted_one(self, batches_seen):
+    def test_the_next_fit_is_a_fit_of_its_own(self, batches_seen):
         seen = Seen()
         made = trainer(network(), callbacks=[StopAfter(8), seen], schedule=schedules.cosine())
         with pytest.raises(KeyboardInterrupt):
             made.fit(blobs(), 3, 10)
+        assert made.optimizer.rate == made.optimizer.lr
         seen.rates.clear()
         history = made.fit(blobs(), 3, 10)
-        assert history["epoch"] == [1, 2, 3]
-        assert seen.rates == [0.02 * schedules.cosine()(n, 18) for n in range(6, 18)]
+        assert history["epoch"] == [1, 2, 3, 4]
+        assert seen.rates == [0.02 * schedules.cosine()(n, 18) for n in range(18)]
         for before, after in zip(batches_seen[6:8], batches_seen[8:10], strict=True):
             np.testing.assert_array_equal(before, after)  # the epoch in progress begins anew
-        assert made.fit(blobs(), 1, 10)["epoch"] == [1, 2, 3, 4]
 
-    def test_an_interrupted_fit_must_have_epochs_left(self):
-        made = trainer(network(), callbacks=[StopAfter(14)])
+    def test_a_restored_fit_must_have_epochs_left(self, tmp_path):
+        saved = tmp_path / "checkpoint.safetensors"
+        made = trainer(network(), callbacks=[Checkpoint(saved), StopAfter(14)])
         with pytest.raises(KeyboardInterrupt):
             made.fit(blobs(), 3, 10)
+        made.restore(saved)
         with pytest.raises(
             ValueError,
-            match=r"^epochs: the interrupted fit has trained 2 already and goes on, expected more "
+            match=r"^epochs: the restored fit has trained 2 already and goes on, expected more "
             r"than that, got 2$",
         ):
             made.fit(blobs(), 2, 10)

@@ -42,9 +42,7 @@ def two_moons(n: int = 200, noise: float = 0.2, seed: int = 0, dtype: str = "flo
     try:
         from sklearn.datasets import make_moons
     except ModuleNotFoundError:
-        raise ImportError(
-            "two_moons needs scikit-learn: run `pip install 'xpnet[moons]'`"
-        ) from None
+        raise ImportError("two_moons needs scikit-learn: run `pip install scikit-learn`") from None
     words = Stream(seed, "two moons").generator().integers(2**32, size=8)
     x, t = make_moons(n, noise=noise, random_state=np.random.RandomState(words))
     return Dataset(x.astype(dtype), t.astype(np.int64), classes=2, name="two moons")

@@ -131,7 +131,7 @@ def _openpyxl() -> Any:
         import openpyxl
     except ModuleNotFoundError:
         raise ImportError(
-            "Excel workbooks need openpyxl: run `pip install 'xpnet[excel]'`, or use .csv or .npz"
+            "Excel workbooks need openpyxl: run `pip install openpyxl`, or use .csv or .npz"
         ) from None
     return openpyxl
 

@@ -8,6 +8,7 @@ layer) then moves all parameters into one flat buffer and all gradients into ano
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,20 @@ ALIGNMENT = 256
 """Bytes on whose multiples every parameter starts within the flat buffers."""
 
 
+class Owned(dict[str, Array]):
+    """A layer's own arrays by name: assigning to a name that is there copies into its array."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            self[name][...] = value
+        else:
+            self.rebind(name, value)
+
+    def rebind(self, name: str, array: Array) -> None:
+        """Put another array in the place of a name."""
+        super().__setitem__(name, array)
+
+
 class Layout(NamedTuple):
     """Where each array lies in a flat buffer."""
 
@@ -59,13 +74,20 @@ class ArrayMap(Mapping[str, Array]):
     ----------
     flat : array, 1-d, or None
         The one buffer that all arrays are views of, where there is one.
+    owner : object
+        The network whose buffer it is; it stays the same when the network moves.
     """
 
     def __init__(
-        self, arrays: dict[str, Array], flat: Array | None = None, layout: Layout | None = None
+        self,
+        arrays: dict[str, Array],
+        flat: Array | None = None,
+        layout: Layout | None = None,
+        owner: object = None,
     ) -> None:
         self._arrays = arrays
         self.flat = flat
+        self.owner = owner
         self._layout = layout or Layout({}, 0, 0)
 
     @property
@@ -78,12 +100,12 @@ class ArrayMap(Mapping[str, Array]):
         return self._layout.views_of(buffer)
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self._arrays:
+            raise KeyError(f"no array {name!r}; there are {', '.join(self._arrays) or 'none'}")
         return self._arrays[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self._arrays:
-            raise KeyError(f"no array {name!r}; there are {', '.join(self._arrays) or 'none'}")
-        own = self._arrays[name]
+        own = self[name]
         if value is own:
             return
         place = device_of(own)
@@ -132,14 +154,27 @@ class Layer(ABC):
     def __init__(self) -> None:
         self.path = ""
         self._built = False
-        self._params: dict[str, Array] = {}
-        self._grads: dict[str, Array] = {}
-        self._state: dict[str, Array] = {}
+        self._params = Owned()
+        self._grads = Owned()
+        self._state = Owned()
         self._decayed: set[str] = set()
         self._cache: Any = None
         self._seen: Any = None
         self._packed: tuple[Device, ArrayMap, ArrayMap] | None = None
         self._has_parent = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what is missing where a layer is used before it is built."""
+        if name in ("input_shape", "output_shape", "dtype"):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} before it is built: give the network's "
+                f"Sequential an input_shape, or call build(input_shape, rng, dtype)"
+            )
+        if name == "_built":
+            raise AttributeError(
+                f"{type(self).__name__}.__init__ must call super().__init__() first"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # What a subclass defines
 
@@ -278,7 +313,12 @@ class Layer(ABC):
         if dtype.startswith("complex") and not self.accepts_complex:
             raise ValueError(f"{self.label}: works on real numbers only, got dtype {dtype!r}")
         self.input_shape = _checked_shape(self, input_shape)
-        self.output_shape = tuple(self.setup(self.input_shape, rng))
+        output_shape = self.setup(self.input_shape, rng)
+        if not isinstance(output_shape, tuple):
+            raise TypeError(
+                f"{self.label}: setup must return the output shape, got {output_shape!r}"
+            )
+        self.output_shape = output_shape
         self._built = True
         return self.output_shape
 
@@ -359,14 +399,24 @@ class Layer(ABC):
             for key, (leaf, name) in owners.items():
                 arrays = getattr(leaf, attribute)
                 views[key][...] = place.asarray(arrays[name])
-                arrays[name] = views[key]
-            maps.append(ArrayMap(views, flat, layout))
+                arrays.rebind(name, views[key])
+            maps.append(ArrayMap(views, flat, layout, self))
         for _, leaf in self.walk():
             leaf._seen = None
             for name, array in leaf._state.items():
-                leaf._state[name] = place.asarray(array)
+                leaf._state.rebind(name, place.asarray(array))
         self._packed = (place, maps[0], maps[1])
         self.forget()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a network of its own, with buffers of its own."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        for name, value in vars(self).items():
+            setattr(twin, name, None if name == "_packed" else copy.deepcopy(value, memo))
+        if self._packed is not None:
+            twin._pack(self._packed[0])
+        return twin
 
     def forget(self) -> None:
         """Drop what a forward pass kept for a backward pass that will not come."""
@@ -396,8 +446,9 @@ def _lay_out(owners: dict[str, tuple[Layer, str]], dtype: str) -> Layout:
 
 def adopt(child: L) -> L:
     """Mark a layer as part of another one, which then owns its arrays."""
-    if child._built:
-        raise ValueError(f"{child.label} is built already: make a new layer for a new network")
+    if child._built or child._has_parent:
+        what = "built" if child._built else "part of a network"
+        raise ValueError(f"{child.label} is {what} already: make a new layer for a new network")
     child._has_parent = True
     return child
 
@@ -415,8 +466,19 @@ def _aligned(size: int, dtype: str) -> int:
 
 def whole(name: str, value: Any, least: int) -> int:
     """Return an argument that must be a whole number of at least ``least``, checked."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    number = None if isinstance(value, bool) or not hasattr(value, "__index__") else int(value)
+    if number is None or number < least:
         raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return an argument that must be True or False, checked."""
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"{name}: expected True or False, got {value!r} (layers take sizes of what they make, "
+            f"never of what they receive)"
+        )
     return value
 
 

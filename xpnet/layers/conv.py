@@ -8,7 +8,7 @@ from typing import Any
 from xpnet import ops
 from xpnet.device import Array
 from xpnet.initializers import Init, bias_initializer, initializer, saved
-from xpnet.layers.base import Layer, Shape, image_shape, itemsize, pair, whole
+from xpnet.layers.base import Layer, Shape, flag, image_shape, itemsize, pair, whole
 from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
@@ -61,7 +61,7 @@ class Conv2d(Layer):
         self.size = pair("size", size, 1)
         self.stride = whole("stride", stride, 1)
         self.pad = whole("pad", pad, 0)
-        self.bias = bias
+        self.bias = flag("bias", bias)
         self.init = init
         self.bias_init = bias_init
         self._draw, self._draw_bias = initializer(init), bias_initializer(bias_init)

@@ -8,7 +8,7 @@ from typing import Any
 from xpnet import ops
 from xpnet.device import Array, namespace
 from xpnet.initializers import Init, bias_initializer, initializer, saved
-from xpnet.layers.base import Layer, Shape, itemsize, whole
+from xpnet.layers.base import Layer, Shape, flag, itemsize, whole
 from xpnet.random import Stream
 
 __all__ = ["Linear"]
@@ -46,7 +46,7 @@ class Linear(Layer):
     ) -> None:
         super().__init__()
         self.units = whole("units", units, 1)
-        self.bias = bias
+        self.bias = flag("bias", bias)
         self.init = init
         self.bias_init = bias_init
         self._draw, self._draw_bias = initializer(init), bias_initializer(bias_init)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from xpnet.device import Array, dtype_kind, namespace, to_numpy
-from xpnet.layers.base import Layer, Shape, adopt, whole, with_batch
+from xpnet.layers.base import Layer, Shape, adopt, whole
 from xpnet.layers.plan import Hook, Step, plan
 from xpnet.random import Stream
 
@@ -126,11 +127,12 @@ class Sequential(Layer):
         for step in plan[0]:
             x = step.forward(x, train=train)
         if train:
-            self._cache = plan  # the way back takes the same steps, whatever is hooked by then
+            # the way back takes the same steps, whatever is hooked by then
+            self._cache = (*plan, tuple(x.shape))
         return x
 
     def backward(self, dy: Array, *, need_dx: bool | None = None) -> Array | None:
-        """Fill every gradient, given that of the output.
+        """Fill every gradient, given that of the output of the last training pass.
 
         Parameters
         ----------
@@ -143,21 +145,18 @@ class Sequential(Layer):
         RuntimeError
             No ``forward(x, train=True)`` came before, or its backward pass is done already.
         """
-        if tuple(dy.shape[1:]) != self.output_shape:
-            raise ValueError(
-                f"{self.label}: expected dy of shape {with_batch(self.output_shape)}, "
-                f"got {tuple(dy.shape)}"
-            )
+        steps, learning, shape = kept = self.take()
+        if tuple(dy.shape) != shape:
+            self._cache = kept
+            raise ValueError(f"{self.label}: expected dy of shape {shape}, got {tuple(dy.shape)}")
         if need_dx is None:
             need_dx = self._has_parent
         if self._packed is None:
-            return self._run_back(dy, need_dx)
+            return self._run_back(dy, steps, 0 if need_dx else learning, need_dx)
         with self._packed[0].scope():
-            return self._run_back(dy, need_dx)
+            return self._run_back(dy, steps, 0 if need_dx else learning, need_dx)
 
-    def _run_back(self, dy: Array, need_dx: bool) -> Array | None:
-        steps, learning = self.take()
-        lowest = 0 if need_dx else learning
+    def _run_back(self, dy: Array, steps: list[Step], lowest: int, need_dx: bool) -> Array | None:
         for step in reversed(steps[lowest + 1 :]):
             dy = step.backward(dy)
         dx = steps[lowest].backward(dy, need_dx=need_dx)
@@ -280,20 +279,15 @@ class Sequential(Layer):
         return self.layers[index]
 
     def __repr__(self) -> str:
-        inner = "\n".join(f"  {i}: {layer!r}" for i, layer in enumerate(self.layers))
+        rows = "\n".join(f"{i}: {layer!r}" for i, layer in enumerate(self.layers))
+        inner = textwrap.indent(rows, "  ")
         where = f", {self.dtype} on {self.device.name}" if self._packed else ""
         shapes = f" {self.input_shape} -> {self.output_shape}" if self._built else ""
         return f"Sequential{shapes}{where}\n{inner}"
 
 
 def _count(leaf: Layer) -> int:
-    count = 0
-    for array in leaf._params.values():
-        size = 1
-        for length in array.shape:
-            size *= length
-        count += size
-    return count
+    return sum(math.prod(array.shape) for array in leaf._params.values())
 
 
 class Residual(Layer):

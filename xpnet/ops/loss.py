@@ -41,6 +41,8 @@ def _as_scores(targets: Array, scores: Array) -> Array:
     xp = namespace(scores)
     if targets.ndim == scores.ndim:
         return xp.astype(targets, scores.dtype, copy=False)
+    if scores.shape[1] == 1:  # one output: the labels themselves, 0 or 1, or any numbers
+        return xp.astype(targets[:, None], scores.dtype)
     classes = xp.arange(scores.shape[1], dtype=xp.int64, device=scores.device)
     hit = xp.astype(targets, xp.int64)[:, None] == classes[None, :]
     one_hot = xp.astype(hit, scores.dtype)

@@ -53,10 +53,17 @@ class Op:
         self._chosen: dict[Library, tuple[Callable[..., Any], ...]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Return a decorator that adds the body of the module ``ops/_<name>.py``."""
+        """Return a decorator that adds a body.
+
+        Parameters
+        ----------
+        name : str
+            The array library, ``"numpy"``, ``"cupy"``, ``"torch"`` ..., or one of ``BODIES``.
+        """
 
         def add(body: Callable[..., Any]) -> Callable[..., Any]:
             self.bodies[name] = body
+            self._chosen.clear()
             return body
 
         return add
@@ -89,9 +96,9 @@ class Op:
             )
 
     def _choose(self, mine: Library) -> tuple[Callable[..., Any], ...]:
-        names = BODIES.get(mine.name, ())
-        for name in names:
+        for name in BODIES.get(mine.name, ()):
             importlib.import_module(f"xpnet.ops._{name}")
+        names = BODIES.get(mine.name, (mine.name,))
         bodies = tuple(self.bodies[name] for name in names if name in self.bodies)
         self._chosen[mine] = bodies
         return bodies

@@ -33,6 +33,7 @@ def _position(trainer: Trainer) -> dict[str, Any]:
         "seed": trainer.seed,
         "optimizer": [type(trainer.optimizer).__name__, trainer.optimizer.config()],
         "loss": [type(trainer.loss).__name__, trainer.loss.config()],
+        "schedule": [trainer.schedule(step, 100) for step in range(0, 100, 7)],  # told by values
         "steps": trainer.optimizer.steps,
         "epoch": trainer.epoch,
         "began": trainer.began,
@@ -46,14 +47,14 @@ def load_checkpoint(trainer: Trainer, path: str | Path) -> None:
     Raises
     ------
     ValueError
-        The file is no checkpoint, or is of another network, optimizer, loss or seed; nothing has
-        changed then.
+        The file is no checkpoint, or is of another network, optimizer, loss, schedule or seed;
+        nothing has changed then.
     """
     arrays, about = read_arrays(path)
     if "checkpoint" not in about:
         raise ValueError(f"{path}: holds no checkpoint")
     saved, own = about["checkpoint"], _position(trainer)
-    for part in ("optimizer", "loss", "seed"):
+    for part in ("optimizer", "loss", "schedule", "seed"):
         if saved[part] != own[part]:
             raise ValueError(f"{path}: expected {part} {own[part]}, got {saved[part]}")
     check_arrays(trainer.net, arrays, str(path))

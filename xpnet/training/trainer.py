@@ -48,6 +48,8 @@ class Trainer:
         A row for each epoch trained.
     epoch : int
         Epochs trained so far, and so the number of the one in progress, from 0.
+    began : int or None
+        The epoch at which the fit in progress, or the one to resume, began.
     """
 
     def __init__(
@@ -60,6 +62,16 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         seed: int = 0,
     ) -> None:
+        for name, value, kind in (
+            ("net", net, Sequential), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)
+        ):  # fmt: skip
+            if not isinstance(value, kind):
+                raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
+        if not (schedule is None or callable(schedule)):
+            raise TypeError(
+                f"schedule: expected a function of (step, total) such as "
+                f"xpnet.schedules.one_cycle(), got {schedule!r}"
+            )
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
@@ -137,7 +149,7 @@ class Trainer:
         last = self.began + epochs
         if self.epoch >= last:
             raise ValueError(
-                f"epochs: the interrupted fit has trained {self.epoch - self.began} already and "
+                f"epochs: the restored fit has trained {self.epoch - self.began} already and "
                 f"goes on, expected more than that, got {epochs}"
             )
         try:
@@ -155,6 +167,7 @@ class Trainer:
                 for callback in self.callbacks:
                     callback.epoch_ends(self, row)
         finally:
+            self.began, self.optimizer.lr_factor = None, 1.0
             for callback in self.callbacks:
                 callback.fit_ends(self)
         return self.history
@@ -162,7 +175,7 @@ class Trainer:
     def _train_epoch(self, batches: Batches, total: int) -> dict[str, Any]:
         assert self.began is not None
         first = (self.epoch - self.began) * len(batches)
-        self._tally = tally = _Tally(_has_classes(batches.data))
+        self._tally = tally = _Tally(self._classifies(batches.data))
         for number, (x, t) in enumerate(batches.epoch(self.epoch), first):
             self.optimizer.lr_factor = self.schedule(number, total)
             value, scores = self.step(x, t)
@@ -191,8 +204,9 @@ class Trainer:
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} within {CHECK_EVERY} steps before step "
-                f"{self.optimizer.steps} (epoch {self.epoch + 1}): lower the learning rate "
-                f"({self.optimizer.rate:.3g}) or look for NaN in the data"
+                f"{self.optimizer.steps} (epoch {self.epoch + 1}): begin again from a new "
+                f"network with a lower learning rate ({self.optimizer.rate:.3g}), or look for NaN "
+                f"in the data"
             )
 
     def running_loss(self) -> float:
@@ -213,7 +227,7 @@ class Trainer:
             Samples computed at a time.
         """
         self._check_fit(data)
-        tally = _Tally(_has_classes(data))
+        tally = _Tally(self._classifies(data))
         batches = Batches(self._prepared(data), batch_size, device=self.net.device, shuffle=False)
         for x, t in batches.epoch(0):
             scores = self.net.forward(x)
@@ -221,6 +235,8 @@ class Trainer:
         return tally.result()
 
     def _check_fit(self, data: Dataset) -> None:
+        if not isinstance(data, Dataset):
+            raise TypeError(f"expected a Dataset, such as Dataset(x, t), got {type(data).__name__}")
         came, net = tuple(data.x.shape[1:]), self.net
         if came != net.input_shape:
             raise ValueError(
@@ -233,13 +249,17 @@ class Trainer:
                     f"{data.name}: expected targets of shape {scores}, the network's output, "
                     f"got {tuple(data.t.shape[1:])}"
                 )
-        elif len(scores) == 1:
+        elif len(scores) == 1 and scores[0] > 1:
             highest = int(to_numpy(data.t).max())
-            if highest >= max(scores[0], 2):
+            if highest >= scores[0]:
                 raise ValueError(
-                    f"{data.name}: expected labels below {max(scores[0], 2)}, the network's number "
-                    f"of classes, got {highest}"
+                    f"{data.name}: expected labels below {scores[0]}, the network's number of "
+                    f"classes, got {highest}"
                 )
+
+    def _classifies(self, data: Dataset) -> bool:
+        """Return whether targets are classes; labels of a single output may be any numbers."""
+        return data.classes is not None or (_has_labels(data) and self.net.output_shape != (1,))
 
     def _prepared(self, data: Dataset) -> Dataset:
         """Return the data with real numbers in the network's dtype; integers stay as they are."""
@@ -269,10 +289,6 @@ CHECK_EVERY = 100
 
 def _has_labels(data: Dataset) -> bool:
     return dtype_kind(namespace(data.t), data.t.dtype) == "exact"
-
-
-def _has_classes(data: Dataset) -> bool:
-    return data.classes is not None or _has_labels(data)
 
 
 class _Tally:
