@@ -50,8 +50,9 @@ def test_what_the_readme_links_to_exists(target: tuple[str, str]) -> None:
 
 
 def test_every_option_that_the_readme_names_exists() -> None:
-    from scripts.train import parser
+    from scripts import train
+    from scripts.gallery import harness
 
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
-    known = parser().format_help()
+    known = train.parser().format_help() + harness.parser().format_help() + "--all"
     assert all(option in known for option in options - {"--help"})
