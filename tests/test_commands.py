@@ -28,6 +28,14 @@ def test_evaluate_says_what_a_trainer_would(
     assert f"accuracy {right:.4f}" in capsys.readouterr().out
 
 
+def test_evaluate_takes_the_folder_that_train_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xpnet.models.mlp((16,)).save(tmp_path / "model.safetensors")
+    assert evaluate.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("accuracy ")
+
+
 @pytest.mark.parametrize("damage", ["absent", "truncated", "other device"])
 def test_evaluate_refuses_with_one_sentence(
     saved: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]

@@ -353,3 +353,16 @@ def test_mnist_is_learned(capsys, model, epochs, floor):
     arguments = f"--quiet --dataset mnist --model {model} --epochs {epochs}"
     assert train.main(arguments.split()) == 0
     assert accuracy_of(capsys.readouterr().out) >= floor
+
+
+def test_a_run_that_diverges_leaves_no_earlier_results_beside_its_history(tmp_path, capsys):
+    common = ["--limit-train", "200", "--out", str(tmp_path), "--quiet"]
+    assert train.main(["--epochs", "1", *common]) == 0
+    assert (tmp_path / "summary.json").exists()
+    capsys.readouterr()
+    assert train.main(["--optimizer", "sgd", "--lr", "1e9", *common]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"train.py: error: the loss became (nan|inf) .*\n", err)
+    for name in ("summary.json", "model.safetensors", "curves.png"):
+        assert not (tmp_path / name).exists()

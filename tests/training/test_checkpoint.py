@@ -228,3 +228,14 @@ def test_a_broken_checkpoint_is_refused_and_changes_nothing(tmp_path):
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         made.restore(path)
     assert position(made) == before
+
+
+def test_a_checkpoint_of_another_schedule_is_refused_and_changes_nothing(tmp_path):
+    path = tmp_path / "c"
+    fit(trainer()).save(path)
+    made = trainer()
+    made.schedule = schedules.step(0.5, 0.3)
+    before = position(made)
+    with pytest.raises(ValueError, match="expected schedule"):
+        made.restore(path)
+    assert position(made) == before
