@@ -138,6 +138,14 @@ def parser() -> argparse.ArgumentParser:
         help="write history.jsonl, summary.json, model.safetensors and curves.png there",
     )
     where.add_argument("--quiet", action="store_true", help="print the final accuracy alone")
+    where.add_argument(
+        "--profile",
+        nargs="?",
+        const="steps",
+        choices=["steps", "layers"],
+        help="first print where the time of a training step goes: as layers run together (steps, "
+        "the default), or each by itself; the run that follows is the same without it",
+    )
     return p
 
 
@@ -194,6 +202,10 @@ def train(args: argparse.Namespace) -> int:
             f", {len(test_data):,} test images\n{args.model} on {device.name}:\n{net.summary()}\n"
         )
 
+    if args.profile:
+        with numpy.errstate(over="ignore", invalid="ignore"):
+            found = training.profile_step(trainer, train_data, args.batch_size, by=args.profile)
+        print(f"{found}\n", flush=True)
     if args.out:  # an earlier run's results must not stand beside this one's history
         for name in ("summary.json", "model.safetensors", "curves.png"):
             (args.out / name).unlink(missing_ok=True)

@@ -27,7 +27,8 @@ IMPORTERS = {
     "cupyx": ["device.py", "ops/_cupy.py"],
     "jax": [],
     "matplotlib": ["plots.py"],
-    "numba": ["ops/_numba.py"],
+    "llvmlite": ["ops/_vectors.py"],
+    "numba": ["ops/_numba.py", "ops/_vectors.py"],
     "numpy": [
         "book/", "data/", "device.py", "ops/_numba.py", "ops/_numpy.py", "plots.py", "random.py",
         "serialize.py",
@@ -50,7 +51,7 @@ NAMERS = {
 # A room may import from lower ranks, and from its own where that makes no circle.
 RANKS = [
     {"files"},
-    {"device", "random"},
+    {"device", "random", "threads"},
     {"functions", "ops", "initializers", "gradients"},
     {"layers", "losses", "optimizers", "serialize", "schedules"},
     {"models", "data"},

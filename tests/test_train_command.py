@@ -135,6 +135,43 @@ def test_the_same_command_gives_the_same_bytes(tmp_path, arguments):
     assert one == other
 
 
+class TestProfile:
+    """A table first, then the run as it would have been."""
+
+    @pytest.mark.parametrize("how", ["", " layers"])
+    def test_the_table_is_printed_and_the_run_is_the_same(self, tmp_path, capsys, how):
+        common = ["--quiet", "--limit-train", "20", "--batch-size", "4", "--epochs", "1"]
+        common += ["--model", "deep-convnet", "--out"]
+        assert train.main([*common, str(tmp_path / "a")]) == 0
+        capsys.readouterr()
+        assert train.main([*common, str(tmp_path / "b"), *f"--profile{how}".split()]) == 0
+        out, err = capsys.readouterr()
+        header, *table, result = out.splitlines()
+        assert err == ""
+        assert header.split()[:2] == ["path", "layer"]
+        names = [re.sub(r"^[\d-]+ ", "", line).split()[0] for line in table if line]
+        assert [name for name in names if name in ("gather", "loss", "update", "total")] == [
+            "gather", "loss", "update", "total"
+        ]  # fmt: skip
+        assert "Dropout" in names
+        assert ("Conv2d+ReLU" in names) is (how != " layers")
+        assert accuracy_of(result)
+        one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
+        assert one == other
+
+    def test_by_default_it_shows_the_steps_as_they_run(self):
+        modes = [train.parser().parse_args(line.split()).profile for line in ("--profile", "")]
+        assert modes == ["steps", None]
+
+    def test_it_stands_between_the_summary_and_the_epochs(self, capsys):
+        assert train.main(["--limit-train", "50", "--epochs", "1", "--profile"]) == 0
+        text = capsys.readouterr().out
+        assert re.search(
+            r"^total +235,146.*^path +layer.*^medians of 20 steps of 50 samples on cpu; .*"
+            r"^ +epoch +train loss.*^test accuracy", text, re.M | re.S
+        )  # fmt: skip
+
+
 class TestUserErrors:
     """One sentence on standard error, exit status 2, no traceback."""
 
@@ -160,6 +197,7 @@ class TestUserErrors:
             ("--device abacus", r"device: expected 'cpu', 'gpu', .*, got 'abacus'"),
             ("--device gpu:x", r"device: expected 'cpu', 'gpu', .*, got 'gpu:x'"),
             ("--out pyproject.toml", r"pyproject\.toml"),
+            ("--profile functions", r"argument --profile: invalid choice: 'functions'"),
             ("--colour", r"unrecognized arguments: --colour"),
         ],
     )
@@ -255,7 +293,7 @@ class TestOptions:
         for name in (
             "dataset", "data-dir", "limit-train", "validation-split", "model", "epochs",
             "batch-size", "optimizer", "lr", "schedule", "weight-decay", "seed", "dtype", "device",
-            "out", "quiet",
+            "out", "quiet", "profile",
         ):  # fmt: skip
             assert f"--{name}" in text
         for choice in (*models.BY_NAME, *train.OPTIMIZERS, *schedules.NAMES, *xpnet.data.NAMES):

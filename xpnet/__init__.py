@@ -19,6 +19,7 @@ from xpnet.layers import Sequential
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from xpnet.serialize import load
+from xpnet.threads import threads
 from xpnet.training import Trainer
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ __all__ = [
     "optimizers",
     "random",
     "schedules",
+    "threads",
     "to_numpy",
     "training",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xpnet.device import Array, is_complex, namespace
+from xpnet.ops import elementwise
 
 __all__ = [
     "identity",
@@ -43,7 +44,7 @@ def tanh(x: Array) -> Array:
 
 def relu(x: Array) -> Array:
     """Return ``max(x, 0)``; NaN stays NaN."""
-    return namespace(x).where(x < 0, 0.0, x)
+    return elementwise.relu(x)
 
 
 def swish(x: Array) -> Array:

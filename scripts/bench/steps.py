@@ -50,8 +50,9 @@ def measure(name: str, device: str, seconds: float) -> float:
     times, end = [], time.perf_counter() + seconds
     for epoch in cycle(range(10**6)):
         before = time.perf_counter()
-        for x, t in batches.epoch(epoch):
-            trainer.step(x, t)
+        with net.threads():
+            for x, t in batches.epoch(epoch):
+                trainer.step(x, t)
         net.device.synchronize()
         times.append((time.perf_counter() - before) / len(batches))
         if time.perf_counter() > end and len(times) > 2:

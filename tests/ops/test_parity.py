@@ -1,7 +1,9 @@
-"""Every NumPy body against the generic one: the same numbers by another way."""
+"""Every body for NumPy arrays against the generic one: the same numbers by another way."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 from unittest import mock
 
 import numpy as np
@@ -10,10 +12,42 @@ from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from xpnet.ops import _numpy, conv, dropout, generic_only, linear, loss, pool
+import xpnet
+from xpnet.ops import (
+    BODIES,
+    Op,
+    _numpy,
+    conv,
+    dropout,
+    elementwise,
+    generic_only,
+    linear,
+    loss,
+    norm,
+    pool,
+    update,
+)
 
+FAMILIES = (conv, dropout, elementwise, linear, loss, norm, pool, update)
+OPS = {op.__name__: op for family in FAMILIES for op in vars(family).values() if type(op) is Op}
 CHUNKS = [1, 2000, 2**22]  # bytes: one sample at a time, a few, all at once
 RTOL = {"float32": 2e-5, "float64": 1e-12}
+
+
+@pytest.fixture(scope="module", params=["numba", "numpy"], autouse=True)
+def body(request):
+    """Let only the bodies of one file serve NumPy arrays."""
+    if request.param == "numba" and importlib.util.find_spec("numba") is None:
+        pytest.skip("needs numba")
+    with mock.patch.dict(BODIES, {"numpy": (request.param,)}):
+        forget_choices()
+        yield request.param
+    forget_choices()
+
+
+def forget_choices():
+    for op in OPS.values():
+        op._chosen.clear()
 
 
 def agree(own, other, dtype, exact):
@@ -67,7 +101,7 @@ WINDOWS = ["plain", None, (1, 1, 1, 0), (2, 2, 2, 0), (3, 3, 3, 0), (2, 2, 1, 0)
     bias=st.booleans(), need_dx=st.booleans(), chunk=st.sampled_from(CHUNKS),
 )  # fmt: skip
 def test_convolutions_of_any_geometry_agree(
-    n, c, h, w, f, kh, kw, stride, pad, window, dtype, whole, spaced, bias, need_dx, chunk
+    body, n, c, h, w, f, kh, kw, stride, pad, window, dtype, whole, spaced, bias, need_dx, chunk
 ):
     oh, ow = (h + 2 * pad - kh) // stride + 1, (w + 2 * pad - kw) // stride + 1
     assume(oh >= 1 and ow >= 1)
@@ -86,14 +120,18 @@ def test_convolutions_of_any_geometry_agree(
         other, _ = run_conv(x, W, b, stride, pad, window, need_dx, dy_of)
     agree(own, other, dtype, exact=whole)
     apart = not isinstance(window, tuple) or window == (window[0], window[0], window[0], 0)
-    assert isinstance(kept, _numpy._Kept) == apart
+    taken = apart and (body == "numpy" or (stride == 1 and pad < min(kh, kw)))
+    assert (type(kept).__module__ == f"xpnet.ops._{body}") == taken
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("window", ["plain", None, (2, 2, 2, 0)], ids=str)
 @pytest.mark.parametrize(("c", "f"), [(1, 30), (8, 8)], ids=["columns-back", "turned-kernels"])
-def test_batches_past_the_chunk_size_agree(monkeypatch, dtype, window, c, f):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_past_the_chunk_size_agree(monkeypatch, body, dtype, window, c, f, threads):
     monkeypatch.setattr(_numpy, "CHUNK_BYTES", 40_000)
+    if body == "numba":
+        monkeypatch.setattr(importlib.import_module("xpnet.ops._numba"), "LEAST_WORK", 1.0)
     x = draw((37, c, 12, 11), dtype, seed=0, whole=False, spaced=False)
     W = draw((f, c, 3, 3), dtype, seed=1, whole=False, spaced=False)
     b = draw((f,), dtype, seed=2, whole=False, spaced=False)
@@ -101,10 +139,25 @@ def test_batches_past_the_chunk_size_agree(monkeypatch, dtype, window, c, f):
     chunks = [part for part, _ in _numpy._columns(x, W, 1, 1, 10, 9)]
     assert len(chunks) > 3
     assert sum(len(x[part]) for part in chunks) == len(x)
-    own, _ = run_conv(*args)
+    with xpnet.threads(threads):
+        own, _ = run_conv(*args)
     with generic_only():
         other, _ = run_conv(*args)
     agree(own, other, dtype, exact=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("window", ["plain", None, (2, 2, 2, 0), (3, 3, 3, 0)], ids=str)
+@pytest.mark.parametrize("width", [17, 33, 40, 70])
+def test_rows_longer_than_a_vector_agree(dtype, window, width):
+    x = draw((2, 2, 6, width), dtype, seed=0, whole=True, spaced=False)
+    W = draw((3, 2, 3, 3), dtype, seed=1, whole=True, spaced=False)
+    args = (x, W, None, 1, 1, window, True, lambda s: draw(s, dtype, seed=3, whole=True,
+                                                           spaced=False))  # fmt: skip
+    own, _ = run_conv(*args)
+    with generic_only():
+        other, _ = run_conv(*args)
+    agree(own, other, dtype, exact=True)
 
 
 def test_images_and_kernels_of_two_dtypes_go_to_the_generic_body():
@@ -208,17 +261,182 @@ def test_softmax_cross_entropy_agrees(dtype, shape, size, spaced, labels):
         agree(own, loss.softmax_cross_entropy(scores, targets, None, 0.0), dtype, exact=False)
 
 
-def test_every_numpy_body_is_compared_here():
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    n=st.integers(1, 40), d=st.integers(1, 40), units=st.integers(1, 300),
+    dtype=st.sampled_from(["float32", "float64"]), relu=st.booleans(), threads=st.integers(1, 3),
+)  # fmt: skip
+def test_products_of_whole_and_partial_panels_agree(body, n, d, units, dtype, relu, threads):
+    kind = {"whole": True, "spaced": False}
+    x, W = draw((n, d), dtype, seed=0, **kind), draw((d, units), dtype, seed=1, **kind)
+    b, dy = draw((units,), dtype, seed=2, **kind), draw((n, units), dtype, seed=3, **kind)
+
+    def run():
+        dW, db = np.full(W.shape, 7, dtype), np.full(units, 7, dtype)
+        if relu:
+            y = linear.linear_relu(x, W, b)
+            return y, dW, db, linear.linear_relu_backward(x, W, y, dy, dW, db, True)
+        return linear.linear(x, W, b), dW, db, linear.linear_backward(x, W, dy, dW, db, True)
+
+    with widest_kernels(body), xpnet.threads(threads):
+        own = run()
+    with generic_only():
+        agree(own, run(), dtype, exact=True)
+
+
+@contextlib.contextmanager
+def widest_kernels(body):
+    """Take the compiled kernels whatever BLAS does, and cut the smallest work over threads."""
+    if body != "numba":
+        yield
+        return
+    module = importlib.import_module("xpnet.ops._numba")
+    with (
+        mock.patch.object(module, "blas_vector_bytes", return_value=1),
+        mock.patch.object(module, "LEAST_WORK", 1.0),
+    ):
+        yield
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_deep_and_wide_products_agree(body, dtype):
+    x = draw((23, 500), dtype, seed=0, whole=True, spaced=False)
+    W = draw((500, 301), dtype, seed=1, whole=True, spaced=False)
+    b = draw((301,), dtype, seed=2, whole=True, spaced=False)
+    with widest_kernels(body):
+        own = linear.linear_relu(x, W, b)
+    with generic_only():
+        agree((own,), (linear.linear_relu(x, W, b),), dtype, exact=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 5, 7), (0, 4)], ids=str)
+@pytest.mark.parametrize("spaced", [False, True])
+def test_passes_over_single_numbers_agree(dtype, shape, spaced):
+    x = draw(shape, dtype, seed=0, whole=True, spaced=spaced).copy()
+    x.reshape(-1)[:1] = np.nan
+    dy = draw(shape, dtype, seed=1, whole=False, spaced=spaced)
+    pixels = np.random.default_rng(2).integers(0, 256, shape).astype("uint8")
+
+    def run():
+        y = elementwise.relu(x)
+        return y, elementwise.relu_backward(dy, y), elementwise.rescale(pixels, 1 / 255, dtype)
+
+    own = run()
+    with generic_only():
+        agree(own, run(), dtype, exact=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(6, 5), (4, 3, 5, 2), (2, 1), (3, 17, 2, 2)], ids=str)
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("need_dx", [False, True])
+def test_batch_norm_agrees(dtype, shape, spaced, need_dx):
+    x = draw(shape, dtype, seed=0, whole=False, spaced=spaced)
+    gamma, beta, dy = (
+        draw(size, dtype, seed=seed, whole=False, spaced=False)
+        for seed, size in ((1, shape[1]), (2, shape[1]), (3, shape))
+    )
+
+    def run():
+        mean, var = np.full(shape[1], 0.5, dtype), np.full(shape[1], 2, dtype)
+        dgamma, dbeta = np.full(shape[1], 7, dtype), np.full(shape[1], 7, dtype)
+        y, kept = norm.batch_norm(x, gamma, beta, mean, var, 0.9, 1e-5)
+        dx = norm.batch_norm_backward(dy, kept, gamma, dgamma, dbeta, need_dx)
+        return y, mean, var, dgamma, dbeta, dx
+
+    own = run()
+    with generic_only():
+        other = run()
+    for a, b in zip(own, other, strict=True):
+        np.testing.assert_allclose(*(0 if v is None else v for v in (a, b)), rtol=1e-4, atol=1e-5)
+        assert (a is None) == (b is None)
+
+
+RULES = {
+    "sgd": (0, lambda step: (0.1, 0.01)),
+    "sgd-plain": (0, lambda step: (0.1, 0.0)),
+    "momentum": (1, lambda step: (step, 0.1, 0.9, 0.01, False)),
+    "momentum-nesterov": (1, lambda step: (step, 0.1, 0.9, 0.0, True)),
+    "adagrad": (1, lambda step: (0.1, 1e-8, 0.01)),
+    "rmsprop": (1, lambda step: (step, 0.1, 0.9, 1e-8, 0.01)),
+    "adam": (2, lambda step: (step, 0.1, 0.9, 0.999, 1e-8, 0.01, False)),
+    "adam-decoupled": (2, lambda step: (step, 0.1, 0.9, 0.999, 1e-8, 0.01, True)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("shape", [(), (5,), (3, 7)], ids=str)
+def test_update_rules_agree_to_the_last_bits_even_past_a_flush(body, dtype, name, shape):
+    slots, arguments = RULES[name]
+    rule = OPS[name.split("-")[0]]
+
+    def run():
+        rng = np.random.default_rng(0)
+        p = np.asarray(rng.normal(size=shape).astype(dtype))
+        state = [np.full(shape, 1e-36, dtype) for _ in range(slots)]
+        for step in range(1, 67):
+            g = np.asarray(rng.normal(size=shape).astype(dtype)) * (step > 3)
+            g = np.asarray(g, dtype)
+            rule(p, g, *state, *arguments(step))
+        return p, *state
+
+    with widest_kernels(body), xpnet.threads(2):
+        own = run()
+    with generic_only():
+        agree(own, run(), dtype, exact=False)
+
+
+def test_a_body_writes_nothing_outside_its_arrays(body):
+    """Fences on both sides of every array made on the way stay as they were."""
+    fenced = []
+
+    def empty(shape, dtype=float):
+        size = int(np.prod(shape))
+        around = np.full(size + 512, 77, dtype)
+        fenced.append((around, size))
+        return around[256 : 256 + size].reshape(shape)
+
+    def run(n, c, f, size, pad, window):
+        x = draw((n, c, size, size), "float32", seed=0, whole=False, spaced=False)
+        W = draw((f, c, 3, 3), "float32", seed=1, whole=False, spaced=False)
+        with widest_kernels(body), xpnet.threads(2):
+            run_conv(x, W, None, 1, pad, window, True, lambda s: np.ones(s, "float32"))
+            run_linear(x.reshape(n, -1), draw((c * size * size, f), "float32", seed=1,
+                                              whole=False, spaced=False))  # fmt: skip
+
+    def run_linear(x, W):
+        y = linear.linear_relu(x, W, None)
+        linear.linear_relu_backward(x, W, y, y, np.ones(W.shape, "float32"), None, True)
+
+    for geometry in [
+        (1, 1, 1, 3, 1, None), (3, 2, 5, 4, 0, (2, 2, 2, 0)), (5, 3, 4, 9, 2, (2, 2, 2, 0)),
+        (2, 1, 3, 33, 1, (2, 2, 2, 0)), (7, 2, 2, 3, 1, (3, 3, 3, 0)), (2, 17, 9, 8, 1, None),
+        (13, 2, 70, 5, 1, (2, 2, 2, 0)),
+    ]:  # fmt: skip
+        run(*geometry)  # everything is compiled now, of which only NumPy's own arrays are fenced
+        with mock.patch.object(np, "empty", empty):
+            run(*geometry)
+    assert len(fenced) > 20
+    for around, size in fenced:
+        assert (around[:256] == 77).all()
+        assert (around[256 + size :] == 77).all()
+
+
+def test_every_body_is_compared_here(body):
     compared = {
-        "conv2d", "conv2d_backward", "conv_relu_pool", "conv_relu_pool_backward", "dropout",
-        "linear", "linear_backward", "linear_relu", "linear_relu_backward", "max_pool2d",
-        "max_pool2d_backward", "softmax_cross_entropy",
+        "numpy": {
+            "conv2d", "conv2d_backward", "conv_relu_pool", "conv_relu_pool_backward", "dropout",
+            "linear", "linear_backward", "linear_relu", "linear_relu_backward", "max_pool2d",
+            "max_pool2d_backward", "relu", "relu_backward", "softmax_cross_entropy",
+        },
+        "numba": {
+            "adagrad", "adam", "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward",
+            "conv_relu_pool", "conv_relu_pool_backward", "dropout", "linear", "linear_backward",
+            "linear_relu", "linear_relu_backward", "momentum", "relu", "relu_backward", "rescale",
+            "rmsprop", "sgd", "softmax_cross_entropy",
+        },
     }  # fmt: skip
-    families = (conv, dropout, linear, loss, pool)
-    there = {
-        found.__name__
-        for family in families
-        for found in vars(family).values()
-        if "numpy" in getattr(found, "bodies", ())
-    }
-    assert there == compared
+    importlib.import_module(f"xpnet.ops._{body}")
+    assert {name for name, op in OPS.items() if body in op.bodies} == compared[body]

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from typing import Any
 
-from xpnet import functions
+from xpnet import functions, ops
 from xpnet.device import Array, is_complex, namespace
 from xpnet.layers.base import Layer, itemsize
 
@@ -63,7 +63,7 @@ class ReLU(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``max(x, 0)``."""
         self.check(x)
-        y = functions.relu(x)
+        y = ops.elementwise.relu(x)
         if train:
             self._cache = y
         return y
@@ -71,7 +71,7 @@ class ReLU(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dx."""
         y = self.take()
-        return namespace(dy).where(y > 0, dy, 0.0) if need_dx else None
+        return ops.elementwise.relu_backward(dy, y) if need_dx else None
 
     def flops(self) -> int:
         """One for each number."""

@@ -142,9 +142,15 @@ class Layer(ABC):
         Without the batch axis; known once built.
     dtype : str
         Of the parameters and of real inputs.
+    accepts_complex : bool
+        Whether x and the parameters may be complex.
+    spreads : bool
+        Whether the layer cuts its work into threads of its own, beside which BLAS does best
+        with one: see :func:`xpnet.threads`.
     """
 
     accepts_complex: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     path: str
     input_shape: Shape

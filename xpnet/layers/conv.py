@@ -46,6 +46,8 @@ class Conv2d(Layer):
     LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 
+    spreads = True
+
     def __init__(
         self,
         filters: int,

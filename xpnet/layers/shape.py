@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from xpnet import ops
 from xpnet.device import Array, namespace
 from xpnet.layers.base import Layer, Shape
 from xpnet.random import Stream
@@ -49,8 +50,7 @@ class Rescale(Layer):
         self.check(x)
         if train:
             self._cache = True
-        xp = namespace(x)
-        y = xp.astype(x, getattr(xp, self.dtype)) * self.scale
+        y = ops.elementwise.rescale(x, self.scale, self.dtype)
         return y + self.shift if self.shift else y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:

@@ -22,6 +22,7 @@ import numpy as np
 from xpnet.device import Array
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.dropout import dropout
+from xpnet.ops.elementwise import relu, relu_backward
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
 from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
@@ -39,6 +40,19 @@ np.empty(2**25 - 2**16, np.uint8)
 
 def _mixed(x: Array, W: Array) -> bool:
     return bool(x.dtype != W.dtype or x.dtype.kind != "f")
+
+
+# Single numbers -------------------------------------------------------------------------------
+
+
+@relu.register("numpy")
+def _relu(x: Array) -> Array:
+    return np.maximum(x, 0) if x.ndim and x.dtype.kind == "f" else NotImplemented
+
+
+@relu_backward.register("numpy")
+def _relu_backward(dy: Array, y: Array) -> Array:
+    return dy * (y > 0) if dy.ndim and dy.dtype.kind == "f" else NotImplemented
 
 
 # Linear ---------------------------------------------------------------------------------------

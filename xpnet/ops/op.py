@@ -10,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.util
+import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -18,7 +21,7 @@ from xpnet.device import Library, library
 
 __all__ = ["Op", "generic_only", "op"]
 
-BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numpy",)}
+BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy")}
 """The modules ``ops/_<name>.py`` whose bodies serve each array library, the first choice first."""
 
 _UNMET = object()
@@ -36,6 +39,28 @@ def generic_only() -> Iterator[None]:
         yield
     finally:
         _generic_only.reset(token)
+
+
+@functools.cache
+def _load(name: str) -> bool:
+    """Import the bodies of a name, and say whether they can be used."""
+    if name == "numba" and (
+        os.environ.get("XPNET_NUMBA") == "0" or importlib.util.find_spec("numba") is None
+    ):
+        return False
+    try:
+        importlib.import_module(f"xpnet.ops._{name}")
+    except (ImportError, SystemError) as error:
+        if name != "numba":
+            raise
+        warnings.warn(
+            f"numba is installed but cannot be used, NumPy computes without it: {error} "
+            f"(set XPNET_NUMBA=0 to do without it in silence)",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 class Op:
@@ -96,9 +121,8 @@ class Op:
             )
 
     def _choose(self, mine: Library) -> tuple[Callable[..., Any], ...]:
-        for name in BODIES.get(mine.name, ()):
-            importlib.import_module(f"xpnet.ops._{name}")
-        names = BODIES.get(mine.name, (mine.name,))
+        there = tuple(name for name in BODIES.get(mine.name, ()) if _load(name))
+        names = there if mine.name in BODIES else (mine.name,)
         bodies = tuple(self.bodies[name] for name in names if name in self.bodies)
         self._chosen[mine] = bodies
         return bodies

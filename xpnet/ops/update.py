@@ -7,13 +7,15 @@ For complex parameters the second moment is that of the gradient's absolute valu
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 from xpnet.device import Array, is_complex, namespace
 from xpnet.ops.loss import smallest_kept
 from xpnet.ops.op import op
 
-__all__ = ["adagrad", "adam", "momentum", "rmsprop", "sgd"]
+__all__ = ["adagrad", "adam", "momentum", "rmsprop", "sgd", "smallest_square"]
 
 FLUSH_EVERY = 64
 """Steps between two flushes of moments that have decayed towards denormal numbers.
@@ -38,14 +40,20 @@ def _flush(m: Array, step: int) -> None:
         m[...] = xp.where(xp.abs(m) < smallest_kept(xp, m.dtype), 0.0, m)
 
 
-def _flush_squares(v: Array, step: int) -> None:
-    """Flush a moment of squares: so far down that its root is lost beside an eps of 1e-8.
+@functools.cache
+def smallest_square(xp: Any, dtype: Any) -> float:
+    """Return the size below which moments of squares are cut to zero.
 
-    A float32 moment of factor .8 or more does not become denormal before the next flush.
+    So far down that the root is lost beside an eps of 1e-8; and a float32 moment of factor .8 or
+    more does not become denormal before the next flush.
     """
+    return float(xp.finfo(dtype).smallest_normal) * 2**24
+
+
+def _flush_squares(v: Array, step: int) -> None:
     if step % FLUSH_EVERY == 0:
         xp = namespace(v)
-        v[...] = xp.where(v < float(xp.finfo(v.dtype).smallest_normal) * 2**24, 0.0, v)
+        v[...] = xp.where(v < smallest_square(xp, v.dtype), 0.0, v)
 
 
 @op

@@ -1,8 +1,9 @@
-"""Training: the loop, its record, its checkpoints and what can be hung onto it."""
+"""Training: the loop, its record, its checkpoints, its profile and what can be hung onto it."""
 
 from xpnet.training.callbacks import Callback, Checkpoint, HistoryFile, ProgressBar, Table
 from xpnet.training.history import History
 from xpnet.training.metrics import Evaluation
+from xpnet.training.profile import Profile, ProfileRow, profile_step
 from xpnet.training.search import LogUniform, Trial, random_search
 from xpnet.training.trainer import DivergedError, Trainer
 
@@ -14,9 +15,12 @@ __all__ = [
     "History",
     "HistoryFile",
     "LogUniform",
+    "Profile",
+    "ProfileRow",
     "ProgressBar",
     "Table",
     "Trainer",
     "Trial",
+    "profile_step",
     "random_search",
 ]

@@ -156,7 +156,8 @@ class Trainer:
             for callback in self.callbacks:
                 callback.fit_begins(self, epochs, len(batches))
             while self.epoch < last:
-                row = self._train_epoch(batches, epochs * len(batches))
+                with self.net.threads():
+                    row = self._train_epoch(batches, epochs * len(batches))
                 if validation is not None:
                     result = self.evaluate(validation)
                     row["validation_loss"], row["validation_accuracy"] = result[:2]
@@ -229,9 +230,10 @@ class Trainer:
         self._check_fit(data)
         tally = _Tally(self._classifies(data))
         batches = Batches(self._prepared(data), batch_size, device=self.net.device, shuffle=False)
-        for x, t in batches.epoch(0):
-            scores = self.net.forward(x)
-            tally.add(self.loss.forward(scores, t), scores, t)
+        with self.net.threads():
+            for x, t in batches.epoch(0):
+                scores = self.net.forward(x)
+                tally.add(self.loss.forward(scores, t), scores, t)
         return tally.result()
 
     def _check_fit(self, data: Dataset) -> None:
