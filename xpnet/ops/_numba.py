@@ -104,6 +104,9 @@ def _parts(work: float) -> int:
 
 _narrow, _middle, _broad = (_vectors.products(v) for v in VECTORS)
 _dot_products = _vectors.dots()
+_outers = [_vectors.outer(v) for v in range(1, PANEL + 1)]
+_outer_1, _outer_2 = _outers[:2]
+_outer_3, _outer_4 = _outers[-2:]
 _NARROW, _MIDDLE, _BROAD = VECTORS
 
 
@@ -419,10 +422,10 @@ def _in_tiles(length: int, lanes: int) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=256)
 def _offsets(channels: int, plane: int, kh: int, kw: int, stride: int) -> Array:
-    """Return where each cell of a kernel reads; zeros fill up the last group of CELLS."""
+    """Return where each cell of a kernel reads; zeros fill up the last group."""
     at = np.arange(channels)[:, None, None] * plane
     at = at + np.arange(kh)[:, None] * stride + np.arange(kw)
-    return _lent(np.append(at.ravel(), np.zeros(CELLS, at.dtype)))
+    return _lent(np.append(at.ravel(), np.zeros(max(CELLS, ROWS), at.dtype)))
 
 
 def _in_blocks(kernels: Array) -> Array:
@@ -519,12 +522,61 @@ def _frame_gradient(z, z_at, dy, y, winners, at, relu, g):
 
 
 @compiled
+def _transpose_gradient(turned, z, z_at, turned_row, g):
+    """Write the inside of an image's framed gradient as (rows cols, filters)."""
+    rows, cols = g.rows * g.pool, g.cols * g.pool
+    for f in range(0, g.f, g.lanes):
+        for p in range(rows):
+            for q in range(0, cols, g.lanes):
+                at = z_at + f * g.z_plane + p * g.stride + q
+                to = (p * cols + q) * turned_row + f
+                transpose_block(
+                    turned, to, turned_row, z, at, g.z_plane, min(g.lanes, g.f - f), cols - q
+                )
+
+
+@compiled
+def _add_outer(vectors, dW, at, dW_row, x, x_at, offsets, k, turned, f, g):
+    rows, cols = g.rows * g.pool, g.cols * g.pool
+    if vectors == 1:
+        _outer_1(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
+    elif vectors == 2:
+        _outer_2(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
+    elif vectors == 3:
+        _outer_3(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
+    else:
+        _outer_4(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
+
+
+@compiled
 def _backward(
-    dy, x, y, winners, W, b, least, offsets, turned_offsets, dW, db, dx, relu, g, start, stop
+    dy,
+    x,
+    y,
+    winners,
+    W,
+    b,
+    least,
+    offsets,
+    turned_offsets,
+    dW,
+    db,
+    dx,
+    relu,
+    by_filter,
+    g,
+    start,
+    stop,
 ):
-    """Add the gradients of the images from start to stop to dW and db; fill their dx, if any."""
+    """Add the gradients of the images from start to stop to dW and db; fill their dx, if any.
+
+    dW is (filters, cells), or (cells, filters) if it is summed up ``by_filter``.
+    """
     cells, turned_cells = g.c * g.kh * g.kw, g.f * g.kh * g.kw
-    size, image, filters = g.rows * g.cols, g.c * g.h * g.w, dW.shape[0]
+    size, image = g.rows * g.cols, g.c * g.h * g.w
+    filters = (g.f + FILTERS - 1) // FILTERS * FILTERS
+    positions = g.rows * g.cols * g.pool * g.pool
+    turned = np.empty((positions + g.lanes) * dW.shape[1] if by_filter else 0, x.dtype)
     x_image, z_image = g.c * g.plane, filters * g.z_plane
     frames = np.zeros(g.images * x_image + g.slack, x.dtype)
     z_frames = np.zeros(g.images * z_image + g.slack, x.dtype)
@@ -539,7 +591,16 @@ def _backward(
                 z_at, at = s * z_image + f * g.z_plane, ((first + s) * g.f + f) * size
                 _frame_gradient(z_frames, z_at, dy, y, winners, at, relu, g)
                 db[f] += _sum(z_frames[z_at : z_at + g.z_plane])
-        for k in range(0, cells, CELLS):
+        for s in range(images if by_filter else 0):
+            _transpose_gradient(turned, z_frames, s * z_image + inner, dW.shape[1], g)
+            for k in range(0, cells, ROWS):
+                for f in range(0, dW.shape[1], PANEL * g.lanes):
+                    vectors = min(PANEL, (dW.shape[1] - f) // g.lanes)
+                    _add_outer(
+                        vectors, dW.reshape(-1), k * dW.shape[1] + f, dW.shape[1], frames,
+                        s * x_image, offsets, k, turned, f, g,
+                    )  # fmt: skip
+        for k in range(0, 0 if by_filter else cells, CELLS):
             for f in range(0, filters, FILTERS):
                 _dot_products(
                     dW, f * dW.shape[1] + k, dW.shape[1], z_frames, inner + f * g.z_plane,
@@ -620,16 +681,19 @@ def _convolve_backward(
     offsets = _offsets(c, g.plane, kh, kw, g.stride)
     turned_offsets = _offsets(f, g.z_plane, kh, kw, g.stride)
     dy, x, y, winners = (_lent(a).reshape(-1) for a in (dy, x, y, winners))
-    cells = c * kh * kw
+    cells, by_filter = c * kh * kw, f > g.lanes
 
     def share(start: int, stop: int) -> tuple[Array, Array]:
-        own_dW = np.zeros((_up(f, FILTERS), _up(cells, CELLS)), x.dtype)
+        if by_filter:
+            own_dW = np.zeros((_up(cells, ROWS), _up(f, g.lanes)), x.dtype)
+        else:
+            own_dW = np.zeros((_up(f, FILTERS), _up(cells, CELLS)), x.dtype)
         own_db = np.zeros(f, x.dtype)
         _backward(
             dy, x, y, winners, turned, biases, least, offsets, turned_offsets, own_dW, own_db,
-            dx.reshape(-1), relu, g, start, stop,
+            dx.reshape(-1), relu, by_filter, g, start, stop,
         )  # fmt: skip
-        return own_dW[:f, :cells], own_db
+        return own_dW[:cells, :f].T if by_filter else own_dW[:f, :cells], own_db
 
     parts = split(share, n, _parts(4.0 * n * f * g.z_row * cells))
     dW[...] = functools.reduce(np.add, (part[0] for part in parts)).reshape(W.shape)

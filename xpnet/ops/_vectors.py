@@ -28,6 +28,7 @@ __all__ = [
     "copy_where",
     "dots",
     "high_product",
+    "outer",
     "panel",
     "pool_rows",
     "products",
@@ -311,6 +312,50 @@ def dots() -> Any:
                     place = builder.gep(dW, [e.plus(start, k)])
                     total = e.across(builder.load(register))
                     builder.store(builder.fadd(builder.load(place), total), place)
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return kernel
+
+
+def outer(vectors: int) -> Any:
+    """Return the kernel of ROWS rows of sums over an image, each ``vectors`` registers wide.
+
+    ``dW[dW_at + i dW_row + j] += sum over p < rows, q < cols of
+    x[x_at + offsets[k + i] + p stride + q] z[(p cols + q) dW_row + z_at + j]``
+    """
+
+    @intrinsic
+    def kernel(_, dW, dW_at, dW_row, x, x_at, offsets, k, stride, z, z_at, rows, cols):
+        i = types.intp
+        signature = types.void(dW, i, i, x, i, offsets, i, i, z, i, i, i)
+
+        def emit(context, builder, signature, args):
+            _, dW_at, dW_row, _, x_at, _, k, stride, _, z_at, rows, cols = args
+            kinds = signature.args
+            e = Emitter(context, builder, kinds[0].dtype)
+            dW, x, offsets, z = (e.data(kinds[n], args[n]) for n in (0, 3, 5, 8))
+            places, sums = [], []
+            for row in range(ROWS):
+                start = e.plus(dW_at, e.times(dW_row, row))
+                places.append([e.plus(start, v * e.lanes) for v in range(vectors)])
+                sums.append([e.sums(1, e.load(dW, place))[0] for place in places[-1]])
+            cells = [e.plus(x_at, e.element(offsets, e.plus(k, row))) for row in range(ROWS)]
+            with cgutils.for_range(builder, rows) as p:
+                there = e.times(p.index, stride)
+                x_rows = [e.plus(cell, there) for cell in cells]
+                first = e.times(p.index, cols)
+                with cgutils.for_range(builder, cols) as q:
+                    at = e.plus(z_at, e.times(e.plus(first, q.index), dW_row))
+                    seen = [e.load(z, e.plus(at, v * e.lanes)) for v in range(vectors)]
+                    for start, row in zip(x_rows, sums, strict=True):
+                        pixel = e.spread(e.element(x, e.plus(start, q.index)))
+                        for register, vector in zip(row, seen, strict=True):
+                            e.add_product(register, pixel, vector)
+            for row, registers in zip(places, sums, strict=True):
+                for place, register in zip(row, registers, strict=True):
+                    e.store(builder.load(register), dW, place)
             return context.get_dummy_value()
 
         return signature, emit
