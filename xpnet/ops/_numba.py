@@ -56,8 +56,8 @@ from xpnet.ops.window import output_sizes
 from xpnet.threads import available, blas_vector_bytes, split
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
-LEAST_WORK = 6e7
-"""Floating-point operations worth a thread of their own: some 300 us."""
+LEAST_WORK = 4e7
+"""Floating-point operations worth a thread of their own: some 200 us."""
 
 # Numba notices a change of this file but not of the one with the kernels
 _SOURCES = b"".join(Path(path).read_bytes() for path in (__file__, str(_vectors.__file__)))
@@ -383,6 +383,8 @@ class _Geometry(NamedTuple):
     images: int  # framed at a time in the backward pass
 
 
+AROUND = 32
+"""Products that take as long as framing, pooling and writing one response."""
 FRAMES_BYTES = 400_000
 """Size of the frames of the images that one thread keeps in cache in the backward pass."""
 
@@ -665,7 +667,7 @@ def _convolve(
     def share(start: int, stop: int) -> None:
         _forward(x.reshape(-1), kernels, biases, least, offsets, flat, winners, g, start, stop)
 
-    split(share, n, _parts(2.0 * n * f * g.z_row * g.c * kh * kw))
+    split(share, n, _parts(2.0 * n * f * g.z_row * (g.c * kh * kw + AROUND)))
     return y, _Kept(x, y, winners, pool, relu)
 
 
@@ -695,7 +697,7 @@ def _convolve_backward(
         )  # fmt: skip
         return own_dW[:cells, :f].T if by_filter else own_dW[:f, :cells], own_db
 
-    parts = split(share, n, _parts(4.0 * n * f * g.z_row * cells))
+    parts = split(share, n, _parts(4.0 * n * f * g.z_row * (cells + AROUND)))
     dW[...] = functools.reduce(np.add, (part[0] for part in parts)).reshape(W.shape)
     if db is not None:
         db[...] = functools.reduce(np.add, (part[1] for part in parts))

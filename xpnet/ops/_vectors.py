@@ -336,11 +336,9 @@ def outer(vectors: int) -> Any:
             kinds = signature.args
             e = Emitter(context, builder, kinds[0].dtype)
             dW, x, offsets, z = (e.data(kinds[n], args[n]) for n in (0, 3, 5, 8))
-            places, sums = [], []
-            for row in range(ROWS):
-                start = e.plus(dW_at, e.times(dW_row, row))
-                places.append([e.plus(start, v * e.lanes) for v in range(vectors)])
-                sums.append([e.sums(1, e.load(dW, place))[0] for place in places[-1]])
+            starts = [e.plus(dW_at, e.times(dW_row, row)) for row in range(ROWS)]
+            places = [[e.plus(start, v * e.lanes) for v in range(vectors)] for start in starts]
+            sums = [[e.sums(1, e.load(dW, place))[0] for place in row] for row in places]
             cells = [e.plus(x_at, e.element(offsets, e.plus(k, row))) for row in range(ROWS)]
             with cgutils.for_range(builder, rows) as p:
                 there = e.times(p.index, stride)
@@ -353,8 +351,8 @@ def outer(vectors: int) -> Any:
                         pixel = e.spread(e.element(x, e.plus(start, q.index)))
                         for register, vector in zip(row, seen, strict=True):
                             e.add_product(register, pixel, vector)
-            for row, registers in zip(places, sums, strict=True):
-                for place, register in zip(row, registers, strict=True):
+            for here, registers in zip(places, sums, strict=True):
+                for place, register in zip(here, registers, strict=True):
                     e.store(builder.load(register), dW, place)
             return context.get_dummy_value()
 
