@@ -15,19 +15,22 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any, TypeVar
 
-__all__ = ["available", "shares", "split", "threads"]
+__all__ = ["blas_vector_bytes", "split", "threads", "worth"]
 
 T = TypeVar("T")
+
+LEAST_WORK = 4e7
+"""Floating-point operations worth a thread of their own: some 200 us."""
 
 NARROW = {"Haswell", "Zen", "Excavator", "Steamroller", "Piledriver", "Bulldozer", "Sandybridge"}
 """What OpenBLAS calls its kernels of at most 32 bytes; it takes those of Haswell on processors
 newer than itself."""
 
-_size: ContextVar[int] = ContextVar("threads", default=1)
-"""How many threads the caller's work is cut into, its own among them."""
+_size: ContextVar[int] = ContextVar("threads", default=0)
+"""How many threads the caller's work is cut into; 0 where nobody has said."""
 
 
 @contextlib.contextmanager
@@ -50,8 +53,8 @@ def threads(n: int | None = None, *, blas: int | None = None) -> Iterator[int]:
 
     Notes
     -----
-    The limit on BLAS holds for the process: of several at a time the lowest one counts, and
-    when the last has ended BLAS is as it was before the first.
+    The limit on BLAS holds for the process, and until the context ends; meanwhile another thread
+    that opens one cuts its own work as it says, and leaves BLAS as it is.
 
     Examples
     --------
@@ -61,7 +64,7 @@ def threads(n: int | None = None, *, blas: int | None = None) -> Iterator[int]:
     for name, value in (("n", n), ("blas", blas)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"threads: expected {name} >= 1, got {value!r}")
-    count = n or (_size.get() if _blas.limited else 0) or _blas.threads()
+    count = n or _size.get() or _blas.threads()
     token = _size.set(count)
     try:
         with _blas.limit(blas or count):
@@ -70,9 +73,9 @@ def threads(n: int | None = None, *, blas: int | None = None) -> Iterator[int]:
         _size.reset(token)
 
 
-def available() -> int:
-    """Return how many threads this caller's work may be cut into."""
-    return _size.get()
+def worth(work: float) -> int:
+    """Return how many of this caller's threads some floating-point operations are worth."""
+    return max(1, min(_size.get(), int(work / LEAST_WORK)))
 
 
 def blas_vector_bytes() -> int:
@@ -112,53 +115,54 @@ class _Blas:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._libraries: list[Any] | None = None
-        self._before: list[int] = []
-        self._limits: list[int] = []
+        self._controller: Any = None
+        self._threads = 0
+        self._owner: int | None = None  # the thread whose limit holds
+        self._depth = 0
 
-    @property
-    def limited(self) -> bool:
-        return bool(self._limits)
+    def _look(self) -> None:
+        if self._controller is None:
+            from threadpoolctl import ThreadpoolController
+
+            self._controller = ThreadpoolController().select(user_api="blas")
+        if self._owner is None:
+            found = (library.num_threads for library in self._controller.lib_controllers)
+            self._threads = max(found, default=_cores())
 
     def threads(self) -> int:
         """Return how many threads BLAS has where nothing here limits it."""
         with self._lock:
             self._look()
-            return max(self._before, default=_cores())
+            return self._threads
 
     @functools.cached_property
     def vector_bytes(self) -> int:
         with self._lock:
             self._look()
-        return min(
-            (32 if getattr(library, "architecture", None) in NARROW else 64)
-            for library in self._libraries or (None,)
-        )
-
-    def _look(self) -> None:
-        if self._libraries is None:
-            from threadpoolctl import ThreadpoolController
-
-            self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-        if not self._limits:
-            self._before = [library.num_threads for library in self._libraries]
+        libraries = self._controller.lib_controllers
+        narrow = [getattr(library, "architecture", None) in NARROW for library in libraries]
+        return 32 if any(narrow) else 64
 
     @contextlib.contextmanager
     def limit(self, n: int) -> Iterator[None]:
+        me = get_ident()
         with self._lock:
             self._look()
-            self._limits.append(n)
-            self._apply()
-        try:
+            mine = self._owner in (None, me)
+            if mine:
+                self._owner = me
+                self._depth += 1
+        if not mine:
             yield
+            return
+        try:
+            with self._controller.limit(limits=min(n, self._threads)):
+                yield
         finally:
             with self._lock:
-                self._limits.remove(n)
-                self._apply()
-
-    def _apply(self) -> None:
-        for library, before in zip(self._libraries or (), self._before, strict=True):
-            library.set_num_threads(min([before, *self._limits]))
+                self._depth -= 1
+                if self._depth == 0:
+                    self._owner = None
 
 
 def _cores() -> int:

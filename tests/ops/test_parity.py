@@ -130,13 +130,12 @@ def test_convolutions_of_any_geometry_agree(
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_past_the_chunk_size_agree(monkeypatch, body, dtype, window, c, f, threads):
     monkeypatch.setattr(_numpy, "CHUNK_BYTES", 40_000)
-    if body == "numba":
-        monkeypatch.setattr(importlib.import_module("xpnet.ops._numba"), "LEAST_WORK", 1.0)
+    monkeypatch.setattr(importlib.import_module("xpnet.threads"), "LEAST_WORK", 1.0)
     x = draw((37, c, 12, 11), dtype, seed=0, whole=False, spaced=False)
     W = draw((f, c, 3, 3), dtype, seed=1, whole=False, spaced=False)
     b = draw((f,), dtype, seed=2, whole=False, spaced=False)
     args = (x, W, b, 1, 1, window, True, lambda s: draw(s, dtype, seed=3, whole=False, spaced=True))
-    chunks = [part for part, _ in _numpy._columns(x, W, 1, 1, 10, 9)]
+    chunks = [part for part, _ in _numpy._columns(x, 0, len(x), W, 1, 1, 10, 9)]
     assert len(chunks) > 3
     assert sum(len(x[part]) for part in chunks) == len(x)
     with xpnet.threads(threads):
@@ -287,14 +286,12 @@ def test_products_of_whole_and_partial_panels_agree(body, n, d, units, dtype, re
 @contextlib.contextmanager
 def widest_kernels(body):
     """Take the compiled kernels whatever BLAS does, and cut the smallest work over threads."""
-    if body != "numba":
-        yield
-        return
-    module = importlib.import_module("xpnet.ops._numba")
-    with (
-        mock.patch.object(module, "blas_vector_bytes", return_value=1),
-        mock.patch.object(module, "LEAST_WORK", 1.0),
-    ):
+    with contextlib.ExitStack() as stack:
+        change = stack.enter_context
+        change(mock.patch.object(importlib.import_module("xpnet.threads"), "LEAST_WORK", 1.0))
+        if body == "numba":
+            module = importlib.import_module("xpnet.ops._numba")
+            change(mock.patch.object(module, "blas_vector_bytes", return_value=1))
         yield
 
 
@@ -427,9 +424,10 @@ def test_a_body_writes_nothing_outside_its_arrays(body):
 def test_every_body_is_compared_here(body):
     compared = {
         "numpy": {
-            "conv2d", "conv2d_backward", "conv_relu_pool", "conv_relu_pool_backward", "dropout",
-            "linear", "linear_backward", "linear_relu", "linear_relu_backward", "max_pool2d",
-            "max_pool2d_backward", "relu", "relu_backward", "softmax_cross_entropy",
+            "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward", "conv_relu_pool",
+            "conv_relu_pool_backward", "dropout", "linear", "linear_backward",
+            "linear_relu", "linear_relu_backward", "max_pool2d", "max_pool2d_backward", "relu",
+            "relu_backward", "softmax_cross_entropy",
         },
         "numba": {
             "adagrad", "adam", "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward",

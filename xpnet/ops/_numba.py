@@ -53,11 +53,9 @@ from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
 from xpnet.ops.norm import batch_norm, batch_norm_backward
 from xpnet.ops.update import FLUSH_EVERY, adagrad, adam, momentum, rmsprop, sgd, smallest_square
 from xpnet.ops.window import output_sizes
-from xpnet.threads import available, blas_vector_bytes, split
+from xpnet.threads import blas_vector_bytes, split, worth
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
-LEAST_WORK = 4e7
-"""Floating-point operations worth a thread of their own: some 200 us."""
 
 # Numba notices a change of this file but not of the one with the kernels
 _SOURCES = b"".join(Path(path).read_bytes() for path in (__file__, str(_vectors.__file__)))
@@ -96,10 +94,6 @@ def _flat(a: Array) -> Array:
 def _up(count: int, unit: int) -> int:
     """Return a count rounded up to whole units."""
     return -(-count // unit) * unit
-
-
-def _parts(work: float) -> int:
-    return max(1, min(available(), int(work / LEAST_WORK)))
 
 
 _narrow, _middle, _broad = (_vectors.products(v) for v in VECTORS)
@@ -297,7 +291,7 @@ def _matmul(
             stop - start, cols, depth, number(least), lanes,
         )  # fmt: skip
 
-    split(share, rows, min(_parts(2.0 * rows * cols * depth), rows // ROWS))
+    split(share, rows, min(worth(2.0 * rows * cols * depth), rows // ROWS))
 
 
 def _linear_with(x: Array, W: Array, b: Array | None, least: float) -> Array:
@@ -667,7 +661,7 @@ def _convolve(
     def share(start: int, stop: int) -> None:
         _forward(x.reshape(-1), kernels, biases, least, offsets, flat, winners, g, start, stop)
 
-    split(share, n, _parts(2.0 * n * f * g.z_row * (g.c * kh * kw + AROUND)))
+    split(share, n, worth(2.0 * n * f * g.z_row * (g.c * kh * kw + AROUND)))
     return y, _Kept(x, y, winners, pool, relu)
 
 
@@ -697,7 +691,7 @@ def _convolve_backward(
         )  # fmt: skip
         return own_dW[:cells, :f].T if by_filter else own_dW[:f, :cells], own_db
 
-    parts = split(share, n, _parts(4.0 * n * f * g.z_row * (cells + AROUND)))
+    parts = split(share, n, worth(4.0 * n * f * g.z_row * (cells + AROUND)))
     dW[...] = functools.reduce(np.add, (part[0] for part in parts)).reshape(W.shape)
     if db is not None:
         db[...] = functools.reduce(np.add, (part[1] for part in parts))
@@ -968,7 +962,7 @@ def _cuts(p: Array, step: int) -> tuple[Any, Any]:
 
 
 def _over(work: Callable[[int, int], None], p: Array) -> None:
-    split(work, p.size, _parts(10.0 * p.size))
+    split(work, p.size, worth(10.0 * p.size))
 
 
 @compiled

@@ -13,6 +13,7 @@ p stride; a plain convolution is the case p = 1.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -25,8 +26,10 @@ from xpnet.ops.dropout import dropout
 from xpnet.ops.elementwise import relu, relu_backward
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
 from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
+from xpnet.ops.norm import batch_norm, batch_norm_backward
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
 from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+from xpnet.threads import split, worth
 
 CHUNK_BYTES = 4 * 2**20
 """Size of the columns made at a time: a few samples of a small network, in cache."""
@@ -105,19 +108,21 @@ class _Kept(NamedTuple):
     y: Array | None  # the output, where a ReLU made it
 
 
-def _columns(wide: Array, W: Array, stride: int, pool: int, rows: int, cols: int) -> Iterator[Any]:
-    """Yield (samples, their columns (m, c kh kw, pool^2 rows cols)) until all are done."""
-    n, c = wide.shape[:2]
+def _columns(
+    wide: Array, first: int, last: int, W: Array, stride: int, pool: int, rows: int, cols: int
+) -> Iterator[Any]:
+    """Yield (samples, their columns (m, c kh kw, pool^2 rows cols)) from the first to the last."""
+    c = wide.shape[1]
     kh, kw = W.shape[2:]
     shape = (c, kh * kw, pool * pool, rows, cols)
     size = max(1, CHUNK_BYTES // (wide.itemsize * math.prod(shape)))
-    buffer = np.empty((min(n, size), *shape), wide.dtype)
-    for start in range(0, n, size):
-        images = wide[start : start + size]
+    buffer = np.empty((min(last - first, size), *shape), wide.dtype)
+    for start in range(first, last, size):
+        images = wide[start : min(start + size, last)]
         columns = buffer[: len(images)]
         for cell, phase, at in _positions(kh, kw, stride, pool, rows, cols):
             columns[:, :, cell, phase] = images[at]
-        yield slice(start, start + size), columns.reshape(len(images), c * kh * kw, -1)
+        yield slice(start, start + len(images)), columns.reshape(len(images), c * kh * kw, -1)
 
 
 def _convolve(
@@ -131,12 +136,16 @@ def _convolve(
     wide, kernels = framed(x, pad, 0.0), W.reshape(f, -1)
     y = np.empty((n, f, rows * cols), x.dtype)
     winners = np.zeros(y.shape, np.uint8) if pool > 1 else None
-    for part, columns in _columns(wide, W, stride, pool, rows, cols):
-        if winners is None:
-            np.matmul(kernels, columns, out=y[part])
-        else:
-            z = np.matmul(kernels, columns).reshape(-1, f, pool * pool, rows * cols)
-            _largest_phase(z, y[part], winners[part])
+
+    def share(start: int, stop: int) -> None:
+        for part, columns in _columns(wide, start, stop, W, stride, pool, rows, cols):
+            if winners is None:
+                np.matmul(kernels, columns, out=y[part])
+            else:
+                z = np.matmul(kernels, columns).reshape(-1, f, pool * pool, rows * cols)
+                _largest_phase(z, y[part], winners[part])
+
+    split(share, n, worth(2.0 * n * W.size * oh * ow))
     if b is not None:
         y += b[:, None]
     return y.reshape(n, f, rows, cols), _Kept(wide, pool, winners, None)
@@ -176,24 +185,30 @@ def _convolve_backward(
     turn = need_dx and stride == 1 and pad < min(kh, kw) and f <= 2 * c
     around = np.zeros((n, f, h + kh - 1, w + kw - 1), dy.dtype) if turn else None
     dwide = np.zeros_like(wide) if need_dx and not turn else None
-    dW[...] = 0
+
+    def share(start: int, stop: int) -> tuple[Array, Array]:
+        own_dW, own_db = np.zeros(W.shape, W.dtype), np.zeros(f, W.dtype)
+        for part, columns in _columns(wide, start, stop, W, stride, pool, rows, cols):
+            dz = dy[part] if y is None else dy[part] * (y[part] > 0)
+            own_db += np.add.reduce(dz, axis=(0, 2))
+            if winners is not None:
+                dz = _to_winners(dz, winners[part], pool * pool)
+            flat = dz.reshape(len(dz), f, -1)
+            products = np.matmul(flat, columns.transpose(0, 2, 1))
+            own_dW += np.add.reduce(products, axis=0).reshape(W.shape)
+            if around is not None:
+                inner = around[part, :, kh - 1 - pad :, kw - 1 - pad :]
+                _phases_to_image(flat, inner, pool, rows, cols)
+            elif dwide is not None:
+                np.matmul(W.reshape(f, -1).T, flat, out=columns)
+                _add_columns(columns, dwide[part], kh, kw, stride, pool, rows, cols)
+        return own_dW, own_db
+
+    positions = rows * cols * pool * pool
+    parts = split(share, n, worth(2.0 * n * W.size * positions))
+    dW[...] = functools.reduce(np.add, (part[0] for part in parts))
     if db is not None:
-        db[...] = 0
-    for part, columns in _columns(wide, W, stride, pool, rows, cols):
-        dz = dy[part] if y is None else dy[part] * (y[part] > 0)
-        if db is not None:
-            db += np.add.reduce(dz, axis=(0, 2))
-        if winners is not None:
-            dz = _to_winners(dz, winners[part], pool * pool)
-        flat = dz.reshape(len(dz), f, -1)
-        products = np.matmul(flat, columns.transpose(0, 2, 1))
-        dW += np.add.reduce(products, axis=0).reshape(W.shape)
-        if around is not None:
-            inner = around[part, :, kh - 1 - pad :, kw - 1 - pad :]
-            _phases_to_image(flat, inner, pool, rows, cols)
-        elif dwide is not None:
-            np.matmul(W.reshape(f, -1).T, flat, out=columns)
-            _add_columns(columns, dwide[part], kh, kw, stride, pool, rows, cols)
+        db[...] = functools.reduce(np.add, (part[1] for part in parts))
     if around is not None:
         turned = np.ascontiguousarray(W[:, :, ::-1, ::-1].transpose(1, 0, 2, 3))
         return _convolve(around, turned, None, 1, 0, 1)[0]
@@ -369,3 +384,57 @@ def _softmax_cross_entropy(
     p *= 1 / n
     p *= np.abs(p) >= smallest_kept(np, p.dtype)
     return np.asarray(loss), p
+
+
+# Normalisation --------------------------------------------------------------------------------
+
+
+def _channels(x: Array) -> tuple[Any, Any]:
+    """Return the axes beside the channels, and what a number a channel is indexed by to match."""
+    if x.ndim == 2:
+        return 0, slice(None)
+    return (0, *range(2, x.ndim)), (slice(None), *[None] * (x.ndim - 2))
+
+
+@batch_norm.register("numpy")
+def _batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+) -> tuple[Array, Any]:
+    if _mixed(x, gamma):
+        return NotImplemented  # type: ignore[no-any-return]
+    axes, each = _channels(x)
+    count = x.size // gamma.size
+    centre = np.add.reduce(x, axis=axes) * (1 / count)
+    x_hat = x - centre[each]
+    y = x_hat * x_hat
+    spread = np.add.reduce(y, axis=axes) * (1 / count)
+    scale = 1 / np.sqrt(spread + eps)
+    x_hat *= scale[each]
+    mean *= momentum
+    mean += (1 - momentum) * centre
+    var *= momentum
+    var += ((1 - momentum) * count / (count - 1)) * spread
+    np.multiply(x_hat, gamma[each], out=y)
+    y += beta[each]
+    return y, (x_hat, scale)
+
+
+@batch_norm_backward.register("numpy")
+def _batch_norm_backward(
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+) -> Array | None:
+    x_hat, scale = kept
+    if _mixed(dy, x_hat):
+        return NotImplemented
+    axes, each = _channels(dy)
+    share = gamma.size / dy.size
+    products = dy * x_hat
+    np.add.reduce(dy, axis=axes, out=dbeta)
+    np.add.reduce(products, axis=axes, out=dgamma)
+    if not need_dx:
+        return None
+    dx = np.multiply(x_hat, (dgamma * share)[each], out=products)
+    np.subtract(dy, dx, out=dx)
+    dx -= (dbeta * share)[each]
+    dx *= (gamma * scale)[each]
+    return dx
