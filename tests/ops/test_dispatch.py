@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
+import os
+import subprocess
+import sys
 import threading
 
 import array_api_strict
@@ -15,8 +19,18 @@ from xpnet import ops
 from xpnet.device import device_of
 from xpnet.layers import Linear, Sequential
 from xpnet.ops import BODIES, Op, generic_only, op
+from xpnet.ops.op import _load
 
-FAMILIES = (ops.conv, ops.dropout, ops.linear, ops.loss, ops.norm, ops.pool, ops.update)
+FAMILIES = (
+    ops.conv,
+    ops.dropout,
+    ops.elementwise,
+    ops.linear,
+    ops.loss,
+    ops.norm,
+    ops.pool,
+    ops.update,
+)
 OPS = {
     found.__name__: found
     for family in FAMILIES
@@ -25,7 +39,7 @@ OPS = {
 }
 for _names in BODIES.values():
     for _name in _names:
-        importlib.import_module(f"xpnet.ops._{_name}")
+        _load(_name)
 ALL_BODIES = [(o, name) for o in OPS.values() for name in o.bodies]
 
 
@@ -159,3 +173,42 @@ def test_any_library_may_have_a_body_and_may_get_it_late():
         return "late"
 
     assert told(x, 1) == "late"
+
+
+WHO_ADDS = """
+import numpy
+from xpnet.ops import linear
+assert (linear.linear(numpy.ones((8, 8)), numpy.ones((8, 8)), None) == 8).all()
+(chosen,) = linear.linear._chosen.values()
+print(*(body.__module__ for body in chosen))
+"""
+
+
+def who_adds(**environment):
+    """Return the modules whose bodies serve NumPy arrays in a new process, and what it says."""
+    done = subprocess.run(
+        [sys.executable, "-c", WHO_ADDS],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split(), done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs numba")
+def test_compiled_bodies_come_first_where_numba_is():
+    assert who_adds(XPNET_NUMBA="1") == (["xpnet.ops._numba", "xpnet.ops._numpy"], "")
+
+
+def test_an_environment_variable_does_without_them():
+    assert who_adds(XPNET_NUMBA="0") == (["xpnet.ops._numpy"], "")
+
+
+def test_a_numba_that_cannot_be_imported_is_named_and_done_without(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.9 or less')")
+    modules, said = who_adds(XPNET_NUMBA="1", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}")
+    assert modules == ["xpnet.ops._numpy"]
+    assert "RuntimeWarning: numba is installed but cannot be used" in said
+    assert "Numba needs NumPy 1.9 or less" in said
+    assert "XPNET_NUMBA=0" in said

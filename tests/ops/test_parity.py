@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 from unittest import mock
 
 import numpy as np
@@ -27,6 +27,7 @@ from xpnet.ops import (
     pool,
     update,
 )
+from xpnet.ops.op import _load
 
 FAMILIES = (conv, dropout, elementwise, linear, loss, norm, pool, update)
 OPS = {op.__name__: op for family in FAMILIES for op in vars(family).values() if type(op) is Op}
@@ -37,8 +38,8 @@ RTOL = {"float32": 2e-5, "float64": 1e-12}
 @pytest.fixture(scope="module", params=["numba", "numpy"], autouse=True)
 def body(request):
     """Let only the bodies of one file serve NumPy arrays."""
-    if request.param == "numba" and importlib.util.find_spec("numba") is None:
-        pytest.skip("needs numba")
+    if request.param == "numba" and not _load("numba"):
+        pytest.skip("needs numba (the fast extra), and XPNET_NUMBA not 0")
     with mock.patch.dict(BODIES, {"numpy": (request.param,)}):
         forget_choices()
         yield request.param
