@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import array_api_strict
 import numpy as np
@@ -207,7 +208,7 @@ def test_an_environment_variable_does_without_them():
 
 def test_a_numba_that_cannot_be_imported_is_named_and_done_without(tmp_path):
     (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.9 or less')")
-    modules, said = who_adds(XPNET_NUMBA="1", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}")
+    modules, said = who_adds(XPNET_NUMBA="1", PYTHONPATH=f"{tmp_path}{os.pathsep}{Path.cwd()}")
     assert modules == ["xpnet.ops._numpy"]
     assert "RuntimeWarning: numba is installed but cannot be used" in said
     assert "Numba needs NumPy 1.9 or less" in said
