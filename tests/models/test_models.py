@@ -13,14 +13,19 @@ from xpnet import layers, models
 from xpnet.device import to_numpy
 from xpnet.initializers import constant
 from xpnet.losses import SoftmaxCrossEntropy
-from xpnet.models import deep_convnet, mlp, simple_convnet
+from xpnet.models import deep_convnet, fast_convnet, mlp, simple_convnet
 
+CONV = (layers.Conv2d, layers.ReLU, layers.MaxPool2d)
 PAIR = (layers.Conv2d, layers.ReLU, layers.Conv2d, layers.ReLU, layers.MaxPool2d)
 HIDDEN = (layers.Linear, layers.ReLU)
 KINDS = {
     "mlp": (layers.Rescale, layers.Flatten, *HIDDEN, *HIDDEN, layers.Linear),
     "simple-convnet": (
         *(layers.Rescale, layers.Conv2d, layers.ReLU, layers.MaxPool2d, layers.Flatten),
+        *(*HIDDEN, layers.Linear),
+    ),
+    "fast-convnet": (
+        *(layers.Rescale, *CONV, *CONV, layers.Flatten),
         *(*HIDDEN, layers.Linear),
     ),
     "deep-convnet": (
@@ -45,6 +50,9 @@ def size(net: layers.Sequential) -> int:
         # 30 filters of 25 + 1 leave 30 x 24 x 24, pooled 30 x 12 x 12 = 4320; 4320 100 + 100
         (lambda: simple_convnet(), 433_890),
         (lambda: simple_convnet(2, 3, 2, 1, 5, 4, input_shape=(3, 8, 8)), 56 + 45 + 24),
+        # 24 25 + 24, 32 216 + 32 leave 32 x 5 x 5 = 800: 800 256 + 256, 2570
+        (lambda: fast_convnet(), 215_194),
+        (lambda: fast_convnet((1, 2), 3, 4, input_shape=(1, 12, 12)), 26 + 20 + 9 + 16),
         # 160 + 2320, 4640 + 9248, 18496 + 36928, 64 x 4 x 4 = 1024: 51250, 510
         (lambda: deep_convnet(), 123_552),
         (lambda: deep_convnet(hidden=100, classes=5), 123_552 + 51_250 + 505 - 510),
@@ -128,6 +136,24 @@ def test_a_convnet_draws_all_its_weights_by_the_rule_it_is_given():
     }
 
 
+def test_relu_may_stand_on_either_side_of_max_pooling():
+    net = fast_convnet(input_shape=(1, 12, 12))
+    kinds = [0, 1, 3, 2, 4, 6, 5, *range(7, 11)]
+    other = layers.Sequential(
+        [
+            *(layers.Rescale(1 / 255), layers.Conv2d(24, 5), layers.MaxPool2d(2), layers.ReLU()),
+            *(layers.Conv2d(32, 3), layers.MaxPool2d(2), layers.ReLU(), layers.Flatten()),
+            *(layers.Linear(256), layers.ReLU(), layers.Linear(10)),
+        ],
+        input_shape=(1, 12, 12),
+    )
+    assert [type(net[k]) for k in kinds] == [type(layer) for layer in other.layers]
+    for path, values in net.params.items():
+        other.params[path] = values
+    x = np.random.default_rng(0).integers(0, 256, (3, 1, 12, 12)).astype(np.uint8)
+    np.testing.assert_allclose(net.forward(x), other.forward(x), rtol=1e-5, atol=1e-6)
+
+
 def test_a_deep_convnet_thins_out_its_scores_where_told_to():
     with_it, without = deep_convnet(dropout=0.3, dropout_scores=True), deep_convnet(dropout=0.3)
     assert with_it[-1].rate == with_it[-3].rate == without[-2].rate == 0.3
@@ -153,6 +179,7 @@ def test_a_deep_convnet_thins_out_its_scores_where_told_to():
         (lambda: simple_convnet(0), "filters: expected a whole number >= 1, got 0"),
         (lambda: simple_convnet(size=30), 'Conv2d "1"'),
         (lambda: simple_convnet(input_shape=(784,)), 'Conv2d "1": expected images (n, c, h, w)'),
+        (lambda: fast_convnet((8,)), "filters: expected two numbers of filters, got (8,)"),
         (
             lambda: deep_convnet(widths=(8, 8)),
             "widths: expected three numbers of filters, got (8, 8)",

@@ -40,8 +40,12 @@ from xpnet.ops._vectors import (
     VECTORS,
     copy,
     copy_where,
+    dots,
     high_product,
+    outer,
+    panel,
     pool_rows,
+    products,
     transpose_block,
     unpool_row,
 )
@@ -96,29 +100,6 @@ def _up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-_narrow, _middle, _broad = (_vectors.products(v) for v in VECTORS)
-_dot_products = _vectors.dots()
-_outers = [_vectors.outer(v) for v in range(1, PANEL + 1)]
-_outer_1, _outer_2 = _outers[:2]
-_outer_3, _outer_4 = _outers[-2:]
-_NARROW, _MIDDLE, _BROAD = VECTORS
-
-
-@compiled
-def _tiles(z, z_row, W, b, least, x, offsets, cells, vectors, lanes):
-    """Fill the rows of z, ``z_row`` numbers each, in tiles of some vectors."""
-    for block in range(b.size // FILTERS):
-        f = block * FILTERS
-        for o in range(0, z_row, vectors * lanes):
-            z_at = f * z_row + o
-            if vectors == _NARROW:
-                _narrow(z, z_at, z_row, W, f * cells, b, f, least, x, o, offsets, cells)
-            elif vectors == _MIDDLE:
-                _middle(z, z_at, z_row, W, f * cells, b, f, least, x, o, offsets, cells)
-            else:
-                _broad(z, z_at, z_row, W, f * cells, b, f, least, x, o, offsets, cells)
-
-
 # Single numbers -------------------------------------------------------------------------------
 
 
@@ -171,10 +152,6 @@ def _rescale(x: Array, scale: float, dtype: Any) -> Array:
 
 # Matrix products ------------------------------------------------------------------------------
 
-_panels = [_vectors.panel(v) for v in range(1, PANEL + 1)]
-_panel_1, _panel_2 = _panels[:2]
-_panel_3, _panel_4 = _panels[-2:]
-
 
 @compiled
 def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least, lanes):
@@ -202,43 +179,16 @@ def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least,
             before, before_row = (y, cols) if k else (c, c_row)
             floor = least if k + deep == depth else none
             for i in range(0, rows - ROWS + 1, ROWS):
-                _rows_of_panel(
+                panel(
                     vectors, y, i * cols + j, cols, before, i * before_row + j, before_row,
                     a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep, tail, floor,
                 )  # fmt: skip
         if rows % ROWS:  # the last rows, some of them again
             i = rows - ROWS
-            _rows_of_panel(
+            panel(
                 vectors, y, i * cols + j, cols, c, i * c_row + j, c_row,
                 a, i * a_row, a_row, a_step, B, j, B_row, depth, tail, least,
             )  # fmt: skip
-
-
-@compiled
-def _rows_of_panel(
-    vectors, y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth, tail,
-    least,
-):  # fmt: skip
-    if vectors == 1:
-        _panel_1(
-            y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth, tail,
-            least,
-        )  # fmt: skip
-    elif vectors == 2:
-        _panel_2(
-            y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth, tail,
-            least,
-        )  # fmt: skip
-    elif vectors == 3:
-        _panel_3(
-            y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth, tail,
-            least,
-        )  # fmt: skip
-    else:
-        _panel_4(
-            y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth, tail,
-            least,
-        )  # fmt: skip
 
 
 @compiled
@@ -411,9 +361,8 @@ def _geometry(
 
 def _in_tiles(length: int, lanes: int) -> tuple[int, int]:
     """Return a length rounded up to whole tiles, and the tiles' vectors that round least."""
-    return min((_up(length, v * lanes), -v) for v in VECTORS)[0], -min(
-        (_up(length, v * lanes), -v) for v in VECTORS
-    )[1]
+    length, vectors = min((_up(length, v * lanes), -v) for v in VECTORS)
+    return length, -vectors
 
 
 @functools.lru_cache(maxsize=256)
@@ -430,6 +379,16 @@ def _in_blocks(kernels: Array) -> Array:
     filled = np.zeros((_up(f, FILTERS), cells), kernels.dtype)
     filled[:f] = kernels
     return _lent(filled.reshape(-1, FILTERS, cells).transpose(0, 2, 1)).ravel()
+
+
+@compiled
+def _tiles(z, z_row, W, b, least, x, offsets, cells, vectors, lanes):
+    """Fill the rows of z, ``z_row`` numbers each, in tiles of some vectors."""
+    for f in range(0, b.size, FILTERS):
+        for o in range(0, z_row, vectors * lanes):
+            products(
+                vectors, z, f * z_row + o, z_row, W, f * cells, b, f, least, x, o, offsets, cells
+            )
 
 
 @compiled
@@ -532,19 +491,6 @@ def _transpose_gradient(turned, z, z_at, turned_row, g):
 
 
 @compiled
-def _add_outer(vectors, dW, at, dW_row, x, x_at, offsets, k, turned, f, g):
-    rows, cols = g.rows * g.pool, g.cols * g.pool
-    if vectors == 1:
-        _outer_1(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
-    elif vectors == 2:
-        _outer_2(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
-    elif vectors == 3:
-        _outer_3(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
-    else:
-        _outer_4(dW, at, dW_row, x, x_at, offsets, k, g.stride, turned, f, rows, cols)
-
-
-@compiled
 def _backward(
     dy,
     x,
@@ -569,7 +515,7 @@ def _backward(
     dW is (filters, cells), or (cells, filters) if it is summed up ``by_filter``.
     """
     cells, turned_cells = g.c * g.kh * g.kw, g.f * g.kh * g.kw
-    size, image = g.rows * g.cols, g.c * g.h * g.w
+    size, image, flat_dW = g.rows * g.cols, g.c * g.h * g.w, dW.reshape(-1)
     filters = (g.f + FILTERS - 1) // FILTERS * FILTERS
     positions = g.rows * g.cols * g.pool * g.pool
     turned = np.empty((positions + g.lanes) * dW.shape[1] if by_filter else 0, x.dtype)
@@ -592,14 +538,14 @@ def _backward(
             for k in range(0, cells, ROWS):
                 for f in range(0, dW.shape[1], PANEL * g.lanes):
                     vectors = min(PANEL, (dW.shape[1] - f) // g.lanes)
-                    _add_outer(
-                        vectors, dW.reshape(-1), k * dW.shape[1] + f, dW.shape[1], frames,
-                        s * x_image, offsets, k, turned, f, g,
+                    outer(
+                        vectors, flat_dW, k * dW.shape[1] + f, dW.shape[1], frames, s * x_image,
+                        offsets, k, g.stride, turned, f, g.rows * g.pool, g.cols * g.pool,
                     )  # fmt: skip
         for k in range(0, 0 if by_filter else cells, CELLS):
             for f in range(0, filters, FILTERS):
-                _dot_products(
-                    dW, f * dW.shape[1] + k, dW.shape[1], z_frames, inner + f * g.z_plane,
+                dots(
+                    flat_dW, f * dW.shape[1] + k, dW.shape[1], z_frames, inner + f * g.z_plane,
                     g.z_plane, z_image, frames, x_image, offsets, k, images, g.steps,
                 )  # fmt: skip
         for s in range(images if dx.size else 0):
@@ -792,9 +738,8 @@ def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> t
     y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
     keys = np.uint64(key & (2**64 - 1)), np.uint64(key >> 64)
     drawn = np.uint64(int(counter))
-    threshold = np.nextafter(np.float32(rate), np.float32(2)) if np.float32(rate) < rate else rate
     _philox_mask(
-        _flat(x), y.reshape(-1), mask.reshape(-1), *keys, drawn, np.float32(threshold),
+        _flat(x), y.reshape(-1), mask.reshape(-1), *keys, drawn, np.float32(rate),
         x.dtype.type(scale),
     )  # fmt: skip
     counter += 1

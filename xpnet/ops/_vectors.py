@@ -7,6 +7,9 @@ that compiled loops call with flat arrays and places in them; no place is checke
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import llvmlite.binding
@@ -68,11 +71,11 @@ class Emitter:
         self.number = context.get_value_type(dtype)
         self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
         self.vector = ir.VectorType(self.number, self.lanes)
-        self.mangled = f"v{self.lanes}f{dtype.bitwidth}"
-        self.align = dtype.bitwidth // 8
+        self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        self._mangled = f"v{self.lanes}f{dtype.bitwidth}"
+        self._align = dtype.bitwidth // 8
 
-    def data(self, kind: Any, array: Any) -> Any:
-        return self.context.make_array(kind)(self.context, self.builder, array).data
+    # Whole numbers and control
 
     def plus(self, a: Any, b: Any) -> Any:
         return self.builder.add(a, ir.Constant(a.type, b) if isinstance(b, int) else b)
@@ -80,43 +83,80 @@ class Emitter:
     def times(self, a: Any, b: Any) -> Any:
         return self.builder.mul(a, ir.Constant(a.type, b) if isinstance(b, int) else b)
 
+    def smaller(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    @contextlib.contextmanager
+    def count(self, limit: Any) -> Iterator[Any]:
+        """Repeat what is written within for 0, 1 ... up to a limit."""
+        with cgutils.for_range(self.builder, limit) as loop:
+            yield loop.index
+
+    def either(self, value: Any, choices: Iterable[int]) -> Iterator[int]:
+        """Yield each choice, to write what is done where a value equals it."""
+        for choice in choices:
+            equal = self.builder.icmp_signed("==", value, ir.Constant(value.type, choice))
+            with self.builder.if_then(equal):
+                yield choice
+
+    def integers(self, values: list[int], bits: int) -> Any:
+        return ir.Constant(ir.VectorType(ir.IntType(bits), self.lanes), values)
+
+    # Memory
+
+    def data(self, kind: Any, array: Any) -> Any:
+        """Return the address of an array's first number."""
+        return self.context.make_array(kind)(self.context, self.builder, array).data
+
     def element(self, base: Any, index: Any) -> Any:
         return self.builder.load(self.builder.gep(base, [index]))
 
-    def _address(self, base: Any, index: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(base, [index]), self.vector.as_pointer())
+    def add_to(self, base: Any, index: Any, number: Any) -> None:
+        place = self.builder.gep(base, [index])
+        self.builder.store(self.builder.fadd(self.builder.load(place), number), place)
+
+    def _address(self, base: Any, index: Any, vector: Any = None) -> Any:
+        place = self.builder.gep(base, [index])
+        return self.builder.bitcast(place, (vector or self.vector).as_pointer())
 
     def load(self, base: Any, index: Any) -> Any:
-        return self.builder.load(self._address(base, index), align=self.align)
+        return self.builder.load(self._address(base, index), align=self._align)
 
     def store(self, vector: Any, base: Any, index: Any) -> None:
-        self.builder.store(vector, self._address(base, index), align=self.align)
+        self.builder.store(vector, self._address(base, index), align=self._align)
+
+    def load_bytes(self, base: Any, index: Any) -> Any:
+        byte = ir.VectorType(ir.IntType(8), self.lanes)
+        return self.builder.load(self._address(base, index, byte), align=1)
+
+    def store_bytes(self, vector: Any, base: Any, index: Any) -> None:
+        self.builder.store(vector, self._address(base, index, vector.type), align=1)
 
     def first(self, count: Any) -> Any:
         """Return a mask of the first numbers of a vector."""
-        order = self.integers(list(range(self.lanes)), 8)
-        room = self.builder.icmp_signed("<", count, ir.Constant(count.type, self.lanes))
-        count = self.builder.select(room, count, ir.Constant(count.type, self.lanes))
+        count = self.smaller(count, ir.Constant(count.type, self.lanes))
         limit = self.spread(self.builder.trunc(count, ir.IntType(8)))
-        return self.builder.icmp_signed("<", order, limit)
+        return self.builder.icmp_signed("<", self.integers(list(range(self.lanes)), 8), limit)
 
     def load_first(self, base: Any, index: Any, mask: Any) -> Any:
         """Return the numbers of a mask, zeros in the other places; reads nothing else."""
-        place = self._address(base, index)
-        kind = ir.FunctionType(self.vector, [place.type, ir.IntType(32), mask.type, self.vector])
-        name = f"llvm.masked.load.{self.mangled}.p0"
-        load = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        align = ir.Constant(ir.IntType(32), self.align)
-        return self.builder.call(load, [place, align, mask, self.zero])
+        place, align = self._address(base, index), ir.Constant(ir.IntType(32), self._align)
+        name = f"llvm.masked.load.{self._mangled}.p0"
+        return self._call(name, self.vector, place, align, mask, self.zero)
 
     def store_first(self, vector: Any, base: Any, index: Any, mask: Any) -> None:
         """Write the numbers of a mask and nothing else; many times slower than a whole store."""
-        place = self._address(base, index)
-        kind = ir.FunctionType(ir.VoidType(), [self.vector, place.type, ir.IntType(32), mask.type])
-        name = f"llvm.masked.store.{self.mangled}.p0"
-        store = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        align = ir.Constant(ir.IntType(32), self.align)
-        self.builder.call(store, [vector, place, align, mask])
+        place, align = self._address(base, index), ir.Constant(ir.IntType(32), self._align)
+        self._call(
+            f"llvm.masked.store.{self._mangled}.p0", ir.VoidType(), vector, place, align, mask
+        )
+
+    # Vectors
+
+    def _call(self, name: str, result: Any, *args: Any, **options: Any) -> Any:
+        kind = ir.FunctionType(result, [arg.type for arg in args])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, args, **options)
 
     def spread(self, number: Any) -> Any:
         """Return a vector of copies of one number."""
@@ -124,369 +164,255 @@ class Emitter:
         first = self.builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
         return self._shuffled(first, undefined, [0] * self.lanes)
 
-    def integers(self, values: list[int], bits: int) -> Any:
-        return ir.Constant(ir.VectorType(ir.IntType(bits), self.lanes), values)
-
     def evens_and_odds(self, a: Any, b: Any) -> tuple[Any, Any]:
         """Return every other number of two vectors one after the other, from 0 and from 1."""
-        return self._shuffled(a, b, range(0, 2 * self.lanes, 2)), self._shuffled(
-            a, b, range(1, 2 * self.lanes, 2)
-        )
+        evens, odds = (list(range(start, 2 * self.lanes, 2)) for start in (0, 1))
+        return self._shuffled(a, b, evens), self._shuffled(a, b, odds)
 
     def zipped(self, a: Any, b: Any) -> tuple[Any, Any]:
         """Return a[0], b[0], a[1], b[1] ... as two vectors."""
         order = [v for i in range(self.lanes) for v in (i, self.lanes + i)]
-        return self._shuffled(a, b, order[: self.lanes]), self._shuffled(a, b, order[self.lanes :])
+        halves = order[: self.lanes], order[self.lanes :]
+        return self._shuffled(a, b, halves[0]), self._shuffled(a, b, halves[1])
 
-    def _shuffled(self, a: Any, b: Any, order: Any) -> Any:
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
+    def _shuffled(self, a: Any, b: Any, order: list[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
         return self.builder.shuffle_vector(a, b, mask)
 
-    @property
-    def zero(self) -> Any:
-        return ir.Constant(self.vector, [0.0] * self.lanes)
+    def sum_from(self, vector: Any) -> Any:
+        """Return a register for a sum that begins with a vector."""
+        register = cgutils.alloca_once(self.builder, self.vector)
+        self.builder.store(vector, register)
+        return register
 
-    def sums(self, count: int, initial: Any) -> list[Any]:
-        """Return registers for sums."""
-        registers = [cgutils.alloca_once(self.builder, self.vector) for _ in range(count)]
-        for register in registers:
-            self.builder.store(initial, register)
-        return registers
+    def total(self, register: Any) -> Any:
+        return self.builder.load(register)
 
-    def add_product(self, register: Any, a: Any, b: Any) -> None:
-        kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        name = f"llvm.fma.{self.mangled}"
-        fma = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        total = self.builder.call(fma, [a, b, self.builder.load(register)])
-        self.builder.store(total, register)
+    def add_products(self, registers: list[Any], factor: Any, vectors: list[Any]) -> None:
+        """Add a factor times each vector to the register of its place."""
+        for register, vector in zip(registers, vectors, strict=True):
+            before = self.builder.load(register)
+            after = self._call(f"llvm.fma.{self._mangled}", self.vector, factor, vector, before)
+            self.builder.store(after, register)
+
+    def across(self, vector: Any) -> Any:
+        """Return the sum of a vector's numbers."""
+        name, zero = f"llvm.vector.reduce.fadd.{self._mangled}", ir.Constant(self.number, 0.0)
+        return self._call(name, self.number, zero, vector, fastmath=("reassoc",))
 
     def at_least(self, floor: Any, vector: Any) -> Any:
         """Return the larger of each two numbers; a NaN stays."""
         below = self.builder.fcmp_ordered("<", vector, floor)
         return self.builder.select(below, floor, vector)
 
-    def across(self, vector: Any) -> Any:
-        """Return the sum of a vector's numbers."""
-        kind = ir.FunctionType(self.number, [self.number, self.vector])
-        name = f"llvm.vector.reduce.fadd.{self.mangled}"
-        reduce = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        zero = ir.Constant(self.number, 0.0)
-        return self.builder.call(reduce, [zero, vector], fastmath=("reassoc",))
+    def where_above(self, base: Any, sign: Any, index: Any, mask: Any) -> Any:
+        """Return the numbers of a mask whose sign is above 0, zeros in the other places."""
+        above = self.builder.fcmp_ordered(">", self.load_first(sign, index, mask), self.zero)
+        return self.builder.select(above, self.load_first(base, index, mask), self.zero)
 
 
-def products(vectors: int) -> Any:
-    """Return the kernel of FILTERS rows of sums, each ``vectors`` registers wide.
+def kernel(write: Callable[..., None]) -> Any:
+    """Make a function that compiled loops can call of one that writes its instructions.
+
+    ``write`` gets an Emitter for the dtype of the first array, then the call's arguments: of an
+    array the address of its first number.
+    """
+
+    def define(_: Any, *kinds: Any) -> Any:
+        whole = [types.intp if isinstance(kind, types.Integer) else kind for kind in kinds]
+
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            arrays = [isinstance(kind, types.Array) for kind in signature.args]
+            e = Emitter(context, builder, signature.args[arrays.index(True)].dtype)
+            given = zip(arrays, signature.args, args, strict=True)
+            write(e, *(e.data(kind, arg) if array else arg for array, kind, arg in given))
+            return context.get_dummy_value()
+
+        return types.void(*whole), emit
+
+    define.__name__, define.__doc__ = write.__name__, write.__doc__
+    define.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
+    return intrinsic(define)
+
+
+@kernel
+def products(e, vectors, z, z_at, z_row, W, W_at, b, b_at, least, x, x_at, offsets, cells):
+    """Fill FILTERS rows of z, each as wide as some vectors.
 
     ``z[z_at + f z_row + v] = max(least, b[b_at + f] + sum over k < cells of
     W[W_at + k FILTERS + f] x[x_at + offsets[k] + v])``
     """
-
-    @intrinsic
-    def kernel(_, z, z_at, z_row, W, W_at, b, b_at, least, x, x_at, offsets, cells):
-        whole = types.intp
-        signature = types.void(z, whole, whole, W, whole, b, whole, least, x, whole, offsets, whole)
-
-        def emit(context, builder, signature, args):
-            _, z_at, z_row, _, W_at, _, b_at, least, _, x_at, _, cells = args
-            kinds = signature.args
-            e = Emitter(context, builder, kinds[0].dtype)
-            z, W, b, x, offsets = (e.data(kinds[i], args[i]) for i in (0, 3, 5, 8, 10))
-            biases = [e.spread(e.element(b, e.plus(b_at, f))) for f in range(FILTERS)]
-            sums = [e.sums(vectors, bias) for bias in biases]
-            with cgutils.for_range(builder, cells) as loop:
-                at = e.plus(x_at, e.element(offsets, loop.index))
-                seen = [e.load(x, e.plus(at, v * e.lanes)) for v in range(vectors)]
-                weights = e.plus(W_at, e.times(loop.index, FILTERS))
-                for f, row in enumerate(sums):
-                    weight = e.spread(e.element(W, e.plus(weights, f)))
-                    for register, pixels in zip(row, seen, strict=True):
-                        e.add_product(register, weight, pixels)
-            floor = e.spread(least)
+    biases = [e.spread(e.element(b, e.plus(b_at, f))) for f in range(FILTERS)]
+    floor = e.spread(least)
+    for width in e.either(vectors, VECTORS):
+        sums = [[e.sum_from(bias) for _ in range(width)] for bias in biases]
+        with e.count(cells) as k:
+            at = e.plus(x_at, e.element(offsets, k))
+            seen = [e.load(x, e.plus(at, v * e.lanes)) for v in range(width)]
+            weights = e.plus(W_at, e.times(k, FILTERS))
             for f, row in enumerate(sums):
-                start = e.plus(z_at, e.times(z_row, f))
-                for v, register in enumerate(row):
-                    total = e.at_least(floor, builder.load(register))
-                    e.store(total, z, e.plus(start, v * e.lanes))
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return kernel
+                e.add_products(row, e.spread(e.element(W, e.plus(weights, f))), seen)
+        for f, row in enumerate(sums):
+            start = e.plus(z_at, e.times(z_row, f))
+            for v, register in enumerate(row):
+                e.store(e.at_least(floor, e.total(register)), z, e.plus(start, v * e.lanes))
 
 
-def panel(vectors: int) -> Any:
-    """Return the kernel of ROWS rows of a matrix product, each ``vectors`` registers wide.
+@kernel
+def panel(
+    e, vectors, y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth,
+    tail, least,
+):  # fmt: skip
+    """Fill ROWS rows of a matrix product, each as wide as some vectors.
 
     ``y[y_at + i y_row + j] = max(least, c[c_at + i c_row + j] + sum over k < depth of
     a[a_at + i a_row + k a_step] B[B_at + k B_row + j])``; of the last vector only the first
     ``tail`` numbers are read and written.
     """
+    mask, floor = e.first(tail), e.spread(least)
+    a_rows = [e.plus(a_at, e.times(a_row, i)) for i in range(ROWS)]
+    for width in e.either(vectors, range(1, PANEL + 1)):
+        inner, last = range(width - 1), (width - 1) * e.lanes
 
-    @intrinsic
-    def kernel(
-        _, y, y_at, y_row, c, c_at, c_row, a, a_at, a_row, a_step, B, B_at, B_row, depth, tail,
-        least,
-    ):  # fmt: skip
-        i = types.intp
-        signature = types.void(y, i, i, c, i, i, a, i, i, i, B, i, i, i, i, least)
+        def row_of(base, start, inner=inner, last=last):
+            ending = e.load_first(base, e.plus(start, last), mask)
+            return [e.load(base, e.plus(start, v * e.lanes)) for v in inner] + [ending]
 
-        def emit(context, builder, signature, args):
-            (_, y_at, y_row, _, c_at, c_row, _, a_at, a_row, a_step, _, B_at, B_row, depth,
-             tail, least) = args  # fmt: skip
-            kinds = signature.args
-            e = Emitter(context, builder, kinds[0].dtype)
-            y, c, a, B = (e.data(kinds[i], args[i]) for i in (0, 3, 6, 10))
-            mask, inner = e.first(tail), range(vectors - 1)
-
-            def row_of(base, start):
-                last = e.load_first(base, e.plus(start, (vectors - 1) * e.lanes), mask)
-                return [e.load(base, e.plus(start, v * e.lanes)) for v in inner] + [last]
-
-            sums = []
-            for i in range(ROWS):
-                initial = row_of(c, e.plus(c_at, e.times(c_row, i)))
-                sums.append([e.sums(1, vector)[0] for vector in initial])
-            a_rows = [e.plus(a_at, e.times(a_row, i)) for i in range(ROWS)]
-            with cgutils.for_range(builder, depth) as loop:
-                seen = row_of(B, e.plus(B_at, builder.mul(loop.index, B_row)))
-                k = builder.mul(loop.index, a_step)
-                for start, row in zip(a_rows, sums, strict=True):
-                    factor = e.spread(e.element(a, e.plus(start, k)))
-                    for register, vector in zip(row, seen, strict=True):
-                        e.add_product(register, factor, vector)
-            floor = e.spread(least)
-            for i, row in enumerate(sums):
-                start = e.plus(y_at, e.times(y_row, i))
-                for v, register in enumerate(row):
-                    total = e.at_least(floor, builder.load(register))
-                    place = e.plus(start, v * e.lanes)
-                    if v in inner:
-                        e.store(total, y, place)
-                    else:
-                        e.store_first(total, y, place, mask)
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return kernel
+        before = [row_of(c, e.plus(c_at, e.times(c_row, i))) for i in range(ROWS)]
+        sums = [[e.sum_from(vector) for vector in row] for row in before]
+        with e.count(depth) as k:
+            seen = row_of(B, e.plus(B_at, e.times(k, B_row)))
+            step = e.times(k, a_step)
+            for start, row in zip(a_rows, sums, strict=True):
+                e.add_products(row, e.spread(e.element(a, e.plus(start, step))), seen)
+        for i, row in enumerate(sums):
+            start = e.plus(y_at, e.times(y_row, i))
+            totals = [e.at_least(floor, e.total(register)) for register in row]
+            for v in inner:
+                e.store(totals[v], y, e.plus(start, v * e.lanes))
+            e.store_first(totals[-1], y, e.plus(start, last), mask)
 
 
-def dots() -> Any:
-    """Return the kernel of FILTERS times CELLS dot products over the images of a block.
+@kernel
+def dots(e, dW, dW_at, dW_row, z, z_at, z_row, z_image, x, x_image, offsets, k_at, images, steps):
+    """Add FILTERS times CELLS dot products over the images of a block.
 
     ``dW[dW_at + f dW_row + k] += sum over images s and o < steps lanes of
     z[z_at + s z_image + f z_row + o] x[s x_image + offsets[k_at + k] + o]``
     """
-
-    @intrinsic
-    def kernel(
-        _, dW, dW_at, dW_row, z, z_at, z_row, z_image, x, x_image, offsets, k_at, images, steps
-    ):
-        whole = types.intp
-        signature = types.void(
-            dW, whole, whole, z, whole, whole, whole, x, whole, offsets, whole, whole, whole
-        )
-
-        def emit(context, builder, signature, args):
-            _, dW_at, dW_row, _, z_at, z_row, z_image, _, x_image, _, k_at, images, steps = args
-            kinds = signature.args
-            e = Emitter(context, builder, kinds[0].dtype)
-            dW, z, x, offsets = (e.data(kinds[i], args[i]) for i in (0, 3, 7, 9))
-            sums = [e.sums(CELLS, e.zero) for _ in range(FILTERS)]
-            starts = [e.element(offsets, e.plus(k_at, k)) for k in range(CELLS)]
-            with cgutils.for_range(builder, images) as image:
-                z_start = e.plus(z_at, e.times(image.index, z_image))
-                z_rows = [e.plus(z_start, e.times(z_row, f)) for f in range(FILTERS)]
-                x_start = e.times(image.index, x_image)
-                x_rows = [e.plus(x_start, start) for start in starts]
-                with cgutils.for_range(builder, steps) as step:
-                    o = e.times(step.index, e.lanes)
-                    upper = [e.load(z, e.plus(row, o)) for row in z_rows]
-                    for k, row in enumerate(x_rows):
-                        pixels = e.load(x, e.plus(row, o))
-                        for f, gradient in enumerate(upper):
-                            e.add_product(sums[f][k], gradient, pixels)
-            for f, row in enumerate(sums):
-                start = e.plus(dW_at, e.times(dW_row, f))
-                for k, register in enumerate(row):
-                    place = builder.gep(dW, [e.plus(start, k)])
-                    total = e.across(builder.load(register))
-                    builder.store(builder.fadd(builder.load(place), total), place)
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return kernel
+    sums = [[e.sum_from(e.zero) for _ in range(CELLS)] for _ in range(FILTERS)]
+    starts = [e.element(offsets, e.plus(k_at, k)) for k in range(CELLS)]
+    with e.count(images) as s:
+        z_start, x_start = e.plus(z_at, e.times(s, z_image)), e.times(s, x_image)
+        z_rows = [e.plus(z_start, e.times(z_row, f)) for f in range(FILTERS)]
+        x_rows = [e.plus(x_start, start) for start in starts]
+        with e.count(steps) as step:
+            o = e.times(step, e.lanes)
+            upper = [e.load(z, e.plus(row, o)) for row in z_rows]
+            for k, row in enumerate(x_rows):
+                pixels = e.load(x, e.plus(row, o))
+                for f, gradient in enumerate(upper):
+                    e.add_products([sums[f][k]], gradient, [pixels])
+    for f, row in enumerate(sums):
+        start = e.plus(dW_at, e.times(dW_row, f))
+        for k, register in enumerate(row):
+            e.add_to(dW, e.plus(start, k), e.across(e.total(register)))
 
 
-def outer(vectors: int) -> Any:
-    """Return the kernel of ROWS rows of sums over an image, each ``vectors`` registers wide.
+@kernel
+def outer(e, vectors, dW, dW_at, dW_row, x, x_at, offsets, k, stride, z, z_at, rows, cols):
+    """Add ROWS rows of sums over an image, each as wide as some vectors.
 
     ``dW[dW_at + i dW_row + j] += sum over p < rows, q < cols of
     x[x_at + offsets[k + i] + p stride + q] z[(p cols + q) dW_row + z_at + j]``
     """
-
-    @intrinsic
-    def kernel(_, dW, dW_at, dW_row, x, x_at, offsets, k, stride, z, z_at, rows, cols):
-        i = types.intp
-        signature = types.void(dW, i, i, x, i, offsets, i, i, z, i, i, i)
-
-        def emit(context, builder, signature, args):
-            _, dW_at, dW_row, _, x_at, _, k, stride, _, z_at, rows, cols = args
-            kinds = signature.args
-            e = Emitter(context, builder, kinds[0].dtype)
-            dW, x, offsets, z = (e.data(kinds[n], args[n]) for n in (0, 3, 5, 8))
-            starts = [e.plus(dW_at, e.times(dW_row, row)) for row in range(ROWS)]
-            places = [[e.plus(start, v * e.lanes) for v in range(vectors)] for start in starts]
-            sums = [[e.sums(1, e.load(dW, place))[0] for place in row] for row in places]
-            cells = [e.plus(x_at, e.element(offsets, e.plus(k, row))) for row in range(ROWS)]
-            with cgutils.for_range(builder, rows) as p:
-                there = e.times(p.index, stride)
-                x_rows = [e.plus(cell, there) for cell in cells]
-                first = e.times(p.index, cols)
-                with cgutils.for_range(builder, cols) as q:
-                    at = e.plus(z_at, e.times(e.plus(first, q.index), dW_row))
-                    seen = [e.load(z, e.plus(at, v * e.lanes)) for v in range(vectors)]
-                    for start, row in zip(x_rows, sums, strict=True):
-                        pixel = e.spread(e.element(x, e.plus(start, q.index)))
-                        for register, vector in zip(row, seen, strict=True):
-                            e.add_product(register, pixel, vector)
-            for here, registers in zip(places, sums, strict=True):
-                for place, register in zip(here, registers, strict=True):
-                    e.store(builder.load(register), dW, place)
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return kernel
+    starts = [e.plus(dW_at, e.times(dW_row, i)) for i in range(ROWS)]
+    cells = [e.plus(x_at, e.element(offsets, e.plus(k, i))) for i in range(ROWS)]
+    for width in e.either(vectors, range(1, PANEL + 1)):
+        places = [[e.plus(start, v * e.lanes) for v in range(width)] for start in starts]
+        sums = [[e.sum_from(e.load(dW, place)) for place in row] for row in places]
+        with e.count(rows) as p:
+            x_rows = [e.plus(cell, e.times(p, stride)) for cell in cells]
+            first = e.times(p, cols)
+            with e.count(cols) as q:
+                at = e.plus(z_at, e.times(e.plus(first, q), dW_row))
+                seen = [e.load(z, e.plus(at, v * e.lanes)) for v in range(width)]
+                for start, row in zip(x_rows, sums, strict=True):
+                    e.add_products(row, e.spread(e.element(x, e.plus(start, q))), seen)
+        for there, row in zip(places, sums, strict=True):
+            for place, register in zip(there, row, strict=True):
+                e.store(e.total(register), dW, place)
 
 
-@intrinsic
-def copy(_, to, to_at, source, source_at, count):
+@kernel
+def copy(e, to, to_at, source, source_at, count):
     """Copy at most a vector of numbers; zeros fill up the vector.
 
     A store of part of a vector is many times slower: write rows in ascending order instead.
     """
-    signature = types.void(to, types.intp, source, types.intp, types.intp)
-
-    def emit(context, builder, signature, args):
-        e = Emitter(context, builder, signature.args[0].dtype)
-        to, source = e.data(signature.args[0], args[0]), e.data(signature.args[2], args[2])
-        e.store(e.load_first(source, args[3], e.first(args[4])), to, args[1])
-        return context.get_dummy_value()
-
-    return signature, emit
+    e.store(e.load_first(source, source_at, e.first(count)), to, to_at)
 
 
-@intrinsic
-def copy_where(_, to, to_at, source, sign, source_at, count):
+@kernel
+def copy_where(e, to, to_at, source, sign, source_at, count):
     """Copy at most a vector of numbers where ``sign`` is above 0; zeros elsewhere."""
-    signature = types.void(to, types.intp, source, sign, types.intp, types.intp)
-
-    def emit(context, builder, signature, args):
-        kinds = signature.args
-        e = Emitter(context, builder, kinds[0].dtype)
-        to, source, sign = (e.data(kinds[i], args[i]) for i in (0, 2, 3))
-        mask = e.first(args[5])
-        above = builder.fcmp_ordered(">", e.load_first(sign, args[4], mask), e.zero)
-        copied = builder.select(above, e.load_first(source, args[4], mask), e.zero)
-        e.store(copied, to, args[1])
-        return context.get_dummy_value()
-
-    return signature, emit
+    e.store(e.where_above(source, sign, source_at, e.first(count)), to, to_at)
 
 
-@intrinsic
-def pool_rows(_, y, winners, at, z, upper, lower):
+@kernel
+def pool_rows(e, y, winners, at, z, upper, lower):
     """Pool two rows from two places of z by windows of 2 x 2 into one vector of y at a place.
 
     In reading order the first of equal numbers wins; a NaN makes y NaN and never wins.
     """
-    signature = types.void(y, winners, types.intp, z, types.intp, types.intp)
-
-    def emit(context, builder, signature, args):
-        y, winners, at, z, upper, lower = args
-        kinds = signature.args
-        e = Emitter(context, builder, kinds[0].dtype)
-        y, winners, z = (e.data(kinds[i], args[i]) for i in (0, 1, 3))
-        (best, *rivals) = (
-            cell
-            for row in (upper, lower)
-            for cell in e.evens_and_odds(e.load(z, row), e.load(z, e.plus(row, e.lanes)))
-        )
-        first = e.integers([0] * e.lanes, 8)
-        for number, rival in enumerate(rivals, 1):
-            ahead = builder.fcmp_ordered(">", rival, best)
-            first = builder.select(ahead, e.integers([number] * e.lanes, 8), first)
-            taken = builder.or_(ahead, builder.fcmp_unordered("uno", rival, rival))
-            best = builder.select(taken, rival, best)
-        e.store(best, y, at)
-        place = builder.bitcast(builder.gep(winners, [at]), first.type.as_pointer())
-        builder.store(first, place, align=1)
-        return context.get_dummy_value()
-
-    return signature, emit
+    build = e.builder
+    best, *rivals = (
+        cell
+        for row in (upper, lower)
+        for cell in e.evens_and_odds(e.load(z, row), e.load(z, e.plus(row, e.lanes)))
+    )
+    first = e.integers([0] * e.lanes, 8)
+    for number, rival in enumerate(rivals, 1):
+        ahead = build.fcmp_ordered(">", rival, best)
+        first = build.select(ahead, e.integers([number] * e.lanes, 8), first)
+        taken = build.or_(ahead, build.fcmp_unordered("uno", rival, rival))
+        best = build.select(taken, rival, best)
+    e.store(best, y, at)
+    e.store_bytes(first, winners, at)
 
 
-@intrinsic
-def unpool_row(_, z, z_at, dy, y, winners, at, count, cell):
+@kernel
+def unpool_row(e, z, z_at, dy, y, winners, at, count, cell):
     """Take at most a vector of dy, where y is above 0, back to one of the two rows it came from.
 
     ``cell`` is the row's first in a window of 2 x 2: 0 or 2; zeros fill up two vectors.
     """
-    i = types.intp
-    signature = types.void(z, i, dy, y, winners, i, i, i)
-
-    def emit(context, builder, signature, args):
-        _, z_at, _, _, _, at, count, cell = args
-        kinds = signature.args
-        e = Emitter(context, builder, kinds[0].dtype)
-        z, dy, y, winners = (e.data(kinds[i], args[i]) for i in (0, 2, 3, 4))
-        mask = e.first(count)
-        above = builder.fcmp_ordered(">", e.load_first(y, at, mask), e.zero)
-        gradient = builder.select(above, e.load_first(dy, at, mask), e.zero)
-        byte = ir.VectorType(ir.IntType(8), e.lanes)
-        place = builder.bitcast(builder.gep(winners, [at]), byte.as_pointer())
-        won = builder.load(place, align=1)
-        cells = []
-        for column in range(2):
-            number = e.spread(builder.trunc(e.plus(cell, column), ir.IntType(8)))
-            cells.append(builder.select(builder.icmp_signed("==", won, number), gradient, e.zero))
-        for half, vector in enumerate(e.zipped(*cells)):
-            e.store(vector, z, e.plus(z_at, half * e.lanes))
-        return context.get_dummy_value()
-
-    return signature, emit
+    build = e.builder
+    gradient = e.where_above(dy, y, at, e.first(count))
+    won, cells = e.load_bytes(winners, at), []
+    for column in range(2):
+        number = e.spread(build.trunc(e.plus(cell, column), ir.IntType(8)))
+        cells.append(build.select(build.icmp_signed("==", won, number), gradient, e.zero))
+    for half, vector in enumerate(e.zipped(*cells)):
+        e.store(vector, z, e.plus(z_at, half * e.lanes))
 
 
-@intrinsic
-def transpose_block(_, to, to_at, to_row, a, a_at, a_row, rows, cols):
+@kernel
+def transpose_block(e, to, to_at, to_row, a, a_at, a_row, rows, cols):
     """Write the transpose of at most a square of a vector's width, whole vectors of it.
 
     What lies past the given rows and columns comes out as anything and as zeros.
     """
-    i = types.intp
-    signature = types.void(to, i, i, a, i, i, i, i)
-
-    def emit(context, builder, signature, args):
-        _, to_at, to_row, _, a_at, a_row, rows, cols = args
-        e = Emitter(context, builder, signature.args[0].dtype)
-        to, a = e.data(signature.args[0], args[0]), e.data(signature.args[3], args[3])
-        mask, last = e.first(cols), e.plus(rows, -1)
-        square = []
-        for row in range(e.lanes):
-            there = builder.icmp_signed("<", ir.Constant(rows.type, row), rows)
-            number = builder.select(there, ir.Constant(rows.type, row), last)
-            square.append(e.load_first(a, e.plus(a_at, builder.mul(number, a_row)), mask))
-        half = e.lanes // 2
-        for _ in range(half.bit_length()):  # each round zips row i with row i + half
-            pairs = [e.zipped(square[k], square[k + half]) for k in range(half)]
-            square = [vector for pair in pairs for vector in pair]
-        for row, vector in enumerate(square):
-            e.store(vector, to, e.plus(to_at, e.times(to_row, row)))
-        return context.get_dummy_value()
-
-    return signature, emit
+    mask, last, square = e.first(cols), e.plus(rows, -1), []
+    for row in range(e.lanes):
+        number = e.smaller(ir.Constant(rows.type, row), last)
+        square.append(e.load_first(a, e.plus(a_at, e.times(number, a_row)), mask))
+    half = e.lanes // 2
+    for _ in range(half.bit_length()):  # each round zips row i with row i + half
+        pairs = [e.zipped(square[k], square[k + half]) for k in range(half)]
+        square = [vector for pair in pairs for vector in pair]
+    for row, vector in enumerate(square):
+        e.store(vector, to, e.plus(to_at, e.times(to_row, row)))
 
 
 @intrinsic
