@@ -253,12 +253,13 @@ def test_dropout_agrees_bit_for_bit(dtype, rate, shape, spaced):
 @pytest.mark.parametrize("size", [1.0, 200.0], ids=["small", "large"])
 @pytest.mark.parametrize("spaced", [False, True])
 @pytest.mark.parametrize("labels", ["int64", "uint8"])
-def test_softmax_cross_entropy_agrees(dtype, shape, size, spaced, labels):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_cross_entropy_agrees(dtype, shape, size, spaced, labels, smoothing):
     scores = draw(shape, dtype, seed=0, whole=False, spaced=spaced) * np.dtype(dtype).type(size)
     targets = np.random.default_rng(1).integers(0, shape[1], shape[0]).astype(labels)
-    own = loss.softmax_cross_entropy(scores, targets, None, 0.0)
+    own = loss.softmax_cross_entropy(scores, targets, None, smoothing)
     with generic_only():
-        agree(own, loss.softmax_cross_entropy(scores, targets, None, 0.0), dtype, exact=False)
+        agree(own, loss.softmax_cross_entropy(scores, targets, None, smoothing), dtype, exact=False)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

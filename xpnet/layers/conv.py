@@ -41,8 +41,9 @@ class Conv2d(Layer):
     -----
     Input (n, c, h, w), output (n, filters, oh, ow), ``oh = (h + 2 pad - kh) // stride + 1``.
     Parameters W (filters, c, kh, kw), which weight decay acts on, and b (filters,).  Kept for
-    backward: on NumPy the framed input, ``c (h + 2 pad) (w + 2 pad)`` numbers a sample; elsewhere
-    its columns, ``oh ow c kh kw`` numbers (``cache_bytes`` counts the latter).
+    backward: compiled, the input (not copied), and where max-pooling follows a byte for each of
+    its outputs; on NumPy the framed input, ``c (h + 2 pad) (w + 2 pad)`` numbers a sample;
+    elsewhere its columns, ``oh ow c kh kw`` numbers (``cache_bytes`` counts the latter).
     LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 

@@ -747,8 +747,11 @@ def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> t
 
 
 @compiled
-def _softmax_rows(scores, targets, dscores, least):
-    """Write the gradient of the mean loss; return the loss, or the first wrong row below 0."""
+def _softmax_rows(scores, targets, dscores, own, other, least):
+    """Write the gradient of the mean loss for labels that count ``own``, the rest ``other``.
+
+    Returns the loss and -1, or 0 and the first row whose label is out of range.
+    """
     n, classes = scores.shape
     number = scores.dtype.type
     share, loss = number(1 / n), number(0)
@@ -764,9 +767,11 @@ def _softmax_rows(scores, targets, dscores, least):
         for k in range(classes):
             into[k] = np.exp(row[k] - top)
             total += into[k]
-        loss += np.log(total) - (row[targets[i]] - top)
+        loss += np.log(total)
         for k in range(classes):
-            wanted = number(1) if k == targets[i] else number(0)
+            wanted = own if k == targets[i] else other
+            if wanted != 0:
+                loss -= wanted * (row[k] - top)
             gradient = (into[k] / total - wanted) * share
             into[k] = number(0) if abs(gradient) < least else gradient
     return loss * share, -1
@@ -777,12 +782,13 @@ def _softmax_cross_entropy(
     scores: Array, targets: Array, weights: Array | None, smoothing: float
 ) -> tuple[Array, Array]:
     suited = targets.ndim == 1 and scores.ndim == 2 and scores.dtype in DTYPES and len(scores) > 0
-    if not suited or weights is not None or smoothing:
+    if not suited or weights is not None or targets.dtype.kind not in "iu":
         return NotImplemented  # type: ignore[no-any-return]
+    number, spread = scores.dtype.type, smoothing / scores.shape[1]
     dscores = np.empty(scores.shape, scores.dtype)
     labels = _lent(targets.astype(np.int64, copy=False))
-    least = scores.dtype.type(smallest_kept(np, scores.dtype))
-    loss, wrong = _softmax_rows(_lent(scores), labels, dscores, least)
+    own, least = number(1 - smoothing + spread), number(smallest_kept(np, scores.dtype))
+    loss, wrong = _softmax_rows(_lent(scores), labels, dscores, own, number(spread), least)
     if wrong >= 0:
         raise ValueError(
             f"targets: expected labels from 0 to {scores.shape[1] - 1}, got {targets[wrong]}"
