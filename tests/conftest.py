@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,34 @@ import numpy as np
 import pytest
 
 from xpnet.device import CPU, Device, device, device_of, to_numpy
+from xpnet.ops import generic_only
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
     import torch
 
     torch.set_num_threads(1)  # beside OpenBLAS's own threads more of them only get in the way
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --generic-only."""
+    parser.addoption(
+        "--generic-only",
+        action="store_true",
+        help="let NumPy arrays be computed by the generic bodies alone",
+    )
+
+
+@pytest.fixture(autouse=True)
+def _bodies(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave out the faster bodies if that is asked for."""
+    if request.config.getoption("--generic-only"):
+        if request.node.get_closest_marker("faster_bodies"):
+            pytest.skip("about the faster bodies themselves")
+        with generic_only():
+            yield
+    else:
+        yield
 
 
 @dataclass(frozen=True)

@@ -363,6 +363,7 @@ def test_softmax_takes_rows_of_scores_alone(xp: Backend):
             SoftmaxCrossEntropy().forward(xp.array(np.zeros(shape)), xp.array(np.zeros(shape)))
 
 
+@pytest.mark.faster_bodies
 @pytest.mark.parametrize("wrong", [-1, 3, 255])
 def test_a_label_out_of_range_raises_on_numpy(wrong):
     scores, labels = np.zeros((3, 3)), np.array([0, wrong, 2])

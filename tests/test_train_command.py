@@ -119,6 +119,7 @@ def test_quiet_prints_one_line(tmp_path):
     accuracy_of(done.stdout)
 
 
+@pytest.mark.faster_bodies  # a process of its own takes them anyway
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -22,6 +22,8 @@ from xpnet.layers import Linear, Sequential
 from xpnet.ops import BODIES, Op, generic_only, op
 from xpnet.ops.op import _load
 
+pytestmark = pytest.mark.faster_bodies
+
 FAMILIES = (
     ops.conv,
     ops.dropout,

@@ -29,6 +29,8 @@ from xpnet.ops import (
 )
 from xpnet.ops.op import _load
 
+pytestmark = pytest.mark.faster_bodies
+
 FAMILIES = (conv, dropout, elementwise, linear, loss, norm, pool, update)
 OPS = {op.__name__: op for family in FAMILIES for op in vars(family).values() if type(op) is Op}
 CHUNKS = [1, 2000, 2**22]  # bytes: one sample at a time, a few, all at once
