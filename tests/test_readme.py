@@ -56,4 +56,5 @@ def test_every_option_that_the_readme_names_exists() -> None:
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     known = train.parser().format_help() + harness.parser().format_help()
     known += (ROOT / "scripts/gallery/__main__.py").read_text()
+    known += (ROOT / "tests/conftest.py").read_text()
     assert all(option in known for option in options - {"--help"})
