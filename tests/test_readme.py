@@ -51,10 +51,11 @@ def test_what_the_readme_links_to_exists(target: tuple[str, str]) -> None:
 
 def test_every_option_that_the_readme_names_exists() -> None:
     from scripts import train
+    from scripts.bench import cpu
     from scripts.gallery import harness
 
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     known = train.parser().format_help() + harness.parser().format_help()
     known += (ROOT / "scripts/gallery/__main__.py").read_text()
-    known += (ROOT / "tests/conftest.py").read_text()
+    known += cpu.parser().format_help() + (ROOT / "tests/conftest.py").read_text()
     assert all(option in known for option in options - {"--help"})
