@@ -10,9 +10,9 @@ is the frame itself, read from an offset:
     z[f, o] = sum over cells k of W[f, k] frame[offset[k] + o],    o = row * stride + column
 
 Row ends come out as garbage and are not read.  The gradients have the same form: that of W is a
-sum over o, that of x a convolution of the framed dz with the kernels turned round.  Two kernels
-in vector registers (:mod:`xpnet.ops._vectors`) do all the arithmetic, a third one that of dense
-matrix products where BLAS does not use the whole width of the processor's registers.
+sum over o, that of x a convolution of the framed dz with the kernels turned round.  The kernels
+of :mod:`xpnet.ops._vectors` do this arithmetic in registers: ``products`` for z and dx, ``dots`` or
+``outer`` for dW, ``panel`` for dense products where BLAS does not use the widest vectors.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _rescale_loop(x, y, scale):
 
 
 @rescale.register("numba")
-def _rescale(x: Array, scale: float, dtype: Any) -> Array:
+def _rescale(x: Array, scale: float, dtype: str) -> Array:
     if x.dtype != np.uint8 or np.dtype(dtype) not in DTYPES:
         return NotImplemented
     y = np.empty(x.shape, dtype)
