@@ -16,6 +16,9 @@ from xpnet.device import CPU, Device, device, device_of, to_numpy
 from xpnet.ops import generic_only
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+GPU = os.environ.get("XPNET_TEST_GPU", "gpu")
+"""The GPU of the tests: where there are several, one that is not current by itself finds more."""
+
 if HAS_TORCH:
     import torch
 
@@ -29,6 +32,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="let NumPy arrays be computed by the generic bodies alone",
     )
+    parser.addoption(
+        "--emulated-gpu",
+        action="store_true",
+        help="let an emulated CuPy, whose kernels run on the processor, take the GPU's place: "
+        "for -m gpu without one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the emulated CuPy in its place before anything imports the real one."""
+    if config.getoption("--emulated-gpu"):
+        import emulator
+
+        emulator.install(devices=2)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +96,7 @@ def backend(name: str) -> Backend:
                 pytest.skip("PyTorch is not installed")
             return Backend(name, device("torch:cpu"))
         case "cupy":
-            return Backend(name, device("gpu"))
+            return Backend(name, device(GPU))
     raise AssertionError(name)
 
 

@@ -29,9 +29,10 @@ IMPORTERS = {
     "matplotlib": ["plots.py"],
     "llvmlite": ["ops/_vectors.py"],
     "numba": ["ops/_numba.py", "ops/_vectors.py"],
+    "nvmath": ["ops/_cupy.py"],
     "numpy": [
-        "book/", "data/", "device.py", "ops/_numba.py", "ops/_numpy.py", "plots.py", "random.py",
-        "serialize.py",
+        "book/", "data/", "device.py", "ops/_cupy.py", "ops/_numba.py", "ops/_numpy.py", "plots.py",
+        "random.py", "serialize.py",
     ],
     "scipy": [],
     "sklearn": ["data/moons.py"],

@@ -62,6 +62,7 @@ class TestSplit:
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking beside threads
+    @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of other libraries present
     def test_a_forked_child_has_threads_of_its_own(self):
         module.split(lambda *_: None, 2, 2)
         child = os.fork()

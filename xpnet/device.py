@@ -12,7 +12,8 @@ import contextlib
 import functools
 import importlib
 import platform
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -30,6 +31,7 @@ __all__ = [
     "dtype_kind",
     "dtype_name",
     "is_complex",
+    "is_current",
     "library",
     "namespace",
     "to_numpy",
@@ -148,7 +150,8 @@ class Device:
         """
         wanted = None if dtype is None else getattr(self.xp, dtype)
         if self.library != "numpy" and type(x) in _LIBRARY_OF_TYPE and device_of(x) == self:
-            return x if wanted is None else self.xp.astype(x, wanted, copy=False)
+            with self.scope():
+                return x if wanted is None else self.xp.astype(x, wanted, copy=False)
         host = to_numpy(x)
         if self.library == "numpy":
             return host if dtype is None else host.astype(dtype, copy=False)
@@ -195,6 +198,40 @@ class Device:
             return int(importlib.import_module("torch").cuda.mem_get_info(self._handle)[0])
         return None
 
+    @property
+    def records(self) -> bool:
+        """Whether work on this device can be recorded and replayed: whether it has a lane."""
+        return self.library == "cupy"
+
+    def lane(self) -> Lane:
+        """Return a queue of work on this device whose work can be recorded and replayed.
+
+        Raises
+        ------
+        DeviceError
+            The device cannot record work.
+        """
+        if not self.records:
+            raise DeviceError(
+                f"device {self.name!r} cannot record work: GPUs through CuPy can ('gpu')"
+            )
+        return Lane(self)
+
+    def brought(self, batches: Iterator[tuple[Array, ...]]) -> Iterator[tuple[Array, ...]]:
+        """Yield groups of host arrays as arrays on this device.
+
+        A GPU takes the next group over while it computes with the last.
+
+        Parameters
+        ----------
+        batches : iterator of tuples of arrays on the host
+        """
+        if self.library == "cupy":
+            yield from _through_pinned_memory(self, batches)
+            return
+        for batch in batches:
+            yield tuple(map(self.asarray, batch))
+
     def describe(self) -> dict[str, str]:
         """Return what identifies this device in a run's record: names and versions."""
         about = {"device": self.name, "backend": self.library, "numpy": np.__version__}
@@ -208,6 +245,125 @@ class Device:
             module = importlib.import_module(self.library)
             about[self.library] = str(module.__version__)
         return about
+
+
+class Lane:
+    """A queue of work on a GPU, beside the default one, with memory of its own for recordings.
+
+    Parameters
+    ----------
+    place : Device
+    """
+
+    def __init__(self, place: Device) -> None:
+        self._place = place
+        self._cuda = place.xp.cuda
+        with place.scope():
+            self._stream = self._cuda.Stream(non_blocking=True)
+            self._pool = self._cuda.MemoryPool()
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Queue here what is done within this context: after all before it, before all after it."""
+        with self._place.scope():
+            self._cuda.get_current_stream().synchronize()
+            with self._stream:
+                try:
+                    yield
+                finally:
+                    self._stream.synchronize()
+
+    def memory(self) -> AbstractContextManager[Any]:
+        """Return a context whose new arrays lie in the memory that recordings use.
+
+        What is to be recorded runs in it once before, and leaves there what it will need: nothing
+        can be asked of the driver while work is recorded.
+        """
+        manager: AbstractContextManager[Any] = self._cuda.using_allocator(self._pool.malloc)
+        return manager
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that does again, as one launch, what ``work`` asks of the GPU.
+
+        ``work`` is called, and what it asks is written down, not done.  It may read nothing back.
+        """
+        with self.memory():
+            self._stream.begin_capture()
+            try:
+                work()
+            except BaseException:
+                with contextlib.suppress(Exception):  # of the recording that is given up
+                    self._stream.end_capture()
+                raise
+            graph = self._stream.end_capture()
+        return functools.partial(graph.launch, self._stream)
+
+    def close(self) -> None:
+        """Give the recordings' memory back: none of them may be launched any more."""
+        with self._place.scope():
+            self._stream.synchronize()
+            self._pool.free_all_blocks()
+
+
+def _through_pinned_memory(
+    place: Device, batches: Iterator[tuple[Array, ...]]
+) -> Iterator[tuple[Array, ...]]:
+    """Bring groups over on a stream of its own, from two sets of pinned buffers by turns."""
+    with place.scope():
+        crossings = [_Crossing(place), _Crossing(place)]
+    sent: deque[tuple[_Crossing, tuple[Array, ...]]] = deque()
+    try:
+        for number, batch in enumerate(batches):
+            crossing = crossings[number % 2]
+            with place.scope():
+                sent.append((crossing, crossing.send(tuple(map(to_numpy, batch)))))
+            if len(sent) == 2:
+                yield _arrived(place, *sent.popleft())
+        while sent:
+            yield _arrived(place, *sent.popleft())
+    finally:
+        for crossing in crossings:
+            crossing.finish()
+
+
+def _arrived(place: Device, crossing: _Crossing, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+    with place.scope():
+        crossing.wait()
+    return arrays
+
+
+class _Crossing:
+    """A way from the host to a GPU: pinned buffers, and a stream that copies from them."""
+
+    def __init__(self, place: Device) -> None:
+        self._xp = place.xp
+        self._pinned = importlib.import_module("cupyx").empty_pinned
+        self._stream = place.xp.cuda.Stream(non_blocking=True)
+        self._buffers: list[Any] = []
+        self._sent: Any = None
+
+    def send(self, batch: tuple[Array, ...]) -> tuple[Array, ...]:
+        self.finish()
+        arrays = tuple(self._xp.empty(a.shape, dtype=a.dtype) for a in batch)
+        # their memory may be in use by what the current stream was asked to do before
+        self._stream.wait_event(self._xp.cuda.get_current_stream().record())
+        shapes = [(buffer.shape, buffer.dtype) for buffer in self._buffers]
+        if shapes != [(a.shape, a.dtype) for a in batch]:
+            self._buffers = [self._pinned(a.shape, a.dtype) for a in batch]
+        for buffer, own, values in zip(self._buffers, arrays, batch, strict=True):
+            buffer[...] = values
+            own.set(buffer, stream=self._stream)
+        self._sent = self._stream.record()
+        return arrays
+
+    def finish(self) -> None:
+        """Wait until the buffers are no longer being read."""
+        if self._sent is not None:
+            self._sent.synchronize()
+
+    def wait(self) -> None:
+        """Let the current stream wait until what was sent last has come."""
+        self._xp.cuda.get_current_stream().wait_event(self._sent)
 
 
 _NO_SCOPE = contextlib.nullcontext()
@@ -262,6 +418,12 @@ def device_of(x: Array) -> Device:
     if found.name == "numpy":
         return CPU
     return _device_from_handle(found, array_api_compat.device(x))
+
+
+def is_current(x: Array) -> bool:
+    """Return whether a CuPy array lies on the GPU on which CuPy launches work as things are."""
+    runtime = _LIBRARY_OF_TYPE[type(x)].xp.cuda.runtime
+    return bool(x.device.id == runtime.getDevice())
 
 
 def _device_from_handle(found: Library, handle: Any) -> Device:

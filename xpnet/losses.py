@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from xpnet import ops
-from xpnet.device import Array, dtype_kind, dtype_name, is_complex, namespace
+from xpnet.device import Array, device_of, dtype_kind, dtype_name, is_complex, namespace
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
@@ -20,9 +20,17 @@ class Loss(ABC):
 
     ``forward`` computes the gradient along with the loss and keeps it, as many numbers as there
     are scores, until ``backward`` takes it.
+
+    Attributes
+    ----------
+    accepts_complex : bool
+        Whether scores may be complex.
+    replayable : bool
+        As that of :class:`xpnet.layers.Layer`.
     """
 
     accepts_complex: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._gradient: Array | None = None
@@ -57,7 +65,8 @@ class Loss(ABC):
             These are not arrays of one library.
         """
         self._check(scores, targets, weights)
-        loss, self._gradient = self.compute(scores, targets, weights)
+        with device_of(scores).scope():
+            loss, self._gradient = self.compute(scores, targets, weights)
         return loss
 
     def backward(self) -> Array:
@@ -137,6 +146,8 @@ class SoftmaxCrossEntropy(Loss):
         (Szegedy et al., "Rethinking the inception architecture", 2016).
     """
 
+    replayable = True
+
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
@@ -170,6 +181,8 @@ class SigmoidCrossEntropy(Loss):
     ``p = sigmoid(scores)``.  Backward: ``(p - t) / n``.
     """
 
+    replayable = True
+
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
         result: tuple[Array, Array] = ops.loss.sigmoid_cross_entropy(scores, targets, weights)
@@ -182,6 +195,7 @@ class SquaredError(Loss):
     Forward: ``L = mean over n of 1/2 sum_k |y_k - t_k|^2``.  Backward: ``(y - t) / n``.
     """
 
+    replayable = True
     accepts_complex = True
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from xpnet import ops
 from xpnet.device import CPU, Array, device_of, dtype_name, namespace, to_numpy
+from xpnet.ops.update import FLUSH_EVERY, Pace, Timetable
 
 __all__ = [
     "SGD",
@@ -43,8 +44,12 @@ class Optimizer(ABC):
         (not of biases and BatchNorm's parameters), of a plain dict's every entry.
     steps : int
         Updates made so far.
+    replayable : bool
+        As that of :class:`xpnet.layers.Layer`: of rates and steps the rule sees only what
+        :meth:`pace` gives.
     """
 
+    replayable: ClassVar[bool] = False
     slot_names: ClassVar[tuple[str, ...]] = ()
     real_slots: ClassVar[frozenset[str]] = frozenset()
 
@@ -53,6 +58,7 @@ class Optimizer(ABC):
         self.weight_decay = not_negative("weight_decay", weight_decay)
         self.lr_factor = 1.0
         self.steps = 0
+        self._pace: Pace | Timetable = Pace(self.lr)
         self._slots: dict[str, dict[str, Array]] = {}
         self._flat: Array | None = None
         self._owner: object = None
@@ -61,6 +67,10 @@ class Optimizer(ABC):
     @abstractmethod
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and the slots in place by the gradient ``g``; never write ``g``."""
+
+    def pace(self, step: int) -> Pace:
+        """Return what of the rule is particular to an update, counted from 1."""
+        return Pace(self.rate, step % FLUSH_EVERY == 0)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -71,7 +81,12 @@ class Optimizer(ABC):
         """The learning rate in force: ``lr`` times the schedule's factor."""
         return self.lr * self.lr_factor
 
-    def update(self, params: MutableMapping[str, Any] | Any, grads: Mapping[str, Any]) -> None:
+    def update(
+        self,
+        params: MutableMapping[str, Any] | Any,
+        grads: Mapping[str, Any],
+        timetable: Timetable | None = None,
+    ) -> None:
         """Move every parameter by its gradient.
 
         Parameters
@@ -79,6 +94,9 @@ class Optimizer(ABC):
         params : a network's ``params``, or a dict of arrays or plain numbers
             Arrays change in place; numbers are replaced in the dict.
         grads : mapping with the same keys
+        timetable : Timetable, optional
+            Where the device itself looks up the rate and what else changes from step to step; by
+            default they are ``lr`` times ``lr_factor`` and what follows from ``steps``.
 
         Raises
         ------
@@ -87,9 +105,9 @@ class Optimizer(ABC):
         """
         flat = getattr(params, "flat", None)
         if flat is None or getattr(grads, "flat", None) is None:
-            self._update_each(params, grads)
+            self._update_each(params, grads, timetable)
         else:
-            self._update_flat(params, grads, flat)
+            self._update_flat(params, grads, flat, timetable)
 
     def _check(self, params: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
         if params.keys() != grads.keys():
@@ -105,11 +123,13 @@ class Optimizer(ABC):
                     f"got {tuple(given)}"
                 )
 
-    def _update_flat(self, params: Any, grads: Any, flat: Array) -> None:
+    def _update_flat(
+        self, params: Any, grads: Any, flat: Array, timetable: Timetable | None
+    ) -> None:
         if flat is not self._flat:
             self._check(params, grads)
             self._bind(params, flat)
-        self.steps += 1
+        self._step(timetable)
         slopes = grads.flat
         end = params.decayed if self.weight_decay else 0
         with device_of(flat).scope():
@@ -119,6 +139,10 @@ class Optimizer(ABC):
             if end < flat.shape[0]:
                 slots = (slot[end:] for slot in self._flat_slots)
                 self.rule(flat[end:], slopes[end:], *slots, decay=0.0)
+
+    def _step(self, timetable: Timetable | None) -> None:
+        self.steps += 1
+        self._pace = timetable or self.pace(self.steps)
 
     def _bind(self, params: Any, flat: Array) -> None:
         """Give a network flat slots, views of which stand under the keys of its parameters."""
@@ -140,21 +164,28 @@ class Optimizer(ABC):
             whole = place.zeros(flat.shape[0], self._slot_dtype(name, flat))
             views = self._slots[name] = params.views_of(whole)
             for key, values in old.get(name, {}).items():
-                views[key][...] = place.asarray(values)
+                with place.scope():
+                    views[key][...] = place.asarray(values)
             self._flat_slots.append(whole)
         self._flat, self._owner = flat, params.owner
 
-    def _update_each(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
+    def _update_each(
+        self,
+        params: MutableMapping[str, Any],
+        grads: Mapping[str, Any],
+        timetable: Timetable | None,
+    ) -> None:
         self._check(params, grads)
-        self.steps += 1
+        self._step(timetable)
         self._flat = None
         for key, value in params.items():
             number = isinstance(value, Number)
             dtype = "complex128" if isinstance(value, complex) else "float64"
             p = CPU.asarray([value], dtype) if number else value
             g = CPU.asarray([grads[key]], dtype) if number else grads[key]
-            slots = [self._slot(name, key, p) for name in self.slot_names]
-            self.rule(p, g, *slots, decay=self.weight_decay)
+            with device_of(p).scope():
+                slots = [self._slot(name, key, p) for name in self.slot_names]
+                self.rule(p, g, *slots, decay=self.weight_decay)
             if number:
                 params[key] = p[0].item()
 
@@ -206,12 +237,14 @@ class SGD(Optimizer):
     weight_decay : float
     """
 
+    replayable = True
+
     def __init__(self, lr: float = 0.01, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` in place."""
-        ops.update.sgd(p, g, self.rate, decay)
+        ops.update.sgd(p, g, self._pace, decay)
 
 
 class Momentum(Optimizer):
@@ -229,6 +262,7 @@ class Momentum(Optimizer):
     One slot, v.  Polyak, 1964; the rule as PyTorch computes it.
     """
 
+    replayable = True
     slot_names = ("v",)
     nesterov: ClassVar[bool] = False
 
@@ -242,9 +276,7 @@ class Momentum(Optimizer):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and v in place."""
-        ops.update.momentum(
-            p, g, *slots, self.steps, self.rate, self.momentum, decay, self.nesterov
-        )
+        ops.update.momentum(p, g, *slots, self._pace, self.momentum, decay, self.nesterov)
 
 
 class Nesterov(Momentum):
@@ -262,6 +294,7 @@ class Nesterov(Momentum):
     One slot, v.  Sutskever et al., "On the importance of initialization and momentum", 2013.
     """
 
+    replayable = True
     nesterov = True
 
 
@@ -279,6 +312,7 @@ class AdaGrad(Optimizer):
     One slot, h, real.  Duchi et al., "Adaptive subgradient methods", 2011.
     """
 
+    replayable = True
     slot_names = ("h",)
     real_slots = frozenset({"h"})
 
@@ -292,7 +326,7 @@ class AdaGrad(Optimizer):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
-        ops.update.adagrad(p, g, *slots, self.rate, self.eps, decay)
+        ops.update.adagrad(p, g, *slots, self._pace, self.eps, decay)
 
 
 class RMSprop(Optimizer):
@@ -311,6 +345,7 @@ class RMSprop(Optimizer):
     One slot, h, real.  Hinton, lecture 6e of "Neural networks for machine learning", 2012.
     """
 
+    replayable = True
     slot_names = ("h",)
     real_slots = frozenset({"h"})
 
@@ -327,7 +362,7 @@ class RMSprop(Optimizer):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
-        ops.update.rmsprop(p, g, *slots, self.steps, self.rate, self.alpha, self.eps, decay)
+        ops.update.rmsprop(p, g, *slots, self._pace, self.alpha, self.eps, decay)
 
 
 class Adam(Optimizer):
@@ -350,6 +385,7 @@ class Adam(Optimizer):
     Two slots, m and v, v real.  Kingma and Ba, "Adam", 2015.
     """
 
+    replayable = True
     slot_names = ("m", "v")
     real_slots = frozenset({"v"})
     decoupled: ClassVar[bool] = False
@@ -367,6 +403,10 @@ class Adam(Optimizer):
         self.beta2 = share("beta2", beta2)
         self.eps = positive("eps", eps)
 
+    def pace(self, step: int) -> Pace:
+        """Return the rate and how far the two means have got."""
+        return super().pace(step)._replace(first=1 - self.beta1**step, second=1 - self.beta2**step)
+
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return super().config() | {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
@@ -374,9 +414,8 @@ class Adam(Optimizer):
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p``, m and v in place."""
         ops.update.adam(
-            p, g, *slots, self.steps, self.rate, self.beta1, self.beta2, self.eps,
-            decay, self.decoupled,
-        )  # fmt: skip
+            p, g, *slots, self._pace, self.beta1, self.beta2, self.eps, decay, self.decoupled
+        )
 
 
 class AdamW(Adam):
@@ -395,6 +434,7 @@ class AdamW(Adam):
     Two slots, m and v.  Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
     """
 
+    replayable = True
     decoupled = True
 
     def __init__(

@@ -148,9 +148,9 @@ class TestTheThread:
         gathered = []
         work = Batches._gather
 
-        def counted(self, part, order):
-            gathered.append(part.start)
-            return work(self, part, order)
+        def counted(self, start, order):
+            gathered.append(start)
+            return work(self, start, order)
 
         monkeypatch.setattr(Batches, "_gather", counted)
         epoch = Batches(numbered(n=40), 4, resident=False, ahead=2).epoch(0)
@@ -182,10 +182,10 @@ class TestTheThread:
     def test_its_error_reaches_the_reader(self, monkeypatch):
         work = Batches._gather
 
-        def failing(self, part, order):
-            if part.start == 8:
+        def failing(self, start, order):
+            if start == 8:
                 raise OSError("the disk is gone")
-            return work(self, part, order)
+            return work(self, start, order)
 
         monkeypatch.setattr(Batches, "_gather", failing)
         epoch = Batches(numbered(), 4, resident=False).epoch(0)

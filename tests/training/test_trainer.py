@@ -10,8 +10,8 @@ import pytest
 from conftest import Backend
 
 from xpnet import schedules
-from xpnet.data import Dataset
-from xpnet.device import device_of, to_numpy
+from xpnet.data import Batches, Dataset
+from xpnet.device import device_of, dtype_name, to_numpy
 from xpnet.layers import BatchNorm, Dropout, Flatten, Linear, ReLU, Rescale, Sequential
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.models import mlp
@@ -491,18 +491,21 @@ class TestInterruption:
         assert len(made.fit(blobs(), 3, 10)) == 3
 
 
-def test_pixels_reach_the_network_as_bytes(xp: Backend, monkeypatch):
-    kinds, step = set(), Trainer.step
+def test_pixels_lie_on_the_device_as_bytes(xp: Backend, monkeypatch):
+    held = []
 
-    def watched(self, x, t):
-        kinds.add((str(x.dtype).rpartition(".")[2], str(t.dtype).rpartition(".")[2]))
-        return step(self, x, t)
+    def watched(*args, **options):
+        held.append(Batches(*args, **options))
+        return held[-1]
 
-    monkeypatch.setattr(Trainer, "step", watched)
+    monkeypatch.setattr("xpnet.training.trainer.Batches", watched)
     data = Dataset(np.zeros((4, 3), np.uint8), np.arange(4, dtype=np.uint8) % 3)
     net = Sequential([Rescale(1 / 255), Linear(4), ReLU(), Linear(3)], input_shape=(3,))
     trainer(net.to(xp.device)).fit(data, 1, 2)
-    assert kinds == {("uint8", "int64")}
+    (batches,) = held
+    assert batches.resident
+    assert (dtype_name(batches.data.x), dtype_name(batches.data.t)) == ("uint8", "int64")
+    assert device_of(batches.data.x) == xp.device
 
 
 def test_the_running_figures_are_those_of_the_epoch_so_far():

@@ -10,6 +10,7 @@ import numpy as np
 
 from xpnet import ops, optimizers
 from xpnet.device import Array
+from xpnet.ops.update import Pace, Timetable
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
 
@@ -19,9 +20,11 @@ EPS = 1e-7
 class _Rule(optimizers.Optimizer):
     """An optimizer that, as the book's do, takes of the gradients those there are params for."""
 
-    def update(self, params: Any, grads: Mapping[str, Any]) -> None:
+    def update(
+        self, params: Any, grads: Mapping[str, Any], timetable: Timetable | None = None
+    ) -> None:
         """Move every parameter by its gradient: arrays in place, numbers in the dict."""
-        super().update(params, {key: grads[key] for key in params})
+        super().update(params, {key: grads[key] for key in params}, timetable)
 
     def _remembered(self, slot: str) -> dict[str, Array] | None:
         """Return a slot by parameter, None before the first update."""
@@ -36,7 +39,7 @@ class SGD(_Rule):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` in place."""
-        ops.update.sgd(p, g, self.rate, decay)
+        ops.update.sgd(p, g, self._pace, decay)
 
 
 class Momentum(_Rule):
@@ -101,7 +104,7 @@ class AdaGrad(_Rule):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
-        ops.update.adagrad(p, g, *slots, self.rate, EPS, decay)
+        ops.update.adagrad(p, g, *slots, self._pace, EPS, decay)
 
     @property
     def h(self) -> dict[str, Array] | None:
@@ -118,7 +121,7 @@ class RMSprop(AdaGrad):
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
-        ops.update.rmsprop(p, g, *slots, self.steps, self.rate, self.decay_rate, EPS, decay)
+        ops.update.rmsprop(p, g, *slots, self._pace, self.decay_rate, EPS, decay)
 
 
 class Adam(_Rule):
@@ -141,13 +144,15 @@ class Adam(_Rule):
         self.beta1 = beta1
         self.beta2 = beta2
 
+    def pace(self, step: int) -> Pace:
+        """Return ``lr_t`` as the rate, with nothing left to correct."""
+        pace = super().pace(step)
+        correction = math.sqrt(1 - self.beta2**step) / (1 - self.beta1**step)
+        return pace._replace(lr=pace.lr * correction)
+
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p``, m and v in place."""
-        # xpnet adds epsilon to the corrected root of v, the book to the uncorrected one
-        eps = EPS / math.sqrt(1 - self.beta2**self.steps)
-        ops.update.adam(
-            p, g, *slots, self.steps, self.rate, self.beta1, self.beta2, eps, decay, False
-        )  # fmt: skip
+        ops.update.adam(p, g, *slots, self._pace, self.beta1, self.beta2, EPS, decay, False)
 
     @property
     def iter(self) -> int:

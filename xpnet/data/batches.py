@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from xpnet import ops
 from xpnet.data.datasets import Dataset
-from xpnet.device import Array, Device, device_of, namespace
+from xpnet.device import Array, Device, device_of
 from xpnet.device import device as find_device
 from xpnet.layers.base import whole
 from xpnet.random import Stream
@@ -24,7 +25,8 @@ class Batches:
     """The batches of a data set, epoch by epoch.
 
     A set that fits stays on the device whole, in the dtype it has (bytes for pixels), and is
-    gathered there.  One that does not fit is gathered on the host, by a thread that works ahead.
+    gathered there.  One that does not fit is gathered on the host, by a thread that works ahead,
+    and brought over while the device computes.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ class Batches:
         self.ahead = ahead
         self.device = find_device(device)
         self.resident = _fits(data, self.device) if resident is None else resident
-        self.data = data.to(self.device) if self.resident else data
+        self.data = data.to(self.device if self.resident else device_of(data.x))
         self._stream = Stream(seed, "batches")
 
     def __len__(self) -> int:
@@ -89,45 +91,42 @@ class Batches:
         number : int
             Which epoch, counted from 0: the same number gives the same batches.
         """
-        place = self.device if self.resident else device_of(self.data.x)
-        order = None
-        if self.shuffle:
-            order = place.asarray(self._stream.permutation(len(self.data), number))
-        end = self.samples
-        parts = [
-            slice(start, min(start + self.batch_size, end))
-            for start in range(0, end, self.batch_size)
-        ]
+        order = self.order(number)
+        starts = range(0, self.samples, self.batch_size)
         if self.resident:
-            for part in parts:
+            for start in starts:
                 with self.device.scope():
-                    batch = self._gather(part, order)
+                    batch = self._gather(start, order)
                 yield batch
         else:
-            yield from self._gathered_ahead(parts, order)
+            yield from self.device.brought(self._gathered_ahead(starts, order))
 
-    def _gather(self, part: slice, order: Array | None) -> tuple[Array, Array]:
-        x, t = self.data.x, self.data.t
-        if order is None:
-            return x[part, ...], t[part, ...]
-        xp, chosen = namespace(x), order[part]
-        return xp.take(x, chosen, axis=0), xp.take(t, chosen, axis=0)
+    def order(self, number: int) -> Array | None:
+        """Return the samples' numbers as an epoch takes them; None for as they lie.
 
-    def _gathered_ahead(
-        self, parts: list[slice], order: Array | None
-    ) -> Iterator[tuple[Array, Array]]:
+        The array is on the device if the set is.
+        """
+        if not self.shuffle:
+            return None
+        place = self.device if self.resident else device_of(self.data.x)
+        return place.asarray(self._stream.permutation(len(self.data), number))
+
+    def _gather(self, start: int, order: Array | None) -> tuple[Array, Array]:
+        n = min(self.batch_size, self.samples - start)
+        batch: tuple[Array, Array] = ops.batch.take(
+            self.data.x, self.data.t, order, start, n, None, ""
+        )
+        return batch
+
+    def _gathered_ahead(self, starts: range, order: Array | None) -> Iterator[tuple[Array, Array]]:
         waiting: deque[Future[Any]] = deque()
         with ThreadPoolExecutor(1, "xpnet-batches") as thread:
-            for part in parts:
-                waiting.append(thread.submit(self._gather, part, order))
+            for start in starts:
+                waiting.append(thread.submit(self._gather, start, order))
                 if len(waiting) > self.ahead:
-                    yield self._moved(waiting.popleft().result())
+                    yield waiting.popleft().result()
             while waiting:
-                yield self._moved(waiting.popleft().result())
-
-    def _moved(self, batch: tuple[Array, Array]) -> tuple[Array, Array]:
-        moved = self.data._with(*batch).to(self.device)
-        return moved.x, moved.t
+                yield waiting.popleft().result()
 
 
 def _fits(data: Dataset, place: Device) -> bool:

@@ -60,6 +60,8 @@ class ReLU(Layer):
     Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
     """
 
+    replayable = True
+
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``max(x, 0)``."""
         self.check(x)
@@ -97,6 +99,8 @@ class LeakyReLU(_Activation):
     Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
     """
 
+    replayable = True
+
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
         self.slope = float(slope)
@@ -125,6 +129,7 @@ class Sigmoid(_Activation):
     Input and output of one shape.  Kept for backward: y (not copied).
     """
 
+    replayable = True
     accepts_complex = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
@@ -147,6 +152,7 @@ class Tanh(_Activation):
     Input and output of one shape.  Kept for backward: y (not copied).
     """
 
+    replayable = True
     accepts_complex = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
@@ -169,6 +175,8 @@ class Swish(_Activation):
     Input and output of one shape.  Kept for backward: s and y (y not copied).
     Ramachandran et al., "Searching for activation functions", 2017.
     """
+
+    replayable = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the function's values, and what the derivative is made of."""

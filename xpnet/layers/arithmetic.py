@@ -74,6 +74,8 @@ class Add(_OfSeveral):
     backward.
     """
 
+    replayable = True
+
     def forward(self, x: tuple[Array, ...], *, train: bool = False) -> Array:
         """Return the sum."""
         self.check(x)
@@ -101,6 +103,8 @@ class Multiply(_OfSeveral):
     Input: a tuple of arrays of one shape; built for a tuple of shapes.  Kept for backward: the
     inputs (not copied).
     """
+
+    replayable = True
 
     def forward(self, x: tuple[Array, ...], *, train: bool = False) -> Array:
         """Return the product."""

@@ -115,7 +115,8 @@ class ArrayMap(Mapping[str, Array]):
                 f"{name}: expected shape {tuple(own.shape)} and dtype {dtype_name(own)}, "
                 f"got {tuple(value.shape)} and {dtype_name(value)}"
             )
-        own[...] = value
+        with place.scope():
+            own[...] = value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
@@ -147,10 +148,15 @@ class Layer(ABC):
     spreads : bool
         Whether the layer cuts its work into threads of its own, beside which BLAS does best
         with one: see :func:`xpnet.threads`.
+    replayable : bool
+        Whether a step through the layer can be recorded and replayed: nothing it does depends on
+        values on the host that change from step to step, and it reads nothing back.  Not
+        inherited: a class says so for itself.
     """
 
     accepts_complex: ClassVar[bool] = False
     spreads: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
 
     path: str
     input_shape: Shape
@@ -404,7 +410,8 @@ class Layer(ABC):
             views = layout.views_of(flat)
             for key, (leaf, name) in owners.items():
                 arrays = getattr(leaf, attribute)
-                views[key][...] = place.asarray(arrays[name])
+                with place.scope():
+                    views[key][...] = place.asarray(arrays[name])
                 arrays.rebind(name, views[key])
             maps.append(ArrayMap(views, flat, layout, self))
         for _, leaf in self.walk():

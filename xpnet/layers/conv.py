@@ -47,6 +47,7 @@ class Conv2d(Layer):
     LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 
+    replayable = True
     spreads = True
 
     def __init__(

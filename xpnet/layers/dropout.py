@@ -35,6 +35,8 @@ class Dropout(Layer):
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
+    replayable = True
+
     def __init__(self, rate: float = 0.5, scale: Literal["train", "inference"] = "train") -> None:
         super().__init__()
         if not 0 <= rate < 1:

@@ -39,6 +39,7 @@ class Linear(Layer):
     previous layer's output, not copied).
     """
 
+    replayable = True
     accepts_complex = True
 
     def __init__(

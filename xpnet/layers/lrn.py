@@ -34,6 +34,8 @@ class LocalResponseNorm(Layer):
     Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
     """
 
+    replayable = True
+
     def __init__(
         self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
     ) -> None:

@@ -37,6 +37,8 @@ class BatchNorm(Layer):
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
+    replayable = True
+
     def __init__(self, momentum: float = 0.9, eps: float = 1e-5) -> None:
         super().__init__()
         if not 0 <= momentum <= 1 or eps <= 0:

@@ -68,6 +68,8 @@ class MaxPool2d(_Pool2d):
     byte for each output on NumPy, two elsewhere.
     """
 
+    replayable = True
+
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the windows' maxima."""
         self.check(x)
@@ -107,6 +109,8 @@ class AvgPool2d(_Pool2d):
     Input (n, c, h, w), output (n, c, oh, ow).  Kept for backward: the input's shape, no bytes.
     """
 
+    replayable = True
+
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the windows' means."""
         self.check(x)
@@ -132,6 +136,8 @@ class GlobalAvgPool2d(Layer):
     Input (n, c, h, w), output (n, c).  Kept for backward: the input's shape, no bytes.
     Lin et al., "Network in network", 2013.
     """
+
+    replayable = True
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Return the shape (c,)."""

@@ -12,6 +12,7 @@ from typing import Any
 from xpnet.device import Array, dtype_kind, namespace, to_numpy
 from xpnet.layers.base import Layer, Shape, adopt, whole
 from xpnet.layers.plan import Hook, Step, plan
+from xpnet.layers.shape import Rescale
 from xpnet.random import Stream
 from xpnet.threads import threads
 
@@ -47,6 +48,7 @@ class Sequential(Layer):
     keep.
     """
 
+    replayable = True
     accepts_complex = True
 
     def __init__(
@@ -103,8 +105,9 @@ class Sequential(Layer):
             0,
         )
         self._plan: tuple[list[Step], int] = ([step for step, _ in steps], learning)
+        self._first_step = {indices[0]: k for k, (_, indices) in enumerate(steps)}
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
+    def forward(self, x: Array, *, train: bool = False, start: int = 0) -> Array:
         """Return the last layer's output.
 
         Parameters
@@ -113,19 +116,28 @@ class Sequential(Layer):
             On the network's device; in its dtype unless the first layer is Rescale.
         train : bool
             Whether a backward pass will follow; layers such as Dropout behave accordingly.
+        start : int
+            The layer to begin with, where x is its input and the work of those before it is done:
+            a layer that learns nothing, or that no backward pass shall reach.
         """
         if not self._built:
             self.check(x)
+        if start not in self._first_step:
+            raise ValueError(
+                f"start: expected the number of a layer that steps begin with "
+                f"({', '.join(map(str, self._first_step))}), got {start!r}"
+            )
+        first = self._first_step[start]
         if self._packed is None:
-            return self._run(x, train)
+            return self._run(x, train, first)
         with self._packed[0].scope():
-            return self._run(x, train)
+            return self._run(x, train, first)
 
-    def _run(self, x: Array, train: bool) -> Array:
+    def _run(self, x: Array, train: bool, first: int) -> Array:
         plan = self._plan
         if train:
             self._cache = None
-        for step in plan[0]:
+        for step in plan[0][first:] if first else plan[0]:
             x = step.forward(x, train=train)
         if train:
             # the way back takes the same steps, whatever is hooked by then
@@ -170,6 +182,16 @@ class Sequential(Layer):
         super().forget()
         for step in self._plan[0] if self._built else ():
             step.forget()
+
+    def entrance(self) -> float | None:
+        """Return what the network does first, if it is to multiply its input by a number.
+
+        Whoever takes samples from a data set may do it then, and call ``forward`` with
+        ``start=1``.
+        """
+        first = self.layers[0]
+        plain = type(first) is Rescale and not first.shift and 0 not in self._hooks
+        return first.scale if plain and len(self.layers) > 1 else None
 
     @contextlib.contextmanager
     def hook(self, path: str, function: Hook) -> Iterator[None]:
@@ -319,6 +341,7 @@ class Residual(Layer):
     He et al., "Deep residual learning for image recognition", 2016.
     """
 
+    replayable = True
     accepts_complex = True
 
     def __init__(self, body: Sequential | Sequence[Layer], shortcut: Layer | None = None) -> None:

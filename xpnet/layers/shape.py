@@ -30,6 +30,7 @@ class Rescale(Layer):
     backward.
     """
 
+    replayable = True
     accepts_complex = True
 
     def __init__(self, scale: float, shift: float = 0.0) -> None:
@@ -73,6 +74,7 @@ class Flatten(Layer):
     Kept for backward: the input's shape, no bytes.
     """
 
+    replayable = True
     accepts_complex = True
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:

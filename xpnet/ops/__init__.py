@@ -1,15 +1,16 @@
 """Hot operations: generic bodies that define them, and faster ones for single libraries.
 
 Each module holds one family; ``op.py`` chooses between bodies; ``_numpy.py`` and
-``_numba.py`` hold NumPy's.
+``_numba.py`` hold NumPy's, ``_cupy.py`` and ``_cupy.cu`` CuPy's.
 """
 
-from xpnet.ops import conv, dropout, elementwise, linear, loss, norm, pool, update
-from xpnet.ops.op import BODIES, Op, generic_only, op
+from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, update
+from xpnet.ops.op import BODIES, Op, generic_only, not_recordable, op
 
 __all__ = [
     "BODIES",
     "Op",
+    "batch",
     "conv",
     "dropout",
     "elementwise",
@@ -17,6 +18,7 @@ __all__ = [
     "linear",
     "loss",
     "norm",
+    "not_recordable",
     "op",
     "pool",
     "update",

@@ -12,16 +12,17 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from xpnet.device import Library, library
+from xpnet.device import Library, device_of, is_current, library
 
-__all__ = ["Op", "generic_only", "op"]
+__all__ = ["Op", "generic_only", "not_recordable", "op"]
 
-BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy")}
+BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy"), "cupy": ("cupy",)}
 """The modules ``ops/_<name>.py`` whose bodies serve each array library, the first choice first."""
 
 _UNMET = object()
@@ -41,12 +42,22 @@ def generic_only() -> Iterator[None]:
         _generic_only.reset(token)
 
 
+def not_recordable(library: str) -> str | None:
+    """Return why the ops of an array library cannot be recorded; None if they can."""
+    if library != "cupy":
+        return f"{library} has no recordings of work to replay, CuPy ('gpu') has"
+    _load("cupy")
+    reason: str | None = importlib.import_module("xpnet.ops._cupy").not_recordable()
+    return reason
+
+
 @functools.cache
 def _load(name: str) -> bool:
     """Import the bodies of a name, and say whether they can be used."""
-    if name == "numba" and (
-        os.environ.get("XPNET_NUMBA") == "0" or importlib.util.find_spec("numba") is None
-    ):
+    if name == "numba" and os.environ.get("XPNET_NUMBA") == "0":
+        return False
+    missing = name not in sys.modules and importlib.util.find_spec(name) is None
+    if name in ("numba", "cupy") and missing:
         return False
     try:
         importlib.import_module(f"xpnet.ops._{name}")
@@ -100,6 +111,9 @@ class Op:
             theirs = _met.get(type(other), _UNMET)
             if theirs is not mine and theirs is not None:
                 self._require(mine, other)
+        if mine.name == "cupy" and not is_current(x):
+            with device_of(x).scope():
+                return self(x, *args)
         if not _generic_only.get():
             bodies = self._chosen.get(mine)
             for body in self._choose(mine) if bodies is None else bodies:

@@ -3,19 +3,32 @@
 The rules are PyTorch's, to the place of epsilon.  ``p``, ``g`` and the slots have one shape;
 ``g`` is never written.  ``decay`` is the weight decay: it adds ``decay * p`` to the gradient.
 For complex parameters the second moment is that of the gradient's absolute value.
+
+``pace`` is what changes from step to step: a :class:`Pace`, or where a step is recorded once and
+replayed, a :class:`Timetable` that lies on the device.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from xpnet.device import Array, is_complex, namespace
+from xpnet.device import Array, is_complex, namespace, to_numpy
 from xpnet.ops.loss import smallest_kept
 from xpnet.ops.op import op
 
-__all__ = ["adagrad", "adam", "momentum", "rmsprop", "sgd", "smallest_square"]
+__all__ = [
+    "FLUSH_EVERY",
+    "Pace",
+    "Timetable",
+    "adagrad",
+    "adam",
+    "momentum",
+    "rmsprop",
+    "sgd",
+    "smallest_square",
+]
 
 FLUSH_EVERY = 64
 """Steps between two flushes of moments that have decayed towards denormal numbers.
@@ -23,6 +36,52 @@ FLUSH_EVERY = 64
 From the size that is cut (the square root of the smallest normal number) a float32 moment of
 factor .5 takes as many steps to become denormal.
 """
+
+
+class Pace(NamedTuple):
+    """What of an update rule changes from one step to the next.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate in force.
+    flush : bool
+        Whether moments that have decayed to almost nothing are cut to zero.
+    first, second : float
+        ``1 - beta^step`` of each moment: what a mean that began at zero has seen so far.
+    """
+
+    lr: float
+    flush: bool = False
+    first: float = 1.0
+    second: float = 1.0
+
+    @property
+    def row(self) -> tuple[float, float, float, float]:
+        """What kernels compute with: lr, flush (0 or 1), lr / first, 1 / sqrt(second)."""
+        hat, spread = self.lr / self.first, 1 / math.sqrt(self.second)
+        return self.lr, float(self.flush), hat, spread
+
+
+class Timetable(NamedTuple):
+    """The paces of coming steps, on the device.
+
+    Attributes
+    ----------
+    rows : array, float64, shape (steps, 4)
+        :attr:`Pace.row` of each step.
+    record : array, float64, shape (3,)
+        Whose last number, the batches so far, is the number of the row that applies.
+    """
+
+    rows: Array
+    record: Array
+
+    @property
+    def pace(self) -> Pace:
+        """The pace that applies, read from the device (and so not while a step is recorded)."""
+        lr, flush, hat, spread = map(float, to_numpy(self.rows)[int(self.record[2])])
+        return Pace(lr, bool(flush), lr / hat if hat else 1.0, spread**-2)
 
 
 def _square(g: Array) -> Array:
@@ -34,8 +93,8 @@ def _decayed(p: Array, g: Array, decay: float) -> Array:
     return g + decay * p if decay else g
 
 
-def _flush(m: Array, step: int) -> None:
-    if step % FLUSH_EVERY == 0:
+def _flush(m: Array, pace: Pace) -> None:
+    if pace.flush:
         xp = namespace(m)
         m[...] = xp.where(xp.abs(m) < smallest_kept(xp, m.dtype), 0.0, m)
 
@@ -50,48 +109,54 @@ def smallest_square(xp: Any, dtype: Any) -> float:
     return float(xp.finfo(dtype).smallest_normal) * 2**24
 
 
-def _flush_squares(v: Array, step: int) -> None:
-    if step % FLUSH_EVERY == 0:
+def _flush_squares(v: Array, pace: Pace) -> None:
+    if pace.flush:
         xp = namespace(v)
         v[...] = xp.where(v < smallest_square(xp, v.dtype), 0.0, v)
 
 
+def _at(pace: Pace | Timetable) -> Pace:
+    return pace if isinstance(pace, Pace) else pace.pace
+
+
 @op
-def sgd(p: Array, g: Array, lr: float, decay: float) -> None:
+def sgd(p: Array, g: Array, pace: Pace | Timetable, decay: float) -> None:
     """Stochastic gradient descent: ``p -= lr g``."""
-    p -= lr * _decayed(p, g, decay)
+    p -= _at(pace).lr * _decayed(p, g, decay)
 
 
 @op
 def momentum(
-    p: Array, g: Array, v: Array, step: int, lr: float, mu: float, decay: float, nesterov: bool
+    p: Array, g: Array, v: Array, pace: Pace | Timetable, mu: float, decay: float, nesterov: bool
 ) -> None:
     """Momentum: ``v = mu v + g``, ``p -= lr v``; Nesterov's form: ``p -= lr (g + mu v)``."""
+    pace = _at(pace)
     g = _decayed(p, g, decay)
     v *= mu
     v += g
-    _flush(v, step)
-    p -= lr * (g + mu * v if nesterov else v)
+    _flush(v, pace)
+    p -= pace.lr * (g + mu * v if nesterov else v)
 
 
 @op
-def adagrad(p: Array, g: Array, h: Array, lr: float, eps: float, decay: float) -> None:
+def adagrad(p: Array, g: Array, h: Array, pace: Pace | Timetable, eps: float, decay: float) -> None:
     """AdaGrad: ``h += g^2``, ``p -= lr g / (sqrt(h) + eps)``."""
     g = _decayed(p, g, decay)
     h += _square(g)
-    p -= lr * g / (namespace(p).sqrt(h) + eps)
+    p -= _at(pace).lr * g / (namespace(p).sqrt(h) + eps)
 
 
 @op
 def rmsprop(
-    p: Array, g: Array, h: Array, step: int, lr: float, alpha: float, eps: float, decay: float
+    p: Array, g: Array, h: Array, pace: Pace | Timetable, alpha: float, eps: float, decay: float
 ) -> None:
     """RMSprop: ``h = alpha h + (1 - alpha) g^2``, ``p -= lr g / (sqrt(h) + eps)``."""
+    pace = _at(pace)
     g = _decayed(p, g, decay)
     h *= alpha
     h += (1 - alpha) * _square(g)
-    _flush_squares(h, step)
-    p -= lr * g / (namespace(p).sqrt(h) + eps)
+    _flush_squares(h, pace)
+    p -= pace.lr * g / (namespace(p).sqrt(h) + eps)
 
 
 @op
@@ -100,8 +165,7 @@ def adam(
     g: Array,
     m: Array,
     v: Array,
-    step: int,
-    lr: float,
+    pace: Pace | Timetable,
     beta1: float,
     beta2: float,
     eps: float,
@@ -113,15 +177,16 @@ def adam(
     ``p -= lr m_hat / (sqrt(v_hat) + eps)``, where the hats divide by ``1 - beta^step``.
     Decoupled decay (AdamW) shrinks p by ``lr decay`` first and leaves g alone.
     """
+    pace = _at(pace)
     if decoupled and decay:
-        p *= 1 - lr * decay
+        p *= 1 - pace.lr * decay
     else:
         g = _decayed(p, g, decay)
     m *= beta1
     m += (1 - beta1) * g
-    _flush(m, step)
+    _flush(m, pace)
     v *= beta2
     v += (1 - beta2) * _square(g)
-    _flush_squares(v, step)
-    spread = namespace(p).sqrt(v) * (1 / math.sqrt(1 - beta2**step)) + eps
-    p -= (lr / (1 - beta1**step)) * m / spread
+    _flush_squares(v, pace)
+    spread = namespace(p).sqrt(v) * (1 / math.sqrt(pace.second)) + eps
+    p -= (pace.lr / pace.first) * m / spread

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from xpnet.device import Array, dtype_kind, is_complex, namespace, to_numpy
+from xpnet.device import Array, dtype_kind, namespace, to_numpy
 from xpnet.functions import one_hot, softmax
+from xpnet.ops.batch import correct
 
 if TYPE_CHECKING:
     from xpnet.layers import Sequential
@@ -39,39 +40,6 @@ class Evaluation(NamedTuple):
     loss: float
     accuracy: float | None
     samples: int
-
-
-def correct(scores: Array, targets: Array) -> Array | None:
-    """Return how many samples are classified rightly.
-
-    The class is the one with the highest score, or for a single output whether it is positive.
-
-    Parameters
-    ----------
-    scores : array, shape (n, k)
-    targets : array
-        Labels (n,), or one row a sample (n, k) whose largest number marks the class.
-
-    Returns
-    -------
-    array, 0-d, integer; None where scores or targets are no classes
-    """
-    xp = namespace(scores)
-    if scores.ndim != 2 or is_complex(scores):
-        return None
-    labels = targets
-    if targets.ndim == 2:
-        if scores.shape[1] == 1:
-            return None
-        labels = xp.argmax(targets, axis=1)
-    elif dtype_kind(namespace(targets), targets.dtype) != "exact":
-        return None
-    guess = (
-        xp.argmax(scores, axis=1)
-        if scores.shape[1] > 1
-        else xp.astype(scores[:, 0] > 0, labels.dtype)
-    )
-    return xp.sum(xp.astype(guess == labels, xp.int64))
 
 
 def confusion_matrix(scores: Array, labels: Array) -> Array:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from xpnet import ops
 from xpnet.data import Batches, Dataset
-from xpnet.device import Array, dtype_kind, namespace, to_numpy
+from xpnet.device import Array, Device, dtype_kind, namespace, to_numpy
 from xpnet.layers import Sequential
 from xpnet.layers.base import whole
 from xpnet.losses import Loss
+from xpnet.ops.batch import has_classes
+from xpnet.ops.update import Timetable
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule, constant
 from xpnet.training.callbacks import Callback
 from xpnet.training.checkpoint import load_checkpoint, save_checkpoint
 from xpnet.training.history import History
-from xpnet.training.metrics import Evaluation, correct
+from xpnet.training.metrics import Evaluation
+from xpnet.training.replay import Replay, hindrance
 
 __all__ = ["DivergedError", "Trainer"]
+
+Graph = Literal["auto", "on", "off"]
+"""Whether a step is recorded once and replayed as one launch."""
 
 
 class DivergedError(ValueError):
@@ -41,9 +49,15 @@ class Trainer:
     callbacks : sequence of Callback
     seed : int
         Of the batches' order.
+    graph : "auto", "on" or "off"
+        Whether steps are recorded once, as a CUDA graph, and replayed with one launch each:
+        where that can be (the default), always (or a ValueError says why not), or never.  The
+        results are the same, bit for bit.
 
     Attributes
     ----------
+    not_replayed : str or None
+        Why the last fit did not replay its steps; None if it did.
     history : History
         A row for each epoch trained.
     epoch : int
@@ -61,6 +75,7 @@ class Trainer:
         schedule: Schedule | None = None,
         callbacks: Sequence[Callback] = (),
         seed: int = 0,
+        graph: Graph = "auto",
     ) -> None:
         for name, value, kind in (
             ("net", net, Sequential), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)
@@ -72,16 +87,20 @@ class Trainer:
                 f"schedule: expected a function of (step, total) such as "
                 f"xpnet.schedules.one_cycle(), got {schedule!r}"
             )
+        if graph not in get_args(Graph):
+            raise ValueError(f"graph: expected 'auto', 'on' or 'off', got {graph!r}")
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule or constant()
         self.callbacks = list(callbacks)
         self.seed = seed
+        self.graph = graph
+        self.not_replayed: str | None = None
         self.history = History()
         self.epoch = 0
         self.began: int | None = None
-        self._tally = _Tally(False)
+        self._tally = _Tally(net.device, False)
 
     def step(self, x: Array, t: Array) -> tuple[Array, Array]:
         """Make one update from a batch on the network's device.
@@ -91,11 +110,16 @@ class Trainer:
         loss : array, 0-d
         scores : array, shape (n, ...)
         """
+        return self._step(x, t)
+
+    def _step(
+        self, x: Array, t: Array, start: int = 0, timetable: Timetable | None = None
+    ) -> tuple[Array, Array]:
         net = self.net
-        scores = net.forward(x, train=True)
+        scores = net.forward(x, train=True, start=start)
         value = self.loss.forward(scores, t)
         net.backward(self.loss.backward(), need_dx=False)
-        self.optimizer.update(net.params, net.grads)
+        self.optimizer.update(net.params, net.grads, timetable)
         return value, scores
 
     def fit(
@@ -152,12 +176,17 @@ class Trainer:
                 f"epochs: the restored fit has trained {self.epoch - self.began} already and "
                 f"goes on, expected more than that, got {epochs}"
             )
+        self.not_replayed = self._hindrance(batches)
+        if self.graph == "on" and self.not_replayed:
+            raise ValueError(f"graph='on': {self.not_replayed}")
+        paced = batches.resident and self.net.device.records and type(self).step is Trainer.step
+        replay = Replay(self, batches) if paced else None
         try:
             for callback in self.callbacks:
                 callback.fit_begins(self, epochs, len(batches))
             while self.epoch < last:
-                with self.net.threads():
-                    row = self._train_epoch(batches, epochs * len(batches))
+                with self.net.threads(), self.net.device.scope():
+                    row = self._train_epoch(batches, epochs * len(batches), replay)
                 if validation is not None:
                     result = self.evaluate(validation)
                     row["validation_loss"], row["validation_accuracy"] = result[:2]
@@ -169,22 +198,36 @@ class Trainer:
                     callback.epoch_ends(self, row)
         finally:
             self.began, self.optimizer.lr_factor = None, 1.0
+            if replay is not None:
+                replay.close()
             for callback in self.callbacks:
                 callback.fit_ends(self)
         return self.history
 
-    def _train_epoch(self, batches: Batches, total: int) -> dict[str, Any]:
+    def _hindrance(self, batches: Batches) -> str | None:
+        """Return why steps cannot be recorded and replayed, or None."""
+        if self.graph == "off":
+            return "graph='off' asks for it"
+        if type(self).step is not Trainer.step:
+            return f"{type(self).__name__} has a step of its own"
+        if not batches.resident:
+            return "the data set is not kept on the device as a whole"
+        return hindrance(self)
+
+    def _train_epoch(self, batches: Batches, total: int, replay: Replay | None) -> dict[str, Any]:
         assert self.began is not None
         first = (self.epoch - self.began) * len(batches)
-        self._tally = tally = _Tally(self._classifies(batches.data))
-        for number, (x, t) in enumerate(batches.epoch(self.epoch), first):
-            self.optimizer.lr_factor = self.schedule(number, total)
-            value, scores = self.step(x, t)
-            tally.add(value, scores, t)
-            if tally.batches % CHECK_EVERY == 0:
-                self._check_finite()
-            for callback in self.callbacks:
-                callback.step_ends(self)
+        self._tally = tally = _Tally(self.net.device, self._classifies(batches.data))
+        factors = [self.schedule(first + k, total) for k in range(len(batches))]
+        checked = 0
+        steps = self._steps(batches, factors) if replay is None else replay.steps(factors)
+        with contextlib.closing(steps):
+            for _ in steps:
+                if tally.batches // CHECK_EVERY > checked:
+                    checked = tally.batches // CHECK_EVERY
+                    self._check_finite()
+                for callback in self.callbacks:
+                    callback.step_ends(self)
         self._check_finite()
         seconds = time.perf_counter() - tally.since
         result = tally.result()
@@ -199,6 +242,14 @@ class Trainer:
             "seconds": seconds,
             "samples_per_second": result.samples / seconds,
         }
+
+    def _steps(self, batches: Batches, factors: list[float]) -> Generator[None]:
+        """Make the steps of an epoch, each with its factor of the learning rate."""
+        for factor, (x, t) in zip(factors, batches.epoch(self.epoch), strict=True):
+            self.optimizer.lr_factor = factor
+            value, scores = self.step(x, t)
+            self._tally.add(value, scores, t)
+            yield
 
     def _check_finite(self) -> None:
         loss = self.running_loss()
@@ -228,9 +279,9 @@ class Trainer:
             Samples computed at a time.
         """
         self._check_fit(data)
-        tally = _Tally(self._classifies(data))
+        tally = _Tally(self.net.device, self._classifies(data))
         batches = Batches(self._prepared(data), batch_size, device=self.net.device, shuffle=False)
-        with self.net.threads():
+        with self.net.threads(), self.net.device.scope():
             for x, t in batches.epoch(0):
                 scores = self.net.forward(x)
                 tally.add(self.loss.forward(scores, t), scores, t)
@@ -294,25 +345,30 @@ def _has_labels(data: Dataset) -> bool:
 
 
 class _Tally:
-    """Sums over the batches of an epoch, kept on the device until they are asked for."""
+    """The record of an epoch (see :func:`xpnet.ops.batch.tally`), on the device until asked for."""
 
-    def __init__(self, classes: bool) -> None:
+    def __init__(self, place: Device, classes: bool) -> None:
         self.since = time.perf_counter()
         self.batches = 0
         self.samples = 0
-        self._loss: Any = 0.0
-        self._correct: Any = 0 if classes else None
+        self.classes = classes
+        self.record = place.zeros(3, "float64")
 
     def add(self, loss: Array, scores: Array, targets: Array) -> None:
-        n = scores.shape[0]
-        self.batches += 1
-        self.samples += n
-        self._loss = self._loss + loss * n
-        if self._correct is not None:
-            right = correct(scores, targets)
-            self._correct = None if right is None else self._correct + right
+        self.record_batch(loss, scores, targets)
+        self.count(scores.shape[0])
+
+    def record_batch(self, loss: Array, scores: Array, targets: Array) -> None:
+        """Do the device's part."""
+        self.classes = self.classes and has_classes(scores, targets)
+        ops.batch.tally(self.record, scores, targets, loss, self.classes)
+
+    def count(self, samples: int, batches: int = 1) -> None:
+        """Do the host's part."""
+        self.batches += batches
+        self.samples += samples
 
     def result(self) -> Evaluation:
         n = max(self.samples, 1)
-        accuracy = None if self._correct is None else int(self._correct) / n
-        return Evaluation(float(self._loss) / n, accuracy, self.samples)
+        loss, right, _ = map(float, to_numpy(self.record))
+        return Evaluation(loss / n, right / n if self.classes else None, self.samples)

@@ -1,0 +1,342 @@
+"""Every CuPy body against the generic one on the host: the same numbers by another way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import GPU, strided
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from xpnet.device import device, to_numpy
+from xpnet.ops import (
+    batch,
+    conv,
+    dropout,
+    elementwise,
+    generic_only,
+    linear,
+    loss,
+    norm,
+    pool,
+    update,
+)
+from xpnet.ops.update import Pace, Timetable
+
+pytestmark = [pytest.mark.gpu, pytest.mark.faster_bodies]
+
+RTOL = {"float32": 2e-5, "float64": 1e-12}
+DTYPES = ["float32", "float64"]
+
+
+def gpu(value):
+    """Return arrays on the GPU, not contiguous where they were not; anything else as it is."""
+    if isinstance(value, Timetable):
+        return Timetable(*map(gpu, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    place = device(GPU)
+    if value.flags.c_contiguous:
+        return place.asarray(value.copy())
+    wide = place.zeros(tuple(2 * length for length in value.shape), str(value.dtype))
+    view = wide[tuple(slice(None, None, 2) for _ in value.shape)]
+    view[...] = place.asarray(np.ascontiguousarray(value))
+    return view
+
+
+def host(value):
+    return to_numpy(value) if hasattr(value, "dtype") else value
+
+
+def own(op, *args):
+    """Call CuPy's body of an op; it must not decline."""
+    device(GPU)
+    elementwise.relu(gpu(np.ones(1, "float32")))  # loads the bodies
+    result = op.bodies["cupy"](*args)
+    assert result is not NotImplemented, f"{op.__name__} declined"
+    return result
+
+
+def generic(op, *args):
+    with generic_only():
+        return op(*args)
+
+
+def agree(ours, theirs, dtype=None, *, exact=False):
+    ours = host(ours)
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype == (dtype or theirs.dtype)
+    if exact:
+        np.testing.assert_array_equal(ours, theirs)
+    else:
+        rtol = RTOL[str(theirs.dtype)]
+        scale = float(np.abs(theirs).max(initial=0.0))
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * scale)
+
+
+def draw(shape, dtype, *, seed=0, whole=False, spaced=False):
+    """Return random numbers: whole ones make ties, and sums without rounding."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-3, 4, shape) if whole else rng.normal(size=shape)
+    return strided(values.astype(dtype)) if spaced else values.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 5, 7), (0, 4)], ids=str)
+@pytest.mark.parametrize("spaced", [False, True])
+def test_passes_over_single_numbers(dtype, shape, spaced):
+    x = draw(shape, dtype, whole=True, spaced=spaced)
+    if x.size:
+        x[(0,) * x.ndim] = np.nan
+    dy = draw(shape, dtype, seed=1, spaced=spaced)
+    pixels = np.random.default_rng(2).integers(0, 256, shape).astype("uint8")
+    y = own(elementwise.relu, gpu(x))
+    agree(y, generic(elementwise.relu, x), dtype, exact=True)
+    back = own(elementwise.relu_backward, gpu(dy), y)
+    agree(back, generic(elementwise.relu_backward, dy, host(y)), dtype, exact=True)
+    scaled = own(elementwise.rescale, gpu(pixels), 1 / 255, dtype)
+    agree(scaled, generic(elementwise.rescale, pixels, 1 / 255, dtype), dtype, exact=True)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    n=st.integers(1, 70), d=st.integers(1, 40), units=st.integers(1, 40), relu=st.booleans(),
+    dtype=st.sampled_from(DTYPES), whole=st.booleans(), spaced=st.booleans(),
+    bias=st.booleans(), need_dx=st.booleans(),
+)  # fmt: skip
+def test_products_of_any_size(n, d, units, relu, dtype, whole, spaced, bias, need_dx):
+    kind = {"whole": whole, "spaced": spaced}
+    x, dy = draw((n, d), dtype, seed=0, **kind), draw((n, units), dtype, seed=3, **kind)
+    W = draw((d, units), dtype, seed=1, whole=whole)
+    b = draw((units,), dtype, seed=2, whole=whole) if bias else None
+    dW, db = np.full(W.shape, 7, dtype), np.full(units, 7, dtype) if bias else None
+    dW_gpu, db_gpu = gpu(dW), gpu(db)
+    if relu:
+        y = own(linear.linear_relu, gpu(x), gpu(W), gpu(b))
+        agree(y, generic(linear.linear_relu, x, W, b), dtype, exact=whole)
+        args = host(y), dy, dW, db, need_dx
+        dx = own(linear.linear_relu_backward, gpu(x), gpu(W), y, gpu(dy), dW_gpu, db_gpu, need_dx)
+        expected = generic(linear.linear_relu_backward, x, W, *args)
+    else:
+        y = own(linear.linear, gpu(x), gpu(W), gpu(b))
+        agree(y, generic(linear.linear, x, W, b), dtype, exact=whole)
+        dx = own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW_gpu, db_gpu, need_dx)
+        expected = generic(linear.linear_backward, x, W, dy, dW, db, need_dx)
+    agree(dW_gpu, dW, dtype, exact=whole)
+    if bias:
+        agree(db_gpu, db, dtype, exact=whole)
+    assert (dx is None) == (expected is None) == (not need_dx)
+    if need_dx:
+        agree(dx, expected, dtype, exact=whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bias_gradients_of_many_samples(dtype):
+    n, units = 9001, 33
+    dy, x, W = (
+        draw(s, dtype, seed=i, whole=True) for i, s in enumerate([(n, units), (n, 2), (2, units)])
+    )
+    dW, db = np.empty(W.shape, dtype), np.empty(units, dtype)
+    dW_gpu, db_gpu = gpu(dW), gpu(db)
+    own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW_gpu, db_gpu, False)
+    generic(linear.linear_backward, x, W, dy, dW, db, False)
+    agree(db_gpu, db, dtype, exact=True)
+    agree(dW_gpu, dW, dtype, exact=True)
+
+
+WINDOWS = ["plain", None, (1, 1, 1, 0), (2, 2, 2, 0), (3, 3, 3, 0), (2, 2, 1, 0), (3, 3, 2, 1),
+           (2, 3, 3, 0)]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    n=st.integers(1, 4), c=st.integers(1, 3), h=st.integers(1, 9), w=st.integers(1, 9),
+    f=st.integers(1, 7), kh=st.integers(1, 4), kw=st.integers(1, 4),
+    stride=st.integers(1, 4), pad=st.integers(0, 3), window=st.sampled_from(WINDOWS),
+    dtype=st.sampled_from(DTYPES), whole=st.booleans(), spaced=st.booleans(),
+    bias=st.booleans(), need_dx=st.booleans(),
+)  # fmt: skip
+def test_convolutions_of_any_geometry(
+    n, c, h, w, f, kh, kw, stride, pad, window, dtype, whole, spaced, bias, need_dx
+):
+    oh, ow = (h + 2 * pad - kh) // stride + 1, (w + 2 * pad - kw) // stride + 1
+    assume(oh >= 1 and ow >= 1)
+    if isinstance(window, tuple):
+        assume(oh + 2 * window[3] >= window[0] and ow + 2 * window[3] >= window[1])
+    x, W = (
+        draw((n, c, h, w), dtype, whole=whole, spaced=spaced),
+        draw((f, c, kh, kw), dtype, seed=1, whole=whole),
+    )
+    b = draw((f,), dtype, seed=2, whole=whole) if bias else None
+    forward, backward, extra = conv.conv_relu_pool, conv.conv_relu_pool_backward, (window,)
+    if window == "plain":
+        forward, backward, extra = conv.conv2d, conv.conv2d_backward, ()
+    y, kept = own(forward, gpu(x), gpu(W), gpu(b), stride, pad, *extra)
+    expected, theirs = generic(forward, x, W, b, stride, pad, *extra)
+    agree(y, expected, dtype, exact=whole)
+    dy = draw(y.shape, dtype, seed=3, whole=whole, spaced=spaced)
+    dW, db = np.full(W.shape, 7, dtype), np.full(f, 7, dtype) if bias else None
+    dW_gpu, db_gpu = gpu(dW), gpu(db)
+    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, stride, pad, *extra, need_dx)
+    expected = generic(backward, dy, theirs, W, dW, db, stride, pad, *extra, need_dx)
+    agree(dW_gpu, dW, dtype, exact=whole)
+    if bias:
+        agree(db_gpu, db, dtype, exact=whole)
+    assert (dx is None) == (expected is None) == (not need_dx)
+    if need_dx:
+        agree(dx, expected, dtype, exact=whole)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    n=st.integers(0, 3), c=st.integers(1, 3), h=st.integers(1, 9), w=st.integers(1, 9),
+    kh=st.integers(1, 4), kw=st.integers(1, 4), stride=st.integers(1, 5), pad=st.integers(0, 2),
+    dtype=st.sampled_from(DTYPES), whole=st.booleans(), spaced=st.booleans(), nans=st.booleans(),
+)  # fmt: skip
+def test_pooling_of_any_geometry(n, c, h, w, kh, kw, stride, pad, dtype, whole, spaced, nans):
+    assume(pad <= min(kh, kw) // 2 and h + 2 * pad >= kh and w + 2 * pad >= kw)
+    window = kh, kw, stride, pad
+    x = draw((n, c, h, w), dtype, whole=whole, spaced=spaced)
+    if nans:
+        x[np.random.default_rng(1).random(x.shape) < 0.2] = np.nan
+    y, kept = own(pool.max_pool2d, gpu(x), *window)
+    expected, theirs = generic(pool.max_pool2d, x, *window)
+    agree(y, expected, dtype, exact=True)
+    dy = draw(y.shape, dtype, seed=1, whole=whole, spaced=spaced)
+    dx = own(pool.max_pool2d_backward, gpu(dy), kept, *window)
+    agree(dx, generic(pool.max_pool2d_backward, dy, theirs, *window), dtype, exact=whole)
+    x = draw(x.shape, dtype, whole=whole, spaced=spaced)
+    agree(own(pool.avg_pool2d, gpu(x), *window), generic(pool.avg_pool2d, x, *window), dtype)
+    dx = own(pool.avg_pool2d_backward, gpu(dy), x.shape, *window)
+    agree(dx, generic(pool.avg_pool2d_backward, dy, x.shape, *window), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5, 3), (300, 70), (3, 1), (3, 5, 4, 2), (40, 2, 9, 9)], ids=str)
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("need_dx", [False, True])
+def test_batch_norm(dtype, shape, spaced, need_dx):
+    c = shape[1]
+    x, dy = draw(shape, dtype, spaced=spaced), draw(shape, dtype, seed=1, spaced=spaced)
+    gamma, beta, mean, var = (draw((c,), dtype, seed=i) ** 2 for i in range(2, 6))
+    mean_gpu, var_gpu = gpu(mean), gpu(var)
+    y, kept = own(norm.batch_norm, gpu(x), gpu(gamma), gpu(beta), mean_gpu, var_gpu, 0.9, 1e-5)
+    expected, theirs = generic(norm.batch_norm, x, gamma, beta, mean, var, 0.9, 1e-5)
+    for ours, other in ((y, expected), (mean_gpu, mean), (var_gpu, var)):
+        agree(ours, other, dtype)
+    dgamma, dbeta = np.empty(c, dtype), np.empty(c, dtype)
+    dgamma_gpu, dbeta_gpu = gpu(dgamma), gpu(dbeta)
+    args = dgamma_gpu, dbeta_gpu, need_dx
+    dx = own(norm.batch_norm_backward, gpu(dy), kept, gpu(gamma), *args)
+    expected = generic(norm.batch_norm_backward, dy, theirs, gamma, dgamma, dbeta, need_dx)
+    agree(dgamma_gpu, dgamma, dtype)
+    agree(dbeta_gpu, dbeta, dtype)
+    assert (dx is None) == (not need_dx)
+    if need_dx:
+        agree(dx, expected, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5, 4), (1, 2), (70, 33), (600, 10), (300, 100)], ids=str)
+@pytest.mark.parametrize("size", [1.0, 200.0], ids=["small", "large"])
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_cross_entropy(dtype, shape, size, spaced, smoothing):
+    scores = draw(shape, dtype, spaced=spaced) * np.dtype(dtype).type(size)
+    labels = np.random.default_rng(1).integers(0, shape[1], shape[0])
+    value, slopes = own(loss.softmax_cross_entropy, gpu(scores), gpu(labels), None, smoothing)
+    expected = generic(loss.softmax_cross_entropy, scores, labels, None, smoothing)
+    agree(value, expected[0], dtype)
+    agree(slopes, expected[1], dtype)
+
+
+@pytest.mark.parametrize("label", [-1, 10, 2**40])
+def test_a_label_out_of_range_makes_the_loss_nan(label):
+    labels = np.array([3, label])
+    scores = draw((2, 10), "float32")
+    value, slopes = own(loss.softmax_cross_entropy, gpu(scores), gpu(labels), None, 0.0)
+    assert np.isnan(host(value))
+    assert np.isnan(host(slopes)[1]).all()
+    assert np.isfinite(host(slopes)[0]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("shape", [(4, 3), (0, 3), (1, 1), (5, 2, 3, 3), (150, 150)], ids=str)
+@pytest.mark.parametrize("spaced", [False, True])
+def test_dropout_bit_for_bit(dtype, rate, shape, spaced):
+    x, counter = draw(shape, dtype, spaced=spaced), np.array(5)
+    for key in (3, 2**128 - 1):
+        counter_gpu = gpu(counter)
+        y, mask = own(dropout.dropout, gpu(x), key, counter_gpu, rate, 1 / (1 - rate))
+        assert host(counter_gpu) == counter + 1
+        expected = generic(dropout.dropout, x, key, counter, rate, 1 / (1 - rate))
+        agree(mask, expected[1], dtype, exact=True)
+        agree(y, expected[0], dtype, exact=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pixels", ["uint8", "own"])
+@pytest.mark.parametrize("targets", ["labels", "rows", "small"])
+@pytest.mark.parametrize("scale", [None, 1 / 255])
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("paced", [False, True])
+def test_taking_a_batch(dtype, pixels, targets, scale, shuffled, paced):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (20, 1, 3, 3)).astype(dtype if pixels == "own" else pixels)
+    t = rng.normal(size=(20, 4)).astype(dtype) if targets == "rows" else rng.integers(0, 10, 20)
+    if targets == "small":
+        t = t.astype("int32")
+    order = rng.permutation(20) if shuffled else None
+    first = np.array([0.5, 3.0, 2.0]) if paced else 8
+    ours = own(batch.take, gpu(x), gpu(t), gpu(order), gpu(first), 4, scale, dtype)
+    theirs = generic(batch.take, x, t, order, first, 4, scale, dtype)
+    for mine, other in zip(ours, theirs, strict=True):
+        agree(mine, other, exact=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5, 4), (1500, 10), (7, 1)], ids=str)
+@pytest.mark.parametrize("classes", [False, True])
+def test_the_tally(dtype, shape, classes):
+    scores = draw(shape, dtype, whole=True)
+    labels = np.random.default_rng(1).integers(0, max(shape[1], 2), shape[0])
+    record, value = np.array([1.0, 2.0, 3.0]), np.array(0.25, dtype)
+    record_gpu = gpu(record)
+    assert own(batch.tally, record_gpu, gpu(scores), gpu(labels), gpu(value), classes) is None
+    generic(batch.tally, record, scores, labels, value, classes)
+    agree(record_gpu, record, exact=True)
+
+
+RULES = {
+    "sgd": (update.sgd, 0, (0.1,)),
+    "momentum": (update.momentum, 1, (0.9, 0.1, False)),
+    "nesterov": (update.momentum, 1, (0.9, 0.0, True)),
+    "adagrad": (update.adagrad, 1, (1e-7, 0.1)),
+    "rmsprop": (update.rmsprop, 1, (0.9, 1e-7, 0.1)),
+    "adam": (update.adam, 2, (0.9, 0.99, 1e-7, 0.1, False)),
+    "adamw": (update.adam, 2, (0.9, 0.99, 1e-7, 0.1, True)),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("by_table", [False, True])
+@pytest.mark.parametrize("flush", [False, True])
+def test_update_rules(dtype, rule, by_table, flush):
+    op, slots, rest = RULES[rule]
+    tiny = np.finfo(dtype).smallest_normal ** 0.5 / 8
+    p, g, *remembered = (draw((700,), dtype, seed=i) for i in range(2 + slots))
+    remembered = [np.abs(values) for values in remembered]
+    for values in (g, *remembered):
+        values[:50] = tiny
+        values[50:60] = 0
+    pace = Pace(0.05, flush, 0.3, 0.2)
+    rows, record = np.zeros((3, 4)), np.array([0.0, 0.0, 1.0])
+    rows[1] = pace.row
+    pace_gpu = gpu(Timetable(rows, record)) if by_table else pace
+    ours = [gpu(a) for a in (p, g, *remembered)]
+    assert own(op, *ours, pace_gpu, *rest) is None
+    generic(op, p, g, *remembered, pace, *rest)
+    for mine, theirs in zip(ours, (p, g, *remembered), strict=True):
+        agree(mine, theirs, dtype)

@@ -1,0 +1,314 @@
+"""Steps that a GPU replays: the same results, bit for bit, and a reason where it cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import optimizers, schedules
+from xpnet.data import Batches, Dataset
+from xpnet.device import device, to_numpy
+from xpnet.layers import (
+    BatchNorm,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Rescale,
+    Sequential,
+)
+from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from xpnet.training import Callback, DivergedError, Trainer
+
+gpu = pytest.mark.gpu
+
+
+def images(n=87, seed=0):
+    rng = np.random.default_rng(seed)
+    t = rng.integers(0, 4, n)
+    x = rng.integers(0, 64, (n, 1, 8, 8)) + 48 * t[:, None, None, None]
+    return Dataset(x.astype(np.uint8), t, classes=4)
+
+
+def network(where="gpu", dtype="float32"):
+    layers = [
+        Rescale(1 / 255), Conv2d(4, 3, pad=1), ReLU(), MaxPool2d(2), Conv2d(5, 3), BatchNorm(),
+        ReLU(), Flatten(), Linear(12), ReLU(), Dropout(0.3), Linear(4),
+    ]  # fmt: skip
+    return Sequential(layers, input_shape=(1, 8, 8), seed=3, dtype=dtype).to(where)
+
+
+def trained(net, *, graph="auto", epochs=3, data=None, batch_size=10, rule=None, **options):
+    rule = rule or optimizers.Adam(0.01)
+    options.setdefault("schedule", schedules.one_cycle())
+    made = Trainer(net, SoftmaxCrossEntropy(), rule, graph=graph, seed=1, **options)
+    made.fit(data or images(), epochs, batch_size)
+    return made
+
+
+def assert_equal_runs(one, other):
+    for figure in ("train_loss", "train_accuracy", "lr", "steps"):
+        assert one.history[figure] == other.history[figure]
+    states = one.optimizer.state(), other.optimizer.state()
+    pairs = [(one.net.params, other.net.params), (one.net.state, other.net.state), states]
+    for mine, theirs in pairs:
+        for name in theirs:
+            np.testing.assert_array_equal(to_numpy(mine[name]), to_numpy(theirs[name]))
+
+
+class Watching(Callback):
+    def __init__(self):
+        self.steps = []
+
+    def step_ends(self, trainer):
+        self.steps.append((trainer.optimizer.steps, trainer.optimizer.rate))
+
+
+RULES = {
+    "sgd": lambda: optimizers.SGD(0.1),
+    "momentum": lambda: optimizers.Momentum(0.02, weight_decay=0.01),
+    "nesterov": lambda: optimizers.Nesterov(0.02),
+    "adagrad": lambda: optimizers.AdaGrad(0.02),
+    "rmsprop": lambda: optimizers.RMSprop(0.002),
+    "adam": lambda: optimizers.Adam(0.01),
+    "adamw": lambda: optimizers.AdamW(0.01),
+}
+
+
+@gpu
+class TestTheSameBits:
+    @pytest.mark.parametrize("rule", RULES)
+    def test_with_every_rule(self, rule):
+        replayed = trained(network(), rule=RULES[rule]())
+        assert replayed.not_replayed is None
+        assert_equal_runs(replayed, trained(network(), graph="off", rule=RULES[rule]()))
+
+    @pytest.mark.parametrize("batch_size", [1, 7, 29, 30, 87])
+    def test_with_full_and_short_batches(self, batch_size):
+        runs = []
+        for graph in ("on", "off"):
+            layers = [Rescale(1 / 255), Flatten(), Linear(9), ReLU(), Dropout(0.2), Linear(4)]
+            net = Sequential(layers, input_shape=(1, 8, 8)).to("gpu")
+            runs.append(trained(net, graph=graph, batch_size=batch_size))
+        assert_equal_runs(*runs)
+
+    def test_with_a_callback_that_looks_at_every_step(self):
+        watching = Watching()
+        replayed = trained(network(), callbacks=[watching])
+        assert replayed.not_replayed is None
+        plain = Watching()
+        assert_equal_runs(replayed, trained(network(), graph="off", callbacks=[plain]))
+        assert watching.steps == plain.steps
+        assert [number for number, _ in watching.steps] == list(range(1, 28))
+
+    def test_where_a_callback_changes_the_rate(self):
+        class Halving(Callback):
+            def step_ends(self, trainer):
+                if trainer.optimizer.steps in (5, 13):
+                    trainer.optimizer.lr /= 2
+
+        runs = [trained(network(), graph=g, callbacks=[Halving()]) for g in ("on", "off")]
+        assert_equal_runs(*runs)
+
+    def test_without_rescale_and_with_rows_as_targets(self):
+        rng = np.random.default_rng(0)
+        data = Dataset(rng.normal(size=(41, 6)), rng.normal(size=(41, 3)))
+        runs = []
+        for graph in ("on", "off"):
+            net = Sequential([Linear(5), ReLU(), Linear(3)], input_shape=(6,), dtype="float64")
+            made = Trainer(net.to("gpu"), SquaredError(), optimizers.SGD(0.05), graph=graph)
+            made.fit(data, 3, 4)
+            runs.append(made)
+        assert_equal_runs(*runs)
+
+    def test_with_label_smoothing_and_one_output(self):
+        data = Dataset(np.random.default_rng(0).normal(size=(30, 6)), np.arange(30) % 2)
+        runs = []
+        for graph in ("on", "off"):
+            net = Sequential([Linear(5), ReLU(), Linear(1)], input_shape=(6,), dtype="float64")
+            made = Trainer(net.to("gpu"), SigmoidCrossEntropy(), optimizers.SGD(0.05), graph=graph)
+            made.fit(data, 2, 4)
+            runs.append(made)
+        assert_equal_runs(*runs)
+
+    def test_when_resumed_from_a_checkpoint(self, tmp_path):
+        whole = trained(network(), epochs=4)
+
+        class Stop(Callback):
+            def epoch_ends(self, trainer, row):
+                if trainer.epoch == 2:
+                    trainer.save(tmp_path / "half")
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            trained(network(), epochs=4, callbacks=[Stop()])
+        resumed = Trainer(
+            network(), SoftmaxCrossEntropy(), optimizers.Adam(0.01), seed=1,
+            schedule=schedules.one_cycle(),
+        )  # fmt: skip
+        resumed.restore(tmp_path / "half")
+        resumed.fit(images(), 4, 10)
+        assert_equal_runs(resumed, whole)
+
+    def test_in_a_second_fit(self):
+        runs = []
+        for graph in ("on", "off"):
+            made = trained(network(), graph=graph, epochs=1)
+            made.fit(images(seed=5), 2, 6)
+            runs.append(made)
+        assert_equal_runs(*runs)
+
+
+@gpu
+class TestOnTheGpu:
+    def test_float64_runs_as_on_the_cpu(self):
+        runs = [trained(network(where, "float64"), epochs=8) for where in ("gpu", "cpu")]
+        ours, theirs = (np.array(run.history["train_loss"]) for run in runs)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+        for name, values in runs[1].net.params.items():
+            np.testing.assert_allclose(to_numpy(runs[0].net.params[name]), values, atol=1e-9)
+
+    def test_float32_losses_as_on_the_cpu(self):
+        runs = [trained(network(where), epochs=5) for where in ("gpu", "cpu")]
+        ours, theirs = (np.array(run.history["train_loss"]) for run in runs)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+    def test_a_set_too_large_to_be_kept_there_comes_piece_by_piece(self, monkeypatch):
+        kept = trained(network())
+        monkeypatch.setattr("xpnet.data.batches._fits", lambda data, place: False)
+        brought = trained(network())
+        assert brought.not_replayed == "the data set is not kept on the device as a whole"
+        assert_equal_runs(brought, kept)
+
+    def test_batches_that_are_brought_may_be_kept(self):
+        data = images()
+        brought = Batches(data, 10, device="gpu", resident=False, shuffle=False)
+        x = np.concatenate([to_numpy(x) for x, _ in list(brought.epoch(0))])
+        np.testing.assert_array_equal(x, data.x)
+
+    def test_divergence_is_noticed(self):
+        with pytest.raises(DivergedError), np.errstate(all="ignore"):
+            trained(network(), rule=optimizers.SGD(1e30), epochs=60)
+
+    def test_what_follows_an_error_runs_where_it_did_before(self):
+        stream = device("gpu").xp.cuda.get_current_stream().ptr
+
+        class Failing(Callback):
+            def step_ends(self, trainer):
+                if trainer.optimizer.steps == 5:
+                    raise OSError("full")
+
+        with pytest.raises(OSError, match="full") as caught:
+            trained(network(), callbacks=[Failing()])
+        assert caught.tb is not None  # which keeps the frames of the run alive
+        assert device("gpu").xp.cuda.get_current_stream().ptr == stream
+
+    def test_on_the_second_gpu(self):
+        try:
+            second = device("gpu:1")
+        except xpnet.DeviceError:
+            pytest.skip("needs two GPUs")
+        runs = [trained(network(where)) for where in ("gpu", second)]
+        assert runs[1].not_replayed is None
+        assert_equal_runs(*runs)
+        data = images(20, seed=9)
+        assert runs[0].evaluate(data) == runs[1].evaluate(data)
+        assert runs[1].net.device == second
+
+
+class Noted(Layer):
+    """A layer that does not say whether it can be replayed."""
+
+    def forward(self, x, *, train=False):
+        return x
+
+    def backward(self, dy, *, need_dx=True):
+        return dy
+
+
+class Reading(Noted):
+    """A layer that says it can be replayed, and is wrong."""
+
+    replayable = True
+
+    def forward(self, x, *, train=False):
+        float(x[0, 0])
+        return x
+
+
+class Inheriting(Reading):
+    """A layer that leaves it to the layer it is derived from to say so."""
+
+
+class TestReasons:
+    def fitted(self, *layers, where="gpu", trainer=Trainer, graph="auto", loss=None, rule=None):
+        net = Sequential(
+            [Rescale(1 / 255), Flatten(), Linear(4), *layers], input_shape=(1, 8, 8)
+        ).to(where)
+        made = trainer(net, loss or SoftmaxCrossEntropy(), rule or optimizers.SGD(0.1), graph=graph)
+        made.fit(images(), 1, 10)
+        return made.not_replayed
+
+    def test_the_cpu(self):
+        assert "on cpu" in self.fitted(where="cpu")
+        with pytest.raises(ValueError, match="graph='on': the network is on cpu: GPUs through"):
+            self.fitted(where="cpu", graph="on")
+
+    def test_a_wrong_word(self):
+        with pytest.raises(ValueError, match="graph: expected 'auto', 'on' or 'off', got True"):
+            self.fitted(where="cpu", graph=True)
+
+    @gpu
+    def test_none(self):
+        assert self.fitted() is None
+
+    @gpu
+    def test_off(self):
+        assert self.fitted(graph="off") == "graph='off' asks for it"
+
+    @gpu
+    @pytest.mark.parametrize("kind", [Noted, Inheriting])
+    def test_a_layer_that_does_not_say_so(self, kind):
+        said = f'{kind.__name__} "3" does not say that it is replayable'
+        assert self.fitted(kind()) == said
+        with pytest.raises(ValueError, match=said):
+            self.fitted(kind(), graph="on")
+
+    @gpu
+    def test_a_layer_that_is_wrong(self):
+        assert self.fitted(Reading()).startswith("recording a step failed: ")
+        with pytest.raises(Exception, match=r"captur|read"):
+            self.fitted(Reading(), graph="on")
+
+    @gpu
+    def test_a_rule_of_ones_own(self):
+        class Own(optimizers.SGD):
+            def rule(self, p, g, *slots, decay):
+                p -= self.rate * g
+
+        assert self.fitted(rule=Own()) == "Own does not say that it is replayable"
+
+    @gpu
+    def test_a_step_of_ones_own(self):
+        class Own(Trainer):
+            steps = 0
+
+            def step(self, x, t):
+                Own.steps += 1
+                return super().step(x, t)
+
+        assert self.fitted(trainer=Own) == "Own has a step of its own"
+        assert Own.steps == 9
+
+    @gpu
+    def test_a_hook(self):
+        seen = []
+        net = network()
+        with net.hook("2", lambda path, x, y: seen.append(path)):
+            made = trained(net, epochs=1)
+        assert "a hook looks at layer 2" in made.not_replayed
+        assert len(seen) == 9

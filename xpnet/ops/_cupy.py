@@ -1,0 +1,731 @@
+"""CuPy bodies: few launches, each doing all there is to do to a number while it is at hand.
+
+The kernels stand in ``_cupy.cu``.  Every matrix product is one of two-dimensional arrays and goes
+to cuBLASLt by nvmath-python, which adds bias and ReLU on the way and can be recorded; without
+nvmath-python it goes to cuBLAS by CuPy, which cannot.  What stands beside the products is bound
+by memory or by launches, so convolutions write their columns out, laid out such that neighbouring
+threads meet neighbouring pixels: columns are (c kh kw, n oh ow), responses (f, n oh ow).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+
+from xpnet.device import Array
+from xpnet.ops.batch import has_classes, take, tally
+from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
+from xpnet.ops.dropout import dropout
+from xpnet.ops.elementwise import relu, relu_backward, rescale
+from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
+from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
+from xpnet.ops.norm import batch_norm, batch_norm_backward
+from xpnet.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from xpnet.ops.update import (
+    Pace,
+    Timetable,
+    adagrad,
+    adam,
+    momentum,
+    rmsprop,
+    sgd,
+    smallest_square,
+)
+from xpnet.ops.window import output_sizes
+
+try:
+    from nvmath.bindings import cublas, cublasLt
+except ImportError as _error:
+    cublasLt = None  # noqa: N816 - as the module is called
+    _no_products = str(_error).splitlines()[0]
+
+THREADS = 256
+LIMIT = 2**31
+"""Numbers in the largest array that kernels count in 32 bits."""
+
+
+def not_recordable() -> str | None:
+    """Return why work that holds matrix products cannot be recorded; None if it can."""
+    if cublasLt is None:
+        return (
+            f"matrix products can be recorded with nvmath-python alone, which does not import "
+            f"({_no_products}): run `pip install nvmath-python`"
+        )
+    return None
+
+
+# Launching ------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _kernel(name: str, kind: str) -> Any:
+    """Return a kernel for a dtype, given by its character: "f" or "d"."""
+    return _module(kind).get_function(name)
+
+
+@functools.cache
+def _module(kind: str) -> Any:
+    code = Path(__file__).with_suffix(".cu").read_text(encoding="utf-8")
+    real = {"f": "float", "d": "double"}[kind]
+    return cupy.RawModule(code=code, options=("-std=c++17", f"-DREAL={real}"))
+
+
+def _each(name: str, kind: str, size: int, *args: Any, rows: int = 1) -> None:
+    """Launch a kernel with a thread for each of ``size`` numbers (of each of so many rows).
+
+    Of its arguments None is a null pointer.
+    """
+    if size:
+        _kernel(name, kind)((-(-size // THREADS), rows), (THREADS,), args)
+
+
+def _kind(*arrays: Array | None) -> str | None:
+    """Return the one dtype of arrays that kernels take, as its character, or None."""
+    kinds = {a.dtype.char for a in arrays if a is not None}
+    if len(kinds) == 1 and kinds <= {"f", "d"} and all(a is None or a.size < LIMIT for a in arrays):
+        return str(kinds.pop())
+    return None
+
+
+def _dense(a: Array) -> Array:
+    return a if a.flags.c_contiguous else cupy.ascontiguousarray(a)
+
+
+# Products -------------------------------------------------------------------------------------
+
+WORKSPACE = 32 * 2**20
+"""Bytes that a product may ask for: what cuBLAS itself takes on its newest processors."""
+
+_NUMBERS = {"e": 2, "f": 0, "d": 1}
+"""CUDA's names of dtypes (cudaDataType), by NumPy's character."""
+
+
+class _Plan(NamedTuple):
+    """A product as cuBLASLt computes it: descriptors, and the algorithm it thinks best."""
+
+    description: int
+    layouts: tuple[int, int, int]
+    algorithm: Any  # a NumPy record, whose first field is what cuBLASLt wants
+    workspace: int  # bytes
+    one: Any
+    zero: Any
+
+
+def _product(a: Array, b: Array, out: Array | None = None, bias: Array | None = None) -> Array:
+    """Return ``a @ b``, plus a bias for each column.
+
+    ``a`` and ``b`` are contiguous, or transposes of contiguous arrays; ``out`` is contiguous.
+    """
+    if out is None:
+        out = cupy.empty((a.shape[0], b.shape[1]), a.dtype)
+    if cublasLt is not None:
+        if _lent(a, b, out, bias):
+            return out
+        if bias is not None and _lent(a, b, out, None):
+            return _biased(out, bias)
+    cupy.matmul(a, b, out=out)
+    return out if bias is None else _biased(out, bias)
+
+
+def _biased(y: Array, bias: Array | None, rectify: bool = False) -> Array:
+    """Add a bias to each row of y, in place, and cut what is below 0 if it shall be rectified."""
+    units = y.shape[1]
+    _each("add_bias", y.dtype.char, y.size, y, bias, y.size, units, int(rectify))
+    return y
+
+
+def _lent(a: Array, b: Array, out: Array, bias: Array | None) -> bool:
+    """Let cuBLASLt compute a product; return False if it has no algorithm for it."""
+    gpu = cupy.cuda.runtime.getDevice()
+    pointers = a.data.ptr, b.data.ptr, out.data.ptr
+    together = pointers[0] | pointers[1] | pointers[2]
+    added = 0 if bias is None else bias.data.ptr
+    plan = _plan(
+        gpu, out.dtype.char, a.shape[0], *b.shape, _stored(a), _stored(b),
+        min(together & -together, 256), added,
+    )  # fmt: skip
+    if plan is None:
+        return False
+    space = cupy.cuda.alloc(plan.workspace) if plan.workspace else None
+    # cuBLAS counts by columns, and sees every array transposed: out^T = b^T a^T
+    left, right, result = plan.layouts
+    cublasLt.matmul(
+        _handle(gpu), plan.description,
+        plan.one.ctypes.data, pointers[1], left, pointers[0], right,
+        plan.zero.ctypes.data, pointers[2], result, pointers[2], result,
+        plan.algorithm.ctypes.data, 0 if space is None else space.ptr, plan.workspace,
+        cupy.cuda.get_current_stream().ptr,
+    )  # fmt: skip
+    return True
+
+
+def _stored(a: Array) -> tuple[bool, int]:
+    """Return whether a matrix is stored transposed, and the numbers from one line to the next."""
+    rows, columns = a.strides
+    if columns == a.itemsize and rows >= columns * a.shape[1]:
+        return False, rows // a.itemsize
+    return True, columns // a.itemsize
+
+
+@functools.cache
+def _handle(gpu: int) -> int:
+    return int(cublasLt.create())
+
+
+@functools.lru_cache(4096)
+def _plan(
+    gpu: int, kind: str, m: int, k: int, n: int,
+    a: tuple[bool, int], b: tuple[bool, int], aligned: int, bias: int,
+) -> _Plan | None:  # fmt: skip
+    """Plan the product of an (m, k) and a (k, n) matrix; None if cuBLASLt has no way.
+
+    ``bias`` is the address of the numbers to add to each row, or 0.  ReLU could be had as well,
+    but cuBLASLt's makes 0 of NaN, and so hides it.
+    """
+    number = _NUMBERS[kind]
+    compute = cublas.ComputeType.COMPUTE_64F if kind == "d" else cublas.ComputeType.COMPUTE_32F
+    description = cublasLt.matmul_desc_create(compute, number)
+    attributes, epilogues = cublasLt.MatmulDescAttribute, cublasLt.Epilogue
+    settings: list[tuple[int, Any]] = [
+        (attributes.TRANSA, ctypes.c_int32(b[0])),
+        (attributes.TRANSB, ctypes.c_int32(a[0])),
+        (attributes.EPILOGUE, ctypes.c_uint32(epilogues.BIAS if bias else epilogues.DEFAULT)),
+    ]
+    if bias:
+        settings.append((attributes.BIAS_POINTER, ctypes.c_int64(bias)))
+    for attribute, value in settings:
+        cublasLt.matmul_desc_set_attribute(
+            description, attribute, ctypes.addressof(value), ctypes.sizeof(value)
+        )
+    layouts = (
+        cublasLt.matrix_layout_create(number, *((k, n) if b[0] else (n, k)), b[1]),
+        cublasLt.matrix_layout_create(number, *((m, k) if a[0] else (k, m)), a[1]),
+        cublasLt.matrix_layout_create(number, n, m, n),
+    )
+    algorithm = _best_algorithm(gpu, description, layouts, aligned)
+    if algorithm is None:
+        return None
+    one = np.ones(1, kind)
+    space = int(algorithm["workspace_size"][0])
+    return _Plan(description, layouts, algorithm, space, one, np.zeros_like(one))
+
+
+def _best_algorithm(
+    gpu: int, description: int, layouts: tuple[int, int, int], aligned: int
+) -> Any | None:
+    preference = cublasLt.matmul_preference_create()
+    attributes = cublasLt.MatmulPreferenceAttribute
+    settings: list[tuple[int, Any]] = [
+        (attributes.MAX_WORKSPACE_BYTES, ctypes.c_uint64(WORKSPACE)),
+        (attributes.MIN_ALIGNMENT_A_BYTES, ctypes.c_uint32(aligned)),
+        (attributes.MIN_ALIGNMENT_B_BYTES, ctypes.c_uint32(aligned)),
+        (attributes.MIN_ALIGNMENT_C_BYTES, ctypes.c_uint32(aligned)),
+        (attributes.MIN_ALIGNMENT_D_BYTES, ctypes.c_uint32(aligned)),
+    ]
+    for attribute, setting in settings:
+        cublasLt.matmul_preference_set_attribute(
+            preference, attribute, ctypes.addressof(setting), ctypes.sizeof(setting)
+        )
+    found = np.zeros(1, cublasLt.matmul_heuristic_result_dtype)
+    count = ctypes.c_int32(0)
+    left, right, result = layouts
+    try:
+        cublasLt.matmul_algo_get_heuristic(
+            _handle(gpu), description, left, right, result, result, preference,
+            1, found.ctypes.data, ctypes.addressof(count),
+        )  # fmt: skip
+    except cublasLt.cuBLASLtError:  # it says "not supported" by an error, or by finding none
+        return None
+    finally:
+        cublasLt.matmul_preference_destroy(preference)
+    return found if count.value else None
+
+
+# Single numbers -------------------------------------------------------------------------------
+
+
+@relu.register("cupy")
+def _relu(x: Array) -> Array:
+    kind = _kind(x)
+    if kind is None:
+        return NotImplemented
+    x = _dense(x)
+    y = cupy.empty(x.shape, x.dtype)
+    _each("relu", kind, x.size, x, y, x.size)
+    return y
+
+
+@relu_backward.register("cupy")
+def _relu_backward(dy: Array, y: Array) -> Array:
+    kind = _kind(dy, y)
+    if kind is None or dy.shape != y.shape:
+        return NotImplemented
+    dx = cupy.empty(y.shape, y.dtype)
+    _each("relu_backward", kind, y.size, _dense(dy), _dense(y), dx, y.size)
+    return dx
+
+
+@rescale.register("cupy")
+def _rescale(x: Array, scale: float, dtype: str) -> Array:
+    if x.dtype != np.uint8 or dtype not in ("float32", "float64") or x.size >= LIMIT:
+        return NotImplemented
+    y = cupy.empty(x.shape, dtype)
+    _each("rescale_bytes", y.dtype.char, x.size, _dense(x), y, x.size, scale)
+    return y
+
+
+# Linear ---------------------------------------------------------------------------------------
+
+
+def _fit(*matrices: Array | None) -> str | None:
+    """Return the dtype that a product of these computes in, or None if it is not for cuBLAS."""
+    if any(a is not None and not a.size for a in matrices):
+        return None
+    return _kind(*matrices)
+
+
+@linear.register("cupy")
+def _linear(x: Array, W: Array, b: Array | None) -> Array:
+    return NotImplemented if _fit(x, W, b) is None else _product(_dense(x), W, bias=b)
+
+
+@linear_relu.register("cupy")
+def _linear_relu(x: Array, W: Array, b: Array | None) -> Array:
+    if _fit(x, W, b) is None:
+        return NotImplemented
+    return _biased(_product(_dense(x), W), b, rectify=True)
+
+
+@linear_backward.register("cupy")
+def _linear_backward(
+    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+) -> Array | None:
+    if _fit(x, W, dy, dW, db) is None:
+        return NotImplemented
+    dy = _dense(dy)
+    _product(_dense(x).T, dy, dW)
+    if db is not None:
+        _channel_sums(dy, db, len(dy), 1)
+    return _product(dy, W.T) if need_dx else None
+
+
+@linear_relu_backward.register("cupy")
+def _linear_relu_backward(
+    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+) -> Array | None:
+    if _fit(x, W, y, dy, dW, db) is None:
+        return NotImplemented
+    if db is None:
+        dz = relu_backward(dy, y)
+    else:
+        dz = cupy.empty(y.shape, y.dtype)
+        _channel_sums(_dense(dy), db, len(dy), 1, y, dz)
+    _product(_dense(x).T, dz, dW)
+    return _product(dz, W.T) if need_dx else None
+
+
+SHARE = 4096
+"""Numbers of a channel that a block adds up; of more, several blocks take a share each."""
+
+
+def _channel_sums(
+    a: Array, out: Array, outer: int, inner: int, y: Array | None = None, kept: Array | None = None
+) -> None:
+    """Write the sums of ``a``, seen as (outer, channels, inner), over all but the channels.
+
+    With ``y`` a number counts where y > 0, and goes to ``kept`` as it counts.
+    """
+    channels, kind = out.size, a.dtype.char
+    width = 32 if inner == 1 else 1
+    shares = min(-(-outer * inner // SHARE), 64)
+    sums = out if shares == 1 else cupy.empty((shares, channels), a.dtype)
+    grid = -(-channels // width), shares
+    _kernel("channel_sums", kind)(grid, (THREADS,), (a, y, kept, sums, outer, channels, inner))
+    if shares > 1:
+        _channel_sums(sums, out, shares, 1)
+
+
+# Convolution ----------------------------------------------------------------------------------
+
+
+class _Kept(NamedTuple):
+    """What a convolution keeps for its backward pass."""
+
+    columns: Array
+    x_shape: tuple[int, ...]
+    y: Array | None  # the output, where a ReLU made it
+    winners: Array | None  # uint8, where max-pooling made it
+
+
+def _convolve(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int,
+    window: tuple[int, int, int, int] | None, rectify: bool,
+) -> tuple[Array, _Kept] | None:  # fmt: skip
+    kind, (n, c, h, w), (f, _, kh, kw) = _fit(x, W, b), x.shape, W.shape
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    positions, length = n * oh * ow, c * kh * kw
+    if kind is None or positions * max(length, f) >= LIMIT:
+        return None
+    if window is not None and window[0] * window[1] > 256:
+        return None
+    columns = cupy.empty((length, positions), x.dtype)
+    _each(
+        "im2col", kind, positions, _dense(x), columns, n, c, h, w, kh, kw, stride, pad, oh, ow,
+        rows=min(length, 2**15),
+    )  # fmt: skip
+    z = _product(W.reshape(f, length), columns)
+    bias = b
+    if window is None:
+        y = cupy.empty((n, f, oh, ow), x.dtype)
+        _each("responses_to_images", kind, y.size, z, bias, y, n, f, oh * ow, int(rectify))
+        return y, _Kept(columns, x.shape, y if rectify else None, None)
+    rows, cols = output_sizes((oh, ow), *window)
+    y = cupy.empty((n, f, rows, cols), x.dtype)
+    winners = cupy.empty(y.shape, np.uint8)
+    _each(
+        "responses_to_pooled", kind, y.size, z, bias, y, winners, n, f, oh, ow, rows, cols, *window
+    )
+    return y, _Kept(columns, x.shape, y, winners)
+
+
+@conv2d.register("cupy")
+def _conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
+    return _convolve(x, W, b, stride, pad, None, False) or NotImplemented
+
+
+@conv_relu_pool.register("cupy")
+def _conv_relu_pool(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int,
+    window: tuple[int, int, int, int] | None,
+) -> tuple[Array, Any]:  # fmt: skip
+    return _convolve(x, W, b, stride, pad, window, True) or NotImplemented
+
+
+@conv2d_backward.register("cupy")
+def _conv2d_backward(
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
+    need_dx: bool,
+) -> Array | None:  # fmt: skip
+    return _convolve_back(dy, kept, W, dW, db, stride, pad, None, need_dx)
+
+
+@conv_relu_pool_backward.register("cupy")
+def _conv_relu_pool_backward(
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
+    window: tuple[int, int, int, int] | None, need_dx: bool,
+) -> Array | None:  # fmt: skip
+    return _convolve_back(dy, kept, W, dW, db, stride, pad, window, need_dx)
+
+
+def _convolve_back(
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
+    window: tuple[int, int, int, int] | None, need_dx: bool,
+) -> Array | None:  # fmt: skip
+    if not isinstance(kept, _Kept):
+        return NotImplemented
+    columns, (n, c, h, w), y, winners = kept
+    f, _, kh, kw = W.shape
+    oh, ow = output_sizes((h, w), kh, kw, stride, pad)
+    kind, dy = columns.dtype.char, _dense(dy)
+    dz = cupy.empty((f, columns.shape[1]), columns.dtype)
+    if window is None:
+        _each("images_to_responses", kind, dz.size, dy, y, dz, n, f, oh * ow)
+    else:
+        _each(
+            "pooled_to_responses", kind, dz.size, dy, y, winners, dz, n, f, oh, ow, *dy.shape[2:],
+            *window,
+        )  # fmt: skip
+    _product(dz, columns.T, dW.reshape(f, -1))
+    if db is not None:
+        _channel_sums(dz, db, 1, dz.shape[1])
+    if not need_dx:
+        return None
+    slopes = _product(W.reshape(f, -1).T, dz)
+    dx = cupy.empty((n, c, h, w), dz.dtype)
+    _each("col2im", kind, dx.size, slopes, dx, n, c, h, w, kh, kw, stride, pad, oh, ow)
+    return dx
+
+
+# Pooling --------------------------------------------------------------------------------------
+
+
+@max_pool2d.register("cupy")
+def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
+    kind, (n, c, h, w) = _kind(x), x.shape
+    if kind is None or kh * kw > 256:
+        return NotImplemented  # type: ignore[no-any-return]
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    y, winners = cupy.empty((n, c, oh, ow), x.dtype), cupy.empty((n, c, oh, ow), np.uint8)
+    window = h, w, oh, ow, kh, kw, stride, pad
+    _each("max_pool", kind, y.size, _dense(x), y, winners, n * c, *window)
+    return y, (winners, x.shape)
+
+
+@max_pool2d_backward.register("cupy")
+def _max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad: int) -> Array:
+    winners, (n, c, h, w) = kept
+    kind = _kind(dy)
+    if kind is None or winners.dtype != np.uint8:
+        return NotImplemented
+    dx = cupy.empty((n, c, h, w), dy.dtype)
+    window = h, w, *dy.shape[2:], kh, kw, stride, pad
+    _each("max_pool_backward", kind, dx.size, _dense(dy), winners, dx, n * c, *window)
+    return dx
+
+
+@avg_pool2d.register("cupy")
+def _avg_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
+    kind, (n, c, h, w) = _kind(x), x.shape
+    if kind is None:
+        return NotImplemented
+    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    y = cupy.empty((n, c, oh, ow), x.dtype)
+    _each("avg_pool", kind, y.size, _dense(x), y, n * c, h, w, oh, ow, kh, kw, stride, pad)
+    return y
+
+
+@avg_pool2d_backward.register("cupy")
+def _avg_pool2d_backward(
+    dy: Array, x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
+) -> Array:
+    kind, (n, c, h, w) = _kind(dy), x_shape
+    if kind is None or math.prod(x_shape) >= LIMIT:
+        return NotImplemented
+    dx = cupy.empty((n, c, h, w), dy.dtype)
+    window = h, w, *dy.shape[2:], kh, kw, stride, pad
+    _each("avg_pool_backward", kind, dx.size, _dense(dy), dx, n * c, *window)
+    return dx
+
+
+# Normalisation --------------------------------------------------------------------------------
+
+
+def _spans(x: Array) -> tuple[int, int, int]:
+    """Return a batch's (outer, channels, inner)."""
+    return x.shape[0], x.shape[1], math.prod(x.shape[2:])
+
+
+def _channel_blocks(channels: int, inner: int) -> tuple[int]:
+    return (-(-channels // 32) if inner == 1 else channels,)
+
+
+@batch_norm.register("cupy")
+def _batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+) -> tuple[Array, Any]:
+    kind = _fit(x, gamma, beta, mean, var)
+    if kind is None:
+        return NotImplemented  # type: ignore[no-any-return]
+    x, spans = _dense(x), _spans(x)
+    y, x_hat, scales = cupy.empty_like(x), cupy.empty_like(x), cupy.empty_like(gamma)
+    _kernel("batch_norm", kind)(
+        _channel_blocks(*spans[1:]), (THREADS,),
+        (x, gamma, beta, mean, var, y, x_hat, scales, *spans, momentum, eps),
+    )  # fmt: skip
+    return y, (x_hat, scales)
+
+
+@batch_norm_backward.register("cupy")
+def _batch_norm_backward(
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+) -> Array | None:
+    x_hat, scales = kept
+    kind = _fit(dy, x_hat, gamma, dgamma, dbeta)
+    if kind is None:
+        return NotImplemented
+    spans = _spans(dy)
+    dx = cupy.empty(dy.shape, dy.dtype) if need_dx else None
+    _kernel("batch_norm_backward", kind)(
+        _channel_blocks(*spans[1:]), (THREADS,),
+        (_dense(dy), x_hat, scales, gamma, dgamma, dbeta, dx, *spans),
+    )  # fmt: skip
+    return dx
+
+
+# Losses and the frame of a step ---------------------------------------------------------------
+
+ROWS_OF_A_BLOCK = 256
+"""Samples whose losses one block adds up; of more, several blocks do and their sums are added."""
+
+
+@softmax_cross_entropy.register("cupy")
+def _softmax_cross_entropy(
+    scores: Array, targets: Array, weights: Array | None, smoothing: float
+) -> tuple[Array, Array]:
+    kind, (n, k) = _fit(scores), scores.shape
+    if kind is None or k == 1 or targets.ndim != 1 or targets.dtype != np.int64:
+        return NotImplemented  # type: ignore[no-any-return]
+    if weights is not None:
+        return NotImplemented  # type: ignore[no-any-return]
+    dscores, loss = cupy.empty((n, k), scores.dtype), cupy.empty((), scores.dtype)
+    blocks = min(-(-n // ROWS_OF_A_BLOCK), 1024)
+    losses = loss if blocks == 1 else cupy.empty(blocks, scores.dtype)
+    least = smallest_kept(cupy, scores.dtype)
+    _kernel("softmax_cross_entropy", kind)(
+        (blocks,), (1024,),
+        (_dense(scores), _dense(targets), dscores, losses, n, k, smoothing, 1 / n, least),
+    )  # fmt: skip
+    if blocks > 1:
+        _channel_sums(losses, loss, blocks, 1)
+    return loss, dscores
+
+
+@take.register("cupy")
+def _take(
+    x: Array, t: Array, order: Array | None, first: int | Array, n: int, scale: float | None,
+    dtype: str,
+) -> tuple[Array, Array]:  # fmt: skip
+    length = math.prod(x.shape[1:])
+    if isinstance(first, int):
+        n = max(0, min(n, len(x) - first))
+        where = order, None, first, n
+    else:
+        where = order, first, 0, n
+    if n * length * max(x.itemsize, t.itemsize) >= LIMIT:
+        return NotImplemented  # type: ignore[no-any-return]
+    scaled = scale is not None
+    real = dtype if scaled else str(x.dtype)
+    if real not in ("float32", "float64") or x.dtype.char not in ("B", np.dtype(real).char):
+        if scaled:
+            return NotImplemented  # type: ignore[no-any-return]
+        return _rows(x, *where), _rows(t, *where)
+    labelled = t.ndim == 1 and t.dtype == np.int64
+    y = cupy.empty((n, *x.shape[1:]), real)
+    targets = cupy.empty(n, np.int64) if labelled else _rows(t, *where)
+    _each(
+        "take_bytes" if x.dtype == np.uint8 else "take_reals", y.dtype.char, y.size, _dense(x),
+        _dense(t) if labelled else None, *where, length, float(scale or 1.0), y,
+        targets if labelled else None,
+    )  # fmt: skip
+    return y, targets
+
+
+def _rows(a: Array, order: Array | None, record: Array | None, first: int, n: int) -> Array:
+    """Return rows of an array of any dtype."""
+    out = cupy.empty((n, *a.shape[1:]), a.dtype)
+    length = a.itemsize * math.prod(a.shape[1:])
+    _each("take_rows", "f", n * length, _dense(a), order, record, first, n, length, out)
+    return out
+
+
+@tally.register("cupy")
+def _tally(record: Array, scores: Array, targets: Array, loss: Array, classes: bool) -> Any:
+    kind = _fit(scores, loss)
+    labelled = targets.ndim == 1 and targets.dtype == np.int64
+    if kind is None or scores.ndim != 2 or (classes and not labelled):
+        return NotImplemented
+    labels = _dense(targets) if classes and has_classes(scores, targets) else None
+    _kernel("tally", kind)((1,), (1024,), (_dense(scores), labels, loss, record, *scores.shape))
+    return None
+
+
+# Dropout --------------------------------------------------------------------------------------
+
+ONE_BLOCK = 2**14
+"""Numbers that one block draws, and counts its mask; of more, the count is a launch of its own."""
+
+
+@dropout.register("cupy")
+def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+    kind = _kind(x)
+    if kind is None:
+        return NotImplemented  # type: ignore[no-any-return]
+    x = _dense(x)
+    y, mask = cupy.empty_like(x), cupy.empty_like(x)
+    keys = (_signed(key % 2**64), _signed(key >> 64))
+    draws = -(-x.size // 8)
+    alone = x.size <= ONE_BLOCK
+    grid, block = ((1,), (1024,)) if alone else ((-(-draws // THREADS),), (THREADS,))
+    _kernel("dropout", kind)(
+        grid, block, (x, y, mask, counter, *keys, x.size, float(rate), float(scale))
+    )
+    if grid != (1,):
+        counter += 1
+    return y, mask
+
+
+def _signed(word: int) -> int:
+    """Return the whole number whose 64 bits, read with a sign, are those of a word."""
+    return word - 2**64 if word >= 2**63 else word
+
+
+# Update rules ---------------------------------------------------------------------------------
+
+
+def _updates(p: Array, *others: Array) -> str | None:
+    """Return the dtype of arrays that a kernel can update side by side, or None."""
+    if all(a.flags.c_contiguous and a.shape == p.shape for a in (p, *others)):
+        return _kind(p, *others)
+    return None
+
+
+def _paced(pace: Pace | Timetable) -> tuple[Any, ...]:
+    """Return a pace as a kernel's arguments: by value, or by table."""
+    if isinstance(pace, Pace):
+        return (*pace.row, None, None)
+    return (0.0, 0.0, 0.0, 0.0, pace.rows, pace.record)
+
+
+@sgd.register("cupy")
+def _sgd(p: Array, g: Array, pace: Pace | Timetable, decay: float) -> Any:
+    kind = _updates(p, g)
+    if kind is None:
+        return NotImplemented
+    _each("sgd", kind, p.size, p, g, p.size, *_paced(pace), decay)
+    return None
+
+
+@momentum.register("cupy")
+def _momentum(
+    p: Array, g: Array, v: Array, pace: Pace | Timetable, mu: float, decay: float, nesterov: bool
+) -> Any:
+    kind = _updates(p, g, v)
+    if kind is None:
+        return NotImplemented
+    least = smallest_kept(cupy, p.dtype)
+    _each("momentum", kind, p.size, p, g, v, p.size, *_paced(pace), mu, decay, int(nesterov), least)
+    return None
+
+
+@adagrad.register("cupy")
+def _adagrad(p: Array, g: Array, h: Array, pace: Pace | Timetable, eps: float, decay: float) -> Any:
+    kind = _updates(p, g, h)
+    if kind is None:
+        return NotImplemented
+    _each("rmsprop", kind, p.size, p, g, h, p.size, *_paced(pace), 1.0, 1.0, eps, decay, 0.0)
+    return None
+
+
+@rmsprop.register("cupy")
+def _rmsprop(
+    p: Array, g: Array, h: Array, pace: Pace | Timetable, alpha: float, eps: float, decay: float
+) -> Any:
+    kind = _updates(p, g, h)
+    if kind is None:
+        return NotImplemented
+    least = smallest_square(cupy, p.dtype)
+    _each(
+        "rmsprop", kind, p.size, p, g, h, p.size, *_paced(pace), alpha, 1 - alpha, eps, decay, least
+    )
+    return None
+
+
+@adam.register("cupy")
+def _adam(
+    p: Array, g: Array, m: Array, v: Array, pace: Pace | Timetable, beta1: float, beta2: float,
+    eps: float, decay: float, decoupled: bool,
+) -> Any:  # fmt: skip
+    kind = _updates(p, g, m, v)
+    if kind is None:
+        return NotImplemented
+    _each(
+        "adam", kind, p.size, p, g, m, v, p.size, *_paced(pace), beta1, beta2, eps, decay,
+        int(decoupled), smallest_kept(cupy, p.dtype), smallest_square(cupy, p.dtype),
+    )  # fmt: skip
+    return None
