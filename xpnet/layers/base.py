@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
+from xpnet import ops
 from xpnet.device import (
     CPU,
     Array,
@@ -143,6 +144,8 @@ class Layer(ABC):
         Without the batch axis; known once built.
     dtype : str
         Of the parameters and of real inputs.
+    precision : str
+        Of the products of matrices: see :meth:`to`.
     accepts_complex : bool
         Whether x and the parameters may be complex.
     spreads : bool
@@ -170,6 +173,8 @@ class Layer(ABC):
         self._grads = Owned()
         self._state = Owned()
         self._decayed: set[str] = set()
+        self.precision = "float32"
+        self._narrowed: dict[str, Array] = {}
         self._cache: Any = None
         self._seen: Any = None
         self._packed: tuple[Device, ArrayMap, ArrayMap] | None = None
@@ -376,22 +381,51 @@ class Layer(ABC):
         arrays = [*self._gather("_params").values(), *self._gather("_state").values()]
         return device_of(arrays[0]) if arrays else CPU
 
-    def to(self, where: str | Device) -> Self:
+    def operand(self, name: str) -> Array:
+        """Return a parameter as matrix products take it: itself, or its narrow copy."""
+        return self._narrowed[name] if self._narrowed else self._params[name]
+
+    def to(self, where: str | Device, *, precision: str | None = None) -> Self:
         """Move parameters, gradients and state to a device; return the network itself.
+
+        Parameters
+        ----------
+        where : str or Device
+        precision : str, optional
+            Of the products of a float32 network's matrices: ``"float32"``, or rounded to
+            ``"tf32"``, ``"bf16"`` or ``"fp16"``, which GPUs compute faster; by default as it was.
+            Parameters and all else stay float32; each forward pass begins with a narrow copy of
+            all parameters.
 
         Raises
         ------
         ValueError
-            The layer is part of a network, which owns its arrays.
+            The layer is part of a network, which owns its arrays; or it cannot have the precision.
         DeviceError
             The device cannot be used.
         """
         if self._has_parent:
             raise ValueError(f"{self.label} is part of a network: call to() of the network")
-        place = device(where)
+        place, precision = device(where), precision or self.precision
+        ops.precision.check(precision, self.dtype, "the network")
+        hindrance = ops.not_narrow(place.library) if precision != "float32" else None
+        if hindrance:
+            raise ValueError(f"precision {precision!r}: {hindrance}")
         if self._packed is None or self._packed[0] != place:
             self._pack(place)
+        self._set_precision(precision)
         return self
+
+    def _set_precision(self, precision: str) -> None:
+        """Let this layer and those it is made of compute products in a precision."""
+        for layer in [self, *self._below()]:
+            layer.precision = precision
+
+    def _below(self) -> Iterator[Layer]:
+        """Yield the layers this one is made of, and those that they are made of."""
+        for _, child in self.children():
+            yield child
+            yield from child._below()
 
     def _pack(self, place: Device) -> None:
         """Move every parameter into one flat buffer on a device and every gradient into another.
@@ -429,6 +463,7 @@ class Layer(ABC):
             setattr(twin, name, None if name == "_packed" else copy.deepcopy(value, memo))
         if self._packed is not None:
             twin._pack(self._packed[0])
+            twin._set_precision(self.precision)
         return twin
 
     def forget(self) -> None:

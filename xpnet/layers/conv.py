@@ -101,8 +101,8 @@ class Conv2d(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the filters' responses."""
         self.check(x)
-        params = self._params
-        y, kept = ops.conv.conv2d(x, params["W"], params.get("b"), self.stride, self.pad)
+        W, b = self.operand("W"), self._params.get("b")
+        y, kept = ops.conv.conv2d(x, W, b, self.stride, self.pad, self.precision)
         if train:
             self._cache = kept
         return y
@@ -111,8 +111,9 @@ class Conv2d(Layer):
         """Fill dW and db; return dx."""
         kept, grads = self.take(), self._grads
         dx: Array | None = ops.conv.conv2d_backward(
-            dy, kept, self._params["W"], grads["W"], grads.get("b"), self.stride, self.pad, need_dx
-        )
+            dy, kept, self.operand("W"), grads["W"], grads.get("b"), self.stride, self.pad, need_dx,
+            self.precision,
+        )  # fmt: skip
         return dx
 
     def flops(self) -> int:

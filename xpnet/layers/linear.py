@@ -80,13 +80,15 @@ class Linear(Layer):
         rows = self.rows(x)
         if train:
             self._cache = (rows, x.shape)
-        return ops.linear.linear(rows, self._params["W"], self._params.get("b"))
+        return ops.linear.linear(rows, self.operand("W"), self._params.get("b"), self.precision)
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dW and db; return dx."""
         rows, shape = self.take()
-        params, grads = self._params, self._grads
-        dx = ops.linear.linear_backward(rows, params["W"], dy, grads["W"], grads.get("b"), need_dx)
+        grads, W = self._grads, self.operand("W")
+        dx = ops.linear.linear_backward(
+            rows, W, dy, grads["W"], grads.get("b"), need_dx, self.precision
+        )
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 
     def flops(self) -> int:

@@ -68,8 +68,8 @@ class LinearReLU(_Run):
         if x.dtype is not self._seen:  # the ReLU takes no complex numbers, the Linear does
             self.relu._inspect_dtype(x, dtype_kind(namespace(x), x.dtype))
             self._seen = x.dtype
-        rows, params = layer.rows(x), layer._params
-        y = ops.linear.linear_relu(rows, params["W"], params.get("b"))
+        rows, b = layer.rows(x), layer._params.get("b")
+        y = ops.linear.linear_relu(rows, layer.operand("W"), b, layer.precision)
         if train:
             self._cache = (rows, x.shape, y)
         return y
@@ -77,9 +77,9 @@ class LinearReLU(_Run):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dx."""
         rows, shape, y = self.take()
-        params, grads = self.linear._params, self.linear._grads
+        layer, grads = self.linear, self.linear._grads
         dx = ops.linear.linear_relu_backward(
-            rows, params["W"], y, dy, grads["W"], grads.get("b"), need_dx
+            rows, layer.operand("W"), y, dy, grads["W"], grads.get("b"), need_dx, layer.precision
         )
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 
@@ -96,8 +96,10 @@ class ConvReLUPool(_Run):
         """Return the pooled, rectified responses."""
         layer = self.conv
         layer.check(x)
-        W, b = layer._params["W"], layer._params.get("b")
-        y, kept = ops.conv.conv_relu_pool(x, W, b, layer.stride, layer.pad, self.window)
+        W, b = layer.operand("W"), layer._params.get("b")
+        y, kept = ops.conv.conv_relu_pool(
+            x, W, b, layer.stride, layer.pad, self.window, layer.precision
+        )
         if train:
             self._cache = kept
         return y
@@ -105,9 +107,9 @@ class ConvReLUPool(_Run):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dx."""
         kept, layer = self.take(), self.conv
-        W, dW, db = layer._params["W"], layer._grads["W"], layer._grads.get("b")
+        W, dW, db = layer.operand("W"), layer._grads["W"], layer._grads.get("b")
         dx: Array | None = ops.conv.conv_relu_pool_backward(
-            dy, kept, W, dW, db, layer.stride, layer.pad, self.window, need_dx
+            dy, kept, W, dW, db, layer.stride, layer.pad, self.window, need_dx, layer.precision
         )
         return dx
 

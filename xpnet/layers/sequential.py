@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xpnet import ops
 from xpnet.device import Array, dtype_kind, namespace, to_numpy
 from xpnet.layers.base import Layer, Shape, adopt, whole
 from xpnet.layers.plan import Hook, Step, plan
@@ -70,6 +71,7 @@ class Sequential(Layer):
         self.layers = [adopt(layer) for layer in layers]
         self.seed = seed
         self._hooks: dict[int, list[Hook]] = {}
+        self._copy: Array | None = None  # of all parameters, narrowed
         if input_shape is not None:
             self.build(input_shape, Stream(seed), dtype)
             self.to("cpu")
@@ -131,7 +133,24 @@ class Sequential(Layer):
         if self._packed is None:
             return self._run(x, train, first)
         with self._packed[0].scope():
+            if self._copy is not None:
+                ops.precision.narrow_into(self._packed[1].flat, self._copy, self.precision)
             return self._run(x, train, first)
+
+    def _set_precision(self, precision: str) -> None:
+        """Let products take narrow copies of the parameters, that each forward pass renews."""
+        super()._set_precision(precision)
+        copies: dict[str, Array] = {}
+        self._copy = None
+        if precision in ("bf16", "fp16") and self._packed is not None:
+            place, params, _ = self._packed
+            with place.scope():
+                self._copy = ops.precision.narrowed(params.flat, precision)
+                copies = params.views_of(self._copy)
+        for path, leaf in self.walk():
+            leaf._narrowed = {
+                name: copies[f"{path}.{name}" if path else name] for name in leaf._params if copies
+            }
 
     def _run(self, x: Array, train: bool, first: int) -> Array:
         plan = self._plan

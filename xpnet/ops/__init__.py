@@ -4,8 +4,8 @@ Each module holds one family; ``op.py`` chooses between bodies; ``_numpy.py`` an
 ``_numba.py`` hold NumPy's, ``_cupy.py`` and ``_cupy.cu`` CuPy's.
 """
 
-from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, update
-from xpnet.ops.op import BODIES, Op, generic_only, not_recordable, op
+from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update
+from xpnet.ops.op import BODIES, Op, generic_only, not_narrow, not_recordable, op
 
 __all__ = [
     "BODIES",
@@ -18,8 +18,10 @@ __all__ = [
     "linear",
     "loss",
     "norm",
+    "not_narrow",
     "not_recordable",
     "op",
     "pool",
+    "precision",
     "update",
 ]

@@ -47,6 +47,16 @@ extern "C" __global__ void rescale_bytes(const unsigned char* x, REAL* y, whole 
     if (i < size) y[i] = REAL(x[i]) * REAL(scale);
 }
 
+// To the nearest, ties to even; NaN stays NaN.
+extern "C" __global__ void to_bfloat16(const float* x, unsigned short* y, whole size)
+{
+    const unsigned i = thread_number();
+    if (i >= size) return;
+    const unsigned bits = __float_as_uint(x[i]);
+    const unsigned nearest = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+    y[i] = (unsigned short)(x[i] != x[i] ? bits >> 16 | 0x40 : nearest);
+}
+
 // b may be null.
 extern "C" __global__ void add_bias(REAL* y, const REAL* b, whole size, whole units, whole rectify)
 {

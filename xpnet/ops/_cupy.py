@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from xpnet.device import Array
+from xpnet.device import Array, DeviceError
 from xpnet.ops.batch import has_classes, take, tally
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.dropout import dropout
@@ -27,6 +27,7 @@ from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_b
 from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
 from xpnet.ops.norm import batch_norm, batch_norm_backward
 from xpnet.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from xpnet.ops.precision import narrow_into, narrowed, rounded
 from xpnet.ops.update import (
     Pace,
     Timetable,
@@ -43,19 +44,19 @@ try:
     from nvmath.bindings import cublas, cublasLt
 except ImportError as _error:
     cublasLt = None  # noqa: N816 - as the module is called
-    _no_products = str(_error).splitlines()[0]
+    _missing = str(_error).splitlines()[0]
 
 THREADS = 256
 LIMIT = 2**31
 """Numbers in the largest array that kernels count in 32 bits."""
 
 
-def not_recordable() -> str | None:
-    """Return why work that holds matrix products cannot be recorded; None if it can."""
+def no_products() -> str | None:
+    """Return why products can be neither recorded nor narrow; None if they can."""
     if cublasLt is None:
         return (
-            f"matrix products can be recorded with nvmath-python alone, which does not import "
-            f"({_no_products}): run `pip install nvmath-python`"
+            f"this takes matrix products through nvmath-python, which does not import "
+            f"({_missing}): run `pip install nvmath-python`"
         )
     return None
 
@@ -102,8 +103,11 @@ def _dense(a: Array) -> Array:
 WORKSPACE = 32 * 2**20
 """Bytes that a product may ask for: what cuBLAS itself takes on its newest processors."""
 
-_NUMBERS = {"e": 2, "f": 0, "d": 1}
-"""CUDA's names of dtypes (cudaDataType), by NumPy's character."""
+_NUMBERS = {"f": 0, "d": 1, "e": 2, "H": 14}
+"""CUDA's names of dtypes (cudaDataType), by NumPy's character; H holds the bits of bfloat16."""
+
+NARROW = {"bf16": np.dtype(np.uint16), "fp16": np.dtype(np.float16)}
+"""The dtypes of operands that are narrowed in memory; TF32 is narrowed on the way."""
 
 
 class _Plan(NamedTuple):
@@ -117,18 +121,26 @@ class _Plan(NamedTuple):
     zero: Any
 
 
-def _product(a: Array, b: Array, out: Array | None = None, bias: Array | None = None) -> Array:
+def _product(
+    a: Array, b: Array, precision: str, out: Array | None = None, bias: Array | None = None
+) -> Array:
     """Return ``a @ b``, plus a bias for each column.
 
-    ``a`` and ``b`` are contiguous, or transposes of contiguous arrays; ``out`` is contiguous.
+    ``a`` and ``b`` are operands of the precision, contiguous, or transposes of contiguous arrays;
+    ``out`` is contiguous.
     """
     if out is None:
-        out = cupy.empty((a.shape[0], b.shape[1]), a.dtype)
+        real = np.float32 if precision in NARROW else a.dtype
+        out = cupy.empty((a.shape[0], b.shape[1]), real)
     if cublasLt is not None:
-        if _lent(a, b, out, bias):
+        if _lent(a, b, precision, out, bias):
             return out
-        if bias is not None and _lent(a, b, out, None):
+        if bias is not None and _lent(a, b, precision, out, None):
             return _biased(out, bias)
+    if precision != "float32":
+        raise DeviceError(
+            f"precision {precision!r}: this GPU, or its cuBLASLt, has no such products"
+        )
     cupy.matmul(a, b, out=out)
     return out if bias is None else _biased(out, bias)
 
@@ -140,14 +152,20 @@ def _biased(y: Array, bias: Array | None, rectify: bool = False) -> Array:
     return y
 
 
-def _lent(a: Array, b: Array, out: Array, bias: Array | None) -> bool:
+def _operand(a: Array, precision: str) -> Array:
+    """Return a matrix as a product takes it: contiguous, and as narrow as the precision."""
+    a = _dense(a)
+    return a if a.dtype == NARROW.get(precision, a.dtype) else narrowed(a, precision)
+
+
+def _lent(a: Array, b: Array, precision: str, out: Array, bias: Array | None) -> bool:
     """Let cuBLASLt compute a product; return False if it has no algorithm for it."""
     gpu = cupy.cuda.runtime.getDevice()
     pointers = a.data.ptr, b.data.ptr, out.data.ptr
     together = pointers[0] | pointers[1] | pointers[2]
     added = 0 if bias is None else bias.data.ptr
     plan = _plan(
-        gpu, out.dtype.char, a.shape[0], *b.shape, _stored(a), _stored(b),
+        gpu, a.dtype.char, precision, a.shape[0], *b.shape, _stored(a), _stored(b),
         min(together & -together, 256), added,
     )  # fmt: skip
     if plan is None:
@@ -180,7 +198,7 @@ def _handle(gpu: int) -> int:
 
 @functools.lru_cache(4096)
 def _plan(
-    gpu: int, kind: str, m: int, k: int, n: int,
+    gpu: int, kind: str, precision: str, m: int, k: int, n: int,
     a: tuple[bool, int], b: tuple[bool, int], aligned: int, bias: int,
 ) -> _Plan | None:  # fmt: skip
     """Plan the product of an (m, k) and a (k, n) matrix; None if cuBLASLt has no way.
@@ -188,9 +206,12 @@ def _plan(
     ``bias`` is the address of the numbers to add to each row, or 0.  ReLU could be had as well,
     but cuBLASLt's makes 0 of NaN, and so hides it.
     """
-    number = _NUMBERS[kind]
-    compute = cublas.ComputeType.COMPUTE_64F if kind == "d" else cublas.ComputeType.COMPUTE_32F
-    description = cublasLt.matmul_desc_create(compute, number)
+    double, types = kind == "d", cublas.ComputeType
+    compute = types.COMPUTE_64F if double else types.COMPUTE_32F
+    if precision == "tf32":
+        compute = types.COMPUTE_32F_FAST_TF32
+    operands, results = _NUMBERS[kind], _NUMBERS["d" if double else "f"]
+    description = cublasLt.matmul_desc_create(compute, results)
     attributes, epilogues = cublasLt.MatmulDescAttribute, cublasLt.Epilogue
     settings: list[tuple[int, Any]] = [
         (attributes.TRANSA, ctypes.c_int32(b[0])),
@@ -204,14 +225,14 @@ def _plan(
             description, attribute, ctypes.addressof(value), ctypes.sizeof(value)
         )
     layouts = (
-        cublasLt.matrix_layout_create(number, *((k, n) if b[0] else (n, k)), b[1]),
-        cublasLt.matrix_layout_create(number, *((m, k) if a[0] else (k, m)), a[1]),
-        cublasLt.matrix_layout_create(number, n, m, n),
+        cublasLt.matrix_layout_create(operands, *((k, n) if b[0] else (n, k)), b[1]),
+        cublasLt.matrix_layout_create(operands, *((m, k) if a[0] else (k, m)), a[1]),
+        cublasLt.matrix_layout_create(results, n, m, n),
     )
     algorithm = _best_algorithm(gpu, description, layouts, aligned)
     if algorithm is None:
         return None
-    one = np.ones(1, kind)
+    one = np.ones(1, "d" if double else "f")
     space = int(algorithm["workspace_size"][0])
     return _Plan(description, layouts, algorithm, space, one, np.zeros_like(one))
 
@@ -283,6 +304,37 @@ def _rescale(x: Array, scale: float, dtype: str) -> Array:
 # Linear ---------------------------------------------------------------------------------------
 
 
+@narrowed.register("cupy")
+def _narrowed(a: Array, precision: str) -> Array:
+    if precision not in NARROW or a.dtype != np.float32:
+        return NotImplemented
+    out = cupy.empty(a.shape, NARROW[precision])
+    narrow_into(a, out, precision)
+    return out
+
+
+@narrow_into.register("cupy")
+def _narrow_into(a: Array, out: Array, precision: str) -> Any:
+    if a.dtype != np.float32 or out.dtype != NARROW.get(precision) or a.size >= LIMIT:
+        return NotImplemented
+    if precision == "fp16":
+        cupy.copyto(out, a, casting="same_kind")
+    else:
+        _each("to_bfloat16", "f", a.size, _dense(a), out, a.size)
+    return None
+
+
+@rounded.register("cupy")
+def _rounded(a: Array, precision: str) -> Array:
+    if precision not in NARROW:
+        return NotImplemented
+    if a.dtype != NARROW[precision]:
+        a = narrowed(a, precision)
+    if precision == "fp16":
+        return a.astype(np.float32)
+    return (a.astype(np.uint32) << 16).view(np.float32)
+
+
 def _fit(*matrices: Array | None) -> str | None:
     """Return the dtype that a product of these computes in, or None if it is not for cuBLAS."""
     if any(a is not None and not a.size for a in matrices):
@@ -290,44 +342,61 @@ def _fit(*matrices: Array | None) -> str | None:
     return _kind(*matrices)
 
 
+def _suits(W: Array, x: Array, precision: str) -> bool:
+    """Return whether a weight matrix, narrowed or not, may meet an activation."""
+    narrow = W.dtype == NARROW.get(precision) and x.dtype == np.float32
+    return W.size > 0 and bool(W.dtype == x.dtype or narrow)
+
+
 @linear.register("cupy")
-def _linear(x: Array, W: Array, b: Array | None) -> Array:
-    return NotImplemented if _fit(x, W, b) is None else _product(_dense(x), W, bias=b)
+def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+    if _fit(x, b) is None or not _suits(W, x, precision):
+        return NotImplemented
+    return _product(_operand(x, precision), _operand(W, precision), precision, bias=b)
 
 
 @linear_relu.register("cupy")
-def _linear_relu(x: Array, W: Array, b: Array | None) -> Array:
-    if _fit(x, W, b) is None:
+def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+    if _fit(x, b) is None or not _suits(W, x, precision):
         return NotImplemented
-    return _biased(_product(_dense(x), W), b, rectify=True)
+    y = _product(_operand(x, precision), _operand(W, precision), precision)
+    return _biased(y, b, rectify=True)
 
 
 @linear_backward.register("cupy")
 def _linear_backward(
-    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
-) -> Array | None:
-    if _fit(x, W, dy, dW, db) is None:
+    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool,
+    precision: str = "float32",
+) -> Array | None:  # fmt: skip
+    if _fit(x, dy, dW, db) is None or not _suits(W, x, precision):
         return NotImplemented
     dy = _dense(dy)
-    _product(_dense(x).T, dy, dW)
     if db is not None:
         _channel_sums(dy, db, len(dy), 1)
-    return _product(dy, W.T) if need_dx else None
+    return _products_back(x, W, dy, dW, need_dx, precision)
 
 
 @linear_relu_backward.register("cupy")
 def _linear_relu_backward(
-    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
-) -> Array | None:
-    if _fit(x, W, y, dy, dW, db) is None:
+    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool,
+    precision: str = "float32",
+) -> Array | None:  # fmt: skip
+    if _fit(x, y, dy, dW, db) is None or not _suits(W, x, precision):
         return NotImplemented
     if db is None:
         dz = relu_backward(dy, y)
     else:
         dz = cupy.empty(y.shape, y.dtype)
         _channel_sums(_dense(dy), db, len(dy), 1, y, dz)
-    _product(_dense(x).T, dz, dW)
-    return _product(dz, W.T) if need_dx else None
+    return _products_back(x, W, dz, dW, need_dx, precision)
+
+
+def _products_back(
+    x: Array, W: Array, dy: Array, dW: Array, need_dx: bool, precision: str
+) -> Array | None:
+    dy = _operand(dy, precision)
+    _product(_operand(x, precision).T, dy, precision, dW)
+    return _product(dy, _operand(W, precision).T, precision) if need_dx else None
 
 
 SHARE = 4096
@@ -365,12 +434,12 @@ class _Kept(NamedTuple):
 
 def _convolve(
     x: Array, W: Array, b: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, rectify: bool,
+    window: tuple[int, int, int, int] | None, rectify: bool, precision: str,
 ) -> tuple[Array, _Kept] | None:  # fmt: skip
-    kind, (n, c, h, w), (f, _, kh, kw) = _fit(x, W, b), x.shape, W.shape
+    kind, (n, c, h, w), (f, _, kh, kw) = _fit(x, b), x.shape, W.shape
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     positions, length = n * oh * ow, c * kh * kw
-    if kind is None or positions * max(length, f) >= LIMIT:
+    if kind is None or not _suits(W, x, precision) or positions * max(length, f) >= LIMIT:
         return None
     if window is not None and window[0] * window[1] > 256:
         return None
@@ -379,7 +448,8 @@ def _convolve(
         "im2col", kind, positions, _dense(x), columns, n, c, h, w, kh, kw, stride, pad, oh, ow,
         rows=min(length, 2**15),
     )  # fmt: skip
-    z = _product(W.reshape(f, length), columns)
+    columns = _operand(columns, precision)
+    z = _product(_operand(W, precision).reshape(f, length), columns, precision)
     bias = b
     if window is None:
         y = cupy.empty((n, f, oh, ow), x.dtype)
@@ -395,45 +465,47 @@ def _convolve(
 
 
 @conv2d.register("cupy")
-def _conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
-    return _convolve(x, W, b, stride, pad, None, False) or NotImplemented
+def _conv2d(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+) -> tuple[Array, Any]:
+    return _convolve(x, W, b, stride, pad, None, False, precision) or NotImplemented
 
 
 @conv_relu_pool.register("cupy")
 def _conv_relu_pool(
     x: Array, W: Array, b: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None,
+    window: tuple[int, int, int, int] | None, precision: str = "float32",
 ) -> tuple[Array, Any]:  # fmt: skip
-    return _convolve(x, W, b, stride, pad, window, True) or NotImplemented
+    return _convolve(x, W, b, stride, pad, window, True, precision) or NotImplemented
 
 
 @conv2d_backward.register("cupy")
 def _conv2d_backward(
     dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
-    need_dx: bool,
+    need_dx: bool, precision: str = "float32",
 ) -> Array | None:  # fmt: skip
-    return _convolve_back(dy, kept, W, dW, db, stride, pad, None, need_dx)
+    return _convolve_back(dy, kept, W, dW, db, stride, pad, None, need_dx, precision)
 
 
 @conv_relu_pool_backward.register("cupy")
 def _conv_relu_pool_backward(
     dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, need_dx: bool,
+    window: tuple[int, int, int, int] | None, need_dx: bool, precision: str = "float32",
 ) -> Array | None:  # fmt: skip
-    return _convolve_back(dy, kept, W, dW, db, stride, pad, window, need_dx)
+    return _convolve_back(dy, kept, W, dW, db, stride, pad, window, need_dx, precision)
 
 
 def _convolve_back(
     dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, need_dx: bool,
+    window: tuple[int, int, int, int] | None, need_dx: bool, precision: str,
 ) -> Array | None:  # fmt: skip
     if not isinstance(kept, _Kept):
         return NotImplemented
     columns, (n, c, h, w), y, winners = kept
     f, _, kh, kw = W.shape
     oh, ow = output_sizes((h, w), kh, kw, stride, pad)
-    kind, dy = columns.dtype.char, _dense(dy)
-    dz = cupy.empty((f, columns.shape[1]), columns.dtype)
+    kind, dy = dW.dtype.char, _dense(dy)
+    dz = cupy.empty((f, columns.shape[1]), dW.dtype)
     if window is None:
         _each("images_to_responses", kind, dz.size, dy, y, dz, n, f, oh * ow)
     else:
@@ -441,13 +513,14 @@ def _convolve_back(
             "pooled_to_responses", kind, dz.size, dy, y, winners, dz, n, f, oh, ow, *dy.shape[2:],
             *window,
         )  # fmt: skip
-    _product(dz, columns.T, dW.reshape(f, -1))
     if db is not None:
         _channel_sums(dz, db, 1, dz.shape[1])
+    dz = _operand(dz, precision)
+    _product(dz, columns.T, precision, dW.reshape(f, -1))
     if not need_dx:
         return None
-    slopes = _product(W.reshape(f, -1).T, dz)
-    dx = cupy.empty((n, c, h, w), dz.dtype)
+    slopes = _product(_operand(W, precision).reshape(f, -1).T, dz, precision)
+    dx = cupy.empty((n, c, h, w), dW.dtype)
     _each("col2im", kind, dx.size, slopes, dx, n, c, h, w, kh, kw, stride, pad, oh, ow)
     return dx
 

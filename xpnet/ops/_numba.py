@@ -262,19 +262,31 @@ def _linear_with(x: Array, W: Array, b: Array | None, least: float) -> Array:
 
 
 @linear.register("numba")
-def _linear(x: Array, W: Array, b: Array | None) -> Array:
+def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+    if precision != "float32":
+        return NotImplemented
     return _linear_with(x, W, b, -np.inf) if _suits_matrix(x, W) else NotImplemented
 
 
 @linear_relu.register("numba")
-def _linear_relu(x: Array, W: Array, b: Array | None) -> Array:
+def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+    if precision != "float32":
+        return NotImplemented
     return _linear_with(x, W, b, 0.0) if _suits_matrix(x, W) else NotImplemented
 
 
 @linear_backward.register("numba")
 def _linear_backward(
-    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+    x: Array,
+    W: Array,
+    dy: Array,
+    dW: Array,
+    db: Array | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if not (_suits_matrix(x, W) and dy.dtype == x.dtype and dW.flags.c_contiguous):
         return NotImplemented
     (n, d), units = x.shape, W.shape[1]
@@ -294,8 +306,17 @@ def _linear_backward(
 
 @linear_relu_backward.register("numba")
 def _linear_relu_backward(
-    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+    x: Array,
+    W: Array,
+    y: Array,
+    dy: Array,
+    dW: Array,
+    db: Array | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if not (dy.dtype in DTYPES and dy.dtype == y.dtype == W.dtype):
         return NotImplemented
     dz, sums = np.empty(dy.shape, dy.dtype), np.empty(dy.shape[1], dy.dtype)
@@ -654,7 +675,11 @@ def _convolve_backward(
 
 
 @conv2d.register("numba")
-def _conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
+def _conv2d(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+) -> tuple[Array, Any]:
+    if precision != "float32":
+        return NotImplemented  # type: ignore[no-any-return]
     if not _suits(x, W, stride, pad):
         return NotImplemented  # type: ignore[no-any-return]
     return _convolve(x, W, b, pad, 1, False)
@@ -670,7 +695,10 @@ def _conv2d_backward(
     stride: int,
     pad: int,
     need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, pad, need_dx)
@@ -684,7 +712,10 @@ def _conv_relu_pool(
     stride: int,
     pad: int,
     window: tuple[int, int, int, int] | None,
+    precision: str = "float32",
 ) -> tuple[Array, Any]:
+    if precision != "float32":
+        return NotImplemented  # type: ignore[no-any-return]
     pool = 1 if window is None else window[0]
     overlaps = window is not None and window != (pool, pool, pool, 0)
     if not _suits(x, W, stride, pad) or overlaps or pool > 16:
@@ -703,7 +734,10 @@ def _conv_relu_pool_backward(
     pad: int,
     window: tuple[int, int, int, int] | None,
     need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, pad, need_dx)

@@ -62,7 +62,9 @@ def _relu_backward(dy: Array, y: Array) -> Array:
 
 
 @linear.register("numpy")
-def _linear(x: Array, W: Array, b: Array | None) -> Array:
+def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+    if precision != "float32":
+        return NotImplemented
     if _mixed(x, W):
         return NotImplemented
     y = np.matmul(x, W)
@@ -73,8 +75,16 @@ def _linear(x: Array, W: Array, b: Array | None) -> Array:
 
 @linear_backward.register("numpy")
 def _linear_backward(
-    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+    x: Array,
+    W: Array,
+    dy: Array,
+    dW: Array,
+    db: Array | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if _mixed(x, W) or dy.dtype != x.dtype:
         return NotImplemented
     np.matmul(x.T, dy, out=dW)
@@ -84,15 +94,26 @@ def _linear_backward(
 
 
 @linear_relu.register("numpy")
-def _linear_relu(x: Array, W: Array, b: Array | None) -> Array:
+def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+    if precision != "float32":
+        return NotImplemented
     y = linear(x, W, b)
     return np.maximum(y, 0, out=y)
 
 
 @linear_relu_backward.register("numpy")
 def _linear_relu_backward(
-    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+    x: Array,
+    W: Array,
+    y: Array,
+    dy: Array,
+    dW: Array,
+    db: Array | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     return linear_backward(x, W, dy * (y > 0), dW, db, need_dx)
 
 
@@ -263,7 +284,11 @@ def _to_winners(dy: Array, winners: Array, phases: int) -> Array:
 
 
 @conv2d.register("numpy")
-def _conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
+def _conv2d(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+) -> tuple[Array, Any]:
+    if precision != "float32":
+        return NotImplemented  # type: ignore[no-any-return]
     return NotImplemented if _mixed(x, W) else _convolve(x, W, b, stride, pad, 1)
 
 
@@ -277,7 +302,10 @@ def _conv2d_backward(
     stride: int,
     pad: int,
     need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
@@ -291,7 +319,10 @@ def _conv_relu_pool(
     stride: int,
     pad: int,
     window: tuple[int, int, int, int] | None,
+    precision: str = "float32",
 ) -> tuple[Array, Any]:
+    if precision != "float32":
+        return NotImplemented  # type: ignore[no-any-return]
     pool = 1 if window is None else window[0]
     overlaps = window is not None and window != (pool, pool, pool, 0)
     if _mixed(x, W) or overlaps or pool > 16:
@@ -312,7 +343,10 @@ def _conv_relu_pool_backward(
     pad: int,
     window: tuple[int, int, int, int] | None,
     need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
+    if precision != "float32":
+        return NotImplemented
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)

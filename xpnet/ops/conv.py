@@ -11,6 +11,7 @@ from typing import Any
 from xpnet.device import Array, namespace
 from xpnet.ops.op import op
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
+from xpnet.ops.precision import as_operand
 from xpnet.ops.window import cropped, framed, output_sizes, window_cells
 
 __all__ = [
@@ -70,7 +71,9 @@ def col2im(
 
 
 @op
-def conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[Array, Any]:
+def conv2d(
+    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+) -> tuple[Array, Any]:
     """Return ``y[n, f, p, q] = b[f] + sum over cij of x[n, c, p s + i, q s + j] W[f, c, i, j]``.
 
     As in most libraries this is cross-correlation: the kernel is not flipped.
@@ -81,6 +84,8 @@ def conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[
     W : array, shape (f, c, kh, kw)
     b : array, shape (f,), or None
     stride, pad : int, pixels
+    precision : str
+        That of the products: see :mod:`xpnet.ops.precision`.
 
     Returns
     -------
@@ -90,8 +95,8 @@ def conv2d(x: Array, W: Array, b: Array | None, stride: int, pad: int) -> tuple[
     xp = namespace(x)
     n = x.shape[0]
     f, _, kh, kw = W.shape
-    columns = im2col(x, kh, kw, stride, pad)
-    y = xp.matmul(columns, xp.reshape(W, (f, -1)).T)
+    columns = as_operand(im2col(x, kh, kw, stride, pad), precision)
+    y = xp.matmul(columns, as_operand(xp.reshape(W, (f, -1)), precision).T)
     if b is not None:
         y = y + b
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
@@ -109,6 +114,7 @@ def conv2d_backward(
     stride: int,
     pad: int,
     need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
     """Write the gradients of :func:`conv2d` into ``dW`` and ``db``; return that of x.
 
@@ -125,12 +131,14 @@ def conv2d_backward(
     columns, x_shape = kept
     f, _, kh, kw = W.shape
     rows = xp.reshape(xp.permute_dims(dy, (0, 2, 3, 1)), (-1, f))
-    dW[...] = xp.reshape(xp.matmul(rows.T, columns), W.shape)
     if db is not None:
         db[...] = xp.sum(rows, axis=0)
+    rows = as_operand(rows, precision)
+    dW[...] = xp.reshape(xp.matmul(rows.T, columns), W.shape)
     if not need_dx:
         return None
-    return col2im(xp.matmul(rows, xp.reshape(W, (f, -1))), x_shape, kh, kw, stride, pad)
+    slopes = xp.matmul(rows, as_operand(xp.reshape(W, (f, -1)), precision))
+    return col2im(slopes, x_shape, kh, kw, stride, pad)
 
 
 @op
@@ -141,12 +149,13 @@ def conv_relu_pool(
     stride: int,
     pad: int,
     window: tuple[int, int, int, int] | None,
+    precision: str = "float32",
 ) -> tuple[Array, Any]:
     """Return the max-pooled ``max(conv2d(x), 0)``.
 
     Parameters
     ----------
-    x, W, b, stride, pad
+    x, W, b, stride, pad, precision
         As those of :func:`conv2d`.
     window : (height, width, stride, pad) of the pooling, or None for no pooling
 
@@ -155,7 +164,7 @@ def conv_relu_pool(
     y : array, shape (n, f, rows, columns)
     kept : what :func:`conv_relu_pool_backward` of the same library needs
     """
-    y, columns = conv2d(x, W, b, stride, pad)
+    y, columns = conv2d(x, W, b, stride, pad, precision)
     y = namespace(y).where(y < 0, 0.0, y)
     if window is None:
         return y, (columns, y, None)
@@ -174,10 +183,11 @@ def conv_relu_pool_backward(
     pad: int,
     window: tuple[int, int, int, int] | None,
     need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
     """Take ``dy`` through pooling and ReLU, then as :func:`conv2d_backward`."""
     columns, y, winners = kept
     if window is not None:
         dy = max_pool2d_backward(dy, winners, *window)
     dz = namespace(dy).where(y > 0, dy, 0.0)
-    return conv2d_backward(dz, columns, W, dW, db, stride, pad, need_dx)
+    return conv2d_backward(dz, columns, W, dW, db, stride, pad, need_dx, precision)

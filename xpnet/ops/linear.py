@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from xpnet.device import Array, is_complex, namespace
 from xpnet.ops.op import op
+from xpnet.ops.precision import as_operand
 
 __all__ = ["linear", "linear_backward", "linear_relu", "linear_relu_backward"]
 
 
 @op
-def linear(x: Array, W: Array, b: Array | None) -> Array:
+def linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
     """Return ``y = x @ W + b``.
 
     Parameters
@@ -17,6 +18,8 @@ def linear(x: Array, W: Array, b: Array | None) -> Array:
     x : array, shape (n, d)
     W : array, shape (d, units)
     b : array, shape (units,), or None
+    precision : str
+        That of the product: see :mod:`xpnet.ops.precision`.
 
     Returns
     -------
@@ -27,13 +30,19 @@ def linear(x: Array, W: Array, b: Array | None) -> Array:
         W = xp.astype(W, x.dtype)
     elif is_complex(W) and not is_complex(x):
         x = xp.astype(x, W.dtype)
-    y = xp.matmul(x, W)
+    y = xp.matmul(as_operand(x, precision), as_operand(W, precision))
     return y if b is None else y + b
 
 
 @op
 def linear_backward(
-    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+    x: Array,
+    W: Array,
+    dy: Array,
+    dW: Array,
+    db: Array | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
     """Write the gradients of ``x @ W + b`` into ``dW`` and ``db``; return that of x.
 
@@ -50,9 +59,10 @@ def linear_backward(
         dtype = xp.result_type(x.dtype, W.dtype, dy.dtype)
         x_h, W_h = xp.conj(xp.astype(x, dtype)), xp.conj(xp.astype(W, dtype))
         dy = xp.astype(dy, dtype)
-    dW[...] = _real_for(dW, xp.matmul(x_h.T, dy))
     if db is not None:
         db[...] = _real_for(db, xp.sum(dy, axis=0))
+    x_h, W_h, dy = (as_operand(a, precision) for a in (x_h, W_h, dy))
+    dW[...] = _real_for(dW, xp.matmul(x_h.T, dy))
     return _real_for(x, xp.matmul(dy, W_h.T)) if need_dx else None
 
 
@@ -64,16 +74,23 @@ def _real_for(owner: Array, gradient: Array) -> Array:
 
 
 @op
-def linear_relu(x: Array, W: Array, b: Array | None) -> Array:
+def linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
     """Return ``y = max(x @ W + b, 0)``; arguments as those of :func:`linear`."""
-    y = linear(x, W, b)
+    y = linear(x, W, b, precision)
     return namespace(y).where(y < 0, 0.0, y)
 
 
 @op
 def linear_relu_backward(
-    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool
+    x: Array,
+    W: Array,
+    y: Array,
+    dy: Array,
+    dW: Array,
+    db: Array | None,
+    need_dx: bool,
+    precision: str = "float32",
 ) -> Array | None:
     """Take ``dy`` through the ReLU (it passes where y > 0), then as :func:`linear_backward`."""
     dz = namespace(y).where(y > 0, dy, 0.0)
-    return linear_backward(x, W, dz, dW, db, need_dx)
+    return linear_backward(x, W, dz, dW, db, need_dx, precision)

@@ -20,7 +20,7 @@ from typing import Any
 
 from xpnet.device import Library, device_of, is_current, library
 
-__all__ = ["Op", "generic_only", "not_recordable", "op"]
+__all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op"]
 
 BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy"), "cupy": ("cupy",)}
 """The modules ``ops/_<name>.py`` whose bodies serve each array library, the first choice first."""
@@ -46,8 +46,17 @@ def not_recordable(library: str) -> str | None:
     """Return why the ops of an array library cannot be recorded; None if they can."""
     if library != "cupy":
         return f"{library} has no recordings of work to replay, CuPy ('gpu') has"
-    _load("cupy")
-    reason: str | None = importlib.import_module("xpnet.ops._cupy").not_recordable()
+    return _no_products(library)
+
+
+def not_narrow(library: str) -> str | None:
+    """Return why products of an array library cannot be narrowed; None if they can."""
+    return _no_products(library) if library == "cupy" else None
+
+
+def _no_products(library: str) -> str | None:
+    _load(library)
+    reason: str | None = importlib.import_module(f"xpnet.ops._{library}").no_products()
     return reason
 
 

@@ -12,7 +12,7 @@ the same functions and so with the same results.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def hindrance(trainer: Trainer) -> str | None:
     for part in (trainer.loss, trainer.optimizer):
         if not _says_replayable(part):
             return f"{type(part).__name__} does not say that it is replayable"
-    for layer in _all_layers(trainer.net):
+    for layer in [trainer.net, *trainer.net._below()]:
         if not _says_replayable(layer):
             return f"{layer.label} does not say that it is replayable"
         if isinstance(layer, Sequential) and layer._hooks:
@@ -50,12 +50,6 @@ def hindrance(trainer: Trainer) -> str | None:
 
 def _says_replayable(part: Layer | Any) -> bool:
     return bool(vars(type(part)).get("replayable", False))
-
-
-def _all_layers(layer: Layer) -> Iterator[Layer]:
-    yield layer
-    for _, child in layer.children():
-        yield from _all_layers(child)
 
 
 class Replay:
