@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from xpnet import ops
-from xpnet.device import Array, device_of, dtype_kind, dtype_name, is_complex, namespace
+from xpnet.device import Array, dtype_kind, dtype_name, is_complex, namespace
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
@@ -65,8 +65,7 @@ class Loss(ABC):
             These are not arrays of one library.
         """
         self._check(scores, targets, weights)
-        with device_of(scores).scope():
-            loss, self._gradient = self.compute(scores, targets, weights)
+        loss, self._gradient = self.compute(scores, targets, weights)
         return loss
 
     def backward(self) -> Array:

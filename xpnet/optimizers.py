@@ -405,7 +405,8 @@ class Adam(Optimizer):
 
     def pace(self, step: int) -> Pace:
         """Return the rate and how far the two means have got."""
-        return super().pace(step)._replace(first=1 - self.beta1**step, second=1 - self.beta2**step)
+        flush = step % FLUSH_EVERY == 0
+        return Pace(self.rate, flush, 1 - self.beta1**step, 1 - self.beta2**step)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

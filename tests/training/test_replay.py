@@ -312,3 +312,55 @@ class TestReasons:
             made = trained(net, epochs=1)
         assert "a hook looks at layer 2" in made.not_replayed
         assert len(seen) == 9
+
+
+@gpu
+class TestWhatAStepAsks:
+    """Of the driver and of the host: counted by the emulated GPU."""
+
+    @pytest.fixture
+    def counters(self, request):
+        if not request.config.getoption("--emulated-gpu"):
+            pytest.skip("counted by the emulated GPU alone: --emulated-gpu")
+        import emulator
+
+        return emulator.counters
+
+    def counted(self, counters, net, graph, steps=40):
+        """Return the counters' changes over the steps of an epoch past its first dozen."""
+        seen = {}
+
+        class Counting(Callback):
+            def step_ends(self, trainer):
+                if trainer.optimizer.steps in (12, 12 + steps):
+                    seen[trainer.optimizer.steps] = dict(vars(counters))
+
+        trained(net, graph=graph, epochs=1, data=images(640), callbacks=[Counting()])
+        first, last = seen.values()
+        return {name: last[name] - first[name] for name in first if last[name] != first[name]}
+
+    def test_a_replayed_step_is_one_launch_and_nothing_else(self, counters):
+        assert self.counted(counters, network(), "on") == {"graph_launches": 40}
+
+    def test_an_eager_step_waits_for_nothing(self, counters):
+        changed = self.counted(counters, network(), "off")
+        assert set(changed) == {"launches", "allocations"}
+
+    def test_a_step_of_a_plain_network_is_few_launches(self, counters):
+        net = Sequential(
+            [Rescale(1 / 255), Flatten(), Linear(12), ReLU(), Linear(4)], input_shape=(1, 8, 8)
+        )
+        changed = self.counted(counters, net.to("gpu"), "off")
+        # batch, product, ReLU, product, loss; db, dW, dz with db, dW, and dh; update, tally
+        assert changed["launches"] <= 12 * 40
+
+    def test_no_step_asks_for_memory_that_stays(self, counters):
+        pool = device("gpu").xp.get_default_memory_pool()
+        held = []
+
+        class Weighing(Callback):
+            def epoch_ends(self, trainer, row):
+                held.append(pool.total_bytes())
+
+        trained(network(), epochs=6, callbacks=[Weighing()])
+        assert len(set(held[1:])) == 1

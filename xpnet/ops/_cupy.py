@@ -88,10 +88,15 @@ def _each(name: str, kind: str, size: int, *args: Any, rows: int = 1) -> None:
 
 def _kind(*arrays: Array | None) -> str | None:
     """Return the one dtype of arrays that kernels take, as its character, or None."""
-    kinds = {a.dtype.char for a in arrays if a is not None}
-    if len(kinds) == 1 and kinds <= {"f", "d"} and all(a is None or a.size < LIMIT for a in arrays):
-        return str(kinds.pop())
-    return None
+    kind = None
+    for a in arrays:
+        if a is None:
+            continue
+        own = a.dtype.char
+        if (kind is not None and own != kind) or a.size >= LIMIT:
+            return None
+        kind = own
+    return kind if kind == "f" or kind == "d" else None
 
 
 def _dense(a: Array) -> Array:
