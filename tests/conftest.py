@@ -16,9 +16,6 @@ from xpnet.device import CPU, Device, device, device_of, to_numpy
 from xpnet.ops import generic_only
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-GPU = os.environ.get("XPNET_TEST_GPU", "gpu")
-"""The GPU of the tests: where there are several, one that is not current by itself finds more."""
-
 if HAS_TORCH:
     import torch
 
@@ -96,7 +93,7 @@ def backend(name: str) -> Backend:
                 pytest.skip("PyTorch is not installed")
             return Backend(name, device("torch:cpu"))
         case "cupy":
-            return Backend(name, device(GPU))
+            return Backend(name, device("gpu"))
     raise AssertionError(name)
 
 

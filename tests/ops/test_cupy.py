@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import GPU, strided
+from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from xpnet.device import device, to_numpy
 from xpnet.ops import (
+    Op,
     batch,
     conv,
     dropout,
@@ -19,6 +24,7 @@ from xpnet.ops import (
     loss,
     norm,
     pool,
+    precision,
     update,
 )
 from xpnet.ops.update import Pace, Timetable
@@ -35,7 +41,7 @@ def gpu(value):
         return Timetable(*map(gpu, value))
     if not isinstance(value, np.ndarray):
         return value
-    place = device(GPU)
+    place = device("gpu")
     if value.flags.c_contiguous:
         return place.asarray(value.copy())
     wide = place.zeros(tuple(2 * length for length in value.shape), str(value.dtype))
@@ -48,10 +54,13 @@ def host(value):
     return to_numpy(value) if hasattr(value, "dtype") else value
 
 
+def load():
+    elementwise.relu(gpu(np.ones(1, "float32")))
+
+
 def own(op, *args):
     """Call CuPy's body of an op; it must not decline."""
-    device(GPU)
-    elementwise.relu(gpu(np.ones(1, "float32")))  # loads the bodies
+    load()
     result = op.bodies["cupy"](*args)
     assert result is not NotImplemented, f"{op.__name__} declined"
     return result
@@ -79,6 +88,25 @@ def draw(shape, dtype, *, seed=0, whole=False, spaced=False):
     rng = np.random.default_rng(seed)
     values = rng.integers(-3, 4, shape) if whole else rng.normal(size=shape)
     return strided(values.astype(dtype)) if spaced else values.astype(dtype)
+
+
+def test_every_body_has_the_generic_signature_and_a_test_here():
+    load()
+    families = (batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update)
+    ops = {
+        op.__name__: op for family in families for op in vars(family).values() if isinstance(op, Op)
+    }
+    served = {name: op for name, op in ops.items() if "cupy" in op.bodies}
+    assert len(served) > 25
+    text = "".join(
+        (Path(__file__).parent / f).read_text() for f in ("test_cupy.py", "test_precision.py")
+    )
+    for name, op in served.items():
+        told, own_ = (inspect.signature(f).parameters for f in (op.generic, op.bodies["cupy"]))
+        assert [(p.name, p.default) for p in told.values()] == [
+            (p.name, p.default) for p in own_.values()
+        ]
+        assert re.search(rf"\b{name}\b", text.replace("generic_signature", ""))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

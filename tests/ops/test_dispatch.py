@@ -25,6 +25,7 @@ from xpnet.ops.op import _load
 pytestmark = pytest.mark.faster_bodies
 
 FAMILIES = (
+    ops.batch,
     ops.conv,
     ops.dropout,
     ops.elementwise,
@@ -32,6 +33,7 @@ FAMILIES = (
     ops.loss,
     ops.norm,
     ops.pool,
+    ops.precision,
     ops.update,
 )
 OPS = {

@@ -43,7 +43,8 @@ class Conv2d(Layer):
     Parameters W (filters, c, kh, kw), which weight decay acts on, and b (filters,).  Kept for
     backward: compiled, the input (not copied), and where max-pooling follows a byte for each of
     its outputs; on NumPy the framed input, ``c (h + 2 pad) (w + 2 pad)`` numbers a sample;
-    elsewhere its columns, ``oh ow c kh kw`` numbers (``cache_bytes`` counts the latter).
+    elsewhere its columns, ``oh ow c kh kw`` numbers (``cache_bytes`` counts the latter), and on
+    CuPy a byte for each pooled number as well.
     LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 
