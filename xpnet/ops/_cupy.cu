@@ -8,7 +8,10 @@
 typedef unsigned long long word;
 typedef long long whole;
 
-__device__ __forceinline__ unsigned thread_number() { return blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ unsigned thread_number()
+{
+    return blockIdx.x * blockDim.x + threadIdx.x;
+}
 
 // The sum, over the threads of a block, of those whose number is equal modulo `width` (a power of
 // two); every thread gets its own group's.  blockDim.x is a power of two, at most 1024.
@@ -29,26 +32,30 @@ __device__ T block_total(T own, unsigned width)
 
 // Single numbers ---------------------------------------------------------------------------------
 
-extern "C" __global__ void relu(const REAL* x, REAL* y, whole size)
+extern "C" __global__ __launch_bounds__(256)
+void relu(const REAL* x, REAL* y, whole size)
 {
     const unsigned i = thread_number();
     if (i < size) y[i] = x[i] < 0 ? REAL(0) : x[i];
 }
 
-extern "C" __global__ void relu_backward(const REAL* dy, const REAL* y, REAL* dx, whole size)
+extern "C" __global__ __launch_bounds__(256)
+void relu_backward(const REAL* dy, const REAL* y, REAL* dx, whole size)
 {
     const unsigned i = thread_number();
     if (i < size) dx[i] = y[i] > 0 ? dy[i] : REAL(0);
 }
 
-extern "C" __global__ void rescale_bytes(const unsigned char* x, REAL* y, whole size, double scale)
+extern "C" __global__ __launch_bounds__(256)
+void rescale_bytes(const unsigned char* x, REAL* y, whole size, double scale)
 {
     const unsigned i = thread_number();
     if (i < size) y[i] = REAL(x[i]) * REAL(scale);
 }
 
 // To the nearest, ties to even; NaN stays NaN.
-extern "C" __global__ void to_bfloat16(const float* x, unsigned short* y, whole size)
+extern "C" __global__ __launch_bounds__(256)
+void to_bfloat16(const float* x, unsigned short* y, whole size)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -58,7 +65,8 @@ extern "C" __global__ void to_bfloat16(const float* x, unsigned short* y, whole 
 }
 
 // b may be null.
-extern "C" __global__ void add_bias(REAL* y, const REAL* b, whole size, whole units, whole rectify)
+extern "C" __global__ __launch_bounds__(256)
+void add_bias(REAL* y, const REAL* b, whole size, whole units, whole rectify)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -84,13 +92,17 @@ struct Channel {
         there = number < channels;
     }
 
-    __device__ unsigned at(unsigned e) const { return e / inner * stride + number * inner + e % inner; }
+    __device__ unsigned at(unsigned e) const
+    {
+        return e / inner * stride + number * inner + e % inner;
+    }
 };
 
 // Row blockIdx.y of out gets the sums over that share of the numbers.  With y, each number counts
 // only where y > 0, and is written to kept as it counts.
-extern "C" __global__ void channel_sums(const REAL* a, const REAL* y, REAL* kept, REAL* out,
-                                        whole outer, whole channels, whole inner)
+extern "C" __global__ __launch_bounds__(256)
+void channel_sums(const REAL* a, const REAL* y, REAL* kept, REAL* out, whole outer,
+                  whole channels, whole inner)
 {
     const Channel channel(channels, inner);
     const unsigned count = unsigned(outer * inner);
@@ -110,12 +122,14 @@ extern "C" __global__ void channel_sums(const REAL* a, const REAL* y, REAL* kept
         }
     }
     sum = block_total(sum, channel.width);
-    if (channel.there && channel.part == 0) out[blockIdx.y * unsigned(channels) + channel.number] = sum;
+    if (channel.there && channel.part == 0)
+        out[blockIdx.y * unsigned(channels) + channel.number] = sum;
 }
 
-extern "C" __global__ void batch_norm(const REAL* x, const REAL* gamma, const REAL* beta, REAL* mean,
-                                      REAL* var, REAL* y, REAL* x_hat, REAL* scales, whole outer,
-                                      whole channels, whole inner, double momentum, double eps)
+extern "C" __global__ __launch_bounds__(256)
+void batch_norm(const REAL* x, const REAL* gamma, const REAL* beta, REAL* mean, REAL* var,
+                REAL* y, REAL* x_hat, REAL* scales, whole outer, whole channels, whole inner,
+                double momentum, double eps)
 {
     const Channel channel(channels, inner);
     const unsigned count = unsigned(outer * inner), own = channel.number;
@@ -147,9 +161,10 @@ extern "C" __global__ void batch_norm(const REAL* x, const REAL* gamma, const RE
 }
 
 // dx may be null: then only the parameters' gradients are written.
-extern "C" __global__ void batch_norm_backward(const REAL* dy, const REAL* x_hat, const REAL* scales,
-                                               const REAL* gamma, REAL* dgamma, REAL* dbeta,
-                                               REAL* dx, whole outer, whole channels, whole inner)
+extern "C" __global__ __launch_bounds__(256)
+void batch_norm_backward(const REAL* dy, const REAL* x_hat, const REAL* scales,
+                         const REAL* gamma, REAL* dgamma, REAL* dbeta, REAL* dx, whole outer,
+                         whole channels, whole inner)
 {
     const Channel channel(channels, inner);
     const unsigned count = unsigned(outer * inner), own = channel.number;
@@ -180,8 +195,9 @@ extern "C" __global__ void batch_norm_backward(const REAL* dy, const REAL* x_hat
 // Columns are (c kh kw, n oh ow) and responses (f, n oh ow), so that neighbouring threads meet
 // neighbouring pixels wherever they read and write.
 
-extern "C" __global__ void im2col(const REAL* x, REAL* columns, whole n, whole c_, whole h_, whole w_,
-                                  whole kh_, whole kw_, whole stride, whole pad, whole oh_, whole ow_)
+extern "C" __global__ __launch_bounds__(256)
+void im2col(const REAL* x, REAL* columns, whole n, whole c_, whole h_, whole w_, whole kh_,
+            whole kw_, whole stride, whole pad, whole oh_, whole ow_)
 {
     const unsigned c = unsigned(c_), h = unsigned(h_), w = unsigned(w_), kh = unsigned(kh_);
     const unsigned kw = unsigned(kw_), oh = unsigned(oh_), ow = unsigned(ow_);
@@ -193,13 +209,15 @@ extern "C" __global__ void im2col(const REAL* x, REAL* columns, whole n, whole c
         const int row = int(p * unsigned(stride) + i) - int(pad);
         const int col = int(q * unsigned(stride) + j) - int(pad);
         const bool inside = row >= 0 && row < int(h) && col >= 0 && col < int(w);
-        columns[r * positions + m] = inside ? x[((image * c + channel) * h + row) * w + col] : REAL(0);
+        const unsigned map = (image * c + channel) * h;
+        columns[r * positions + m] = inside ? x[(map + row) * w + col] : REAL(0);
     }
 }
 
 // Each pixel gathers from the windows it is in: nothing is added to by two threads.
-extern "C" __global__ void col2im(const REAL* columns, REAL* x, whole n, whole c_, whole h_, whole w_,
-                                  whole kh_, whole kw_, whole stride_, whole pad, whole oh_, whole ow_)
+extern "C" __global__ __launch_bounds__(256)
+void col2im(const REAL* columns, REAL* x, whole n, whole c_, whole h_, whole w_, whole kh_,
+            whole kw_, whole stride_, whole pad, whole oh_, whole ow_)
 {
     const unsigned c = unsigned(c_), h = unsigned(h_), w = unsigned(w_);
     const int kh = int(kh_), kw = int(kw_), stride = int(stride_), oh = int(oh_), ow = int(ow_);
@@ -222,8 +240,9 @@ extern "C" __global__ void col2im(const REAL* columns, REAL* x, whole n, whole c
 }
 
 // Responses (f, n, oh ow) to images (n, f, oh ow), with bias (or null), rectified or not.
-extern "C" __global__ void responses_to_images(const REAL* z, const REAL* b, REAL* y, whole n_,
-                                               whole f_, whole area_, whole rectify)
+extern "C" __global__ __launch_bounds__(256)
+void responses_to_images(const REAL* z, const REAL* b, REAL* y, whole n_, whole f_,
+                         whole area_, whole rectify)
 {
     const unsigned n = unsigned(n_), f = unsigned(f_), area = unsigned(area_), at = thread_number();
     if (at >= n * f * area) return;
@@ -234,8 +253,9 @@ extern "C" __global__ void responses_to_images(const REAL* z, const REAL* b, REA
 }
 
 // The way back; with y (images too), a slope passes only where y > 0.
-extern "C" __global__ void images_to_responses(const REAL* dy, const REAL* y, REAL* dz, whole n_,
-                                               whole f_, whole area_)
+extern "C" __global__ __launch_bounds__(256)
+void images_to_responses(const REAL* dy, const REAL* y, REAL* dz, whole n_, whole f_,
+                         whole area_)
 {
     const unsigned n = unsigned(n_), f = unsigned(f_), area = unsigned(area_), at = thread_number();
     if (at >= n * f * area) return;
@@ -298,9 +318,9 @@ __device__ Window window_of(whole h, whole w, whole oh, whole ow, whole kh, whol
                   int(kh), int(kw), int(stride), int(pad)};
 }
 
-extern "C" __global__ void max_pool(const REAL* x, REAL* y, unsigned char* winners, whole maps,
-                                    whole h, whole w, whole oh, whole ow, whole kh, whole kw,
-                                    whole stride, whole pad)
+extern "C" __global__ __launch_bounds__(256)
+void max_pool(const REAL* x, REAL* y, unsigned char* winners, whole maps, whole h, whole w,
+              whole oh, whole ow, whole kh, whole kw, whole stride, whole pad)
 {
     const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
     const unsigned area = window.oh * window.ow, at = thread_number();
@@ -310,21 +330,24 @@ extern "C" __global__ void max_pool(const REAL* x, REAL* y, unsigned char* winne
                     [&](unsigned cell) { return map[cell]; });
 }
 
-extern "C" __global__ void max_pool_backward(const REAL* dy, const unsigned char* winners, REAL* dx,
-                                             whole maps, whole h, whole w, whole oh, whole ow,
-                                             whole kh, whole kw, whole stride, whole pad)
+extern "C" __global__ __launch_bounds__(256)
+void max_pool_backward(const REAL* dy, const unsigned char* winners, REAL* dx, whole maps,
+                       whole h, whole w, whole oh, whole ow, whole kh, whole kw, whole stride,
+                       whole pad)
 {
     const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
     const unsigned area = window.h * window.w, at = thread_number();
     if (at >= unsigned(maps) * area) return;
     const unsigned start = at / area * (window.oh * window.ow);
-    dx[at] = over_windows(window, at % area / window.w, at % window.w, [&](unsigned seen, int cell) {
+    const int row = at % area / window.w, col = at % window.w;
+    dx[at] = over_windows(window, row, col, [&](unsigned seen, int cell) {
         return winners[start + seen] == cell ? dy[start + seen] : REAL(0);
     });
 }
 
-extern "C" __global__ void avg_pool(const REAL* x, REAL* y, whole maps, whole h, whole w, whole oh,
-                                    whole ow, whole kh, whole kw, whole stride, whole pad)
+extern "C" __global__ __launch_bounds__(256)
+void avg_pool(const REAL* x, REAL* y, whole maps, whole h, whole w, whole oh, whole ow,
+              whole kh, whole kw, whole stride, whole pad)
 {
     const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
     const unsigned area = window.oh * window.ow, at = thread_number();
@@ -339,9 +362,9 @@ extern "C" __global__ void avg_pool(const REAL* x, REAL* y, whole maps, whole h,
     y[at] = sum * REAL(1.0 / (window.kh * window.kw));
 }
 
-extern "C" __global__ void avg_pool_backward(const REAL* dy, REAL* dx, whole maps, whole h, whole w,
-                                             whole oh, whole ow, whole kh, whole kw, whole stride,
-                                             whole pad)
+extern "C" __global__ __launch_bounds__(256)
+void avg_pool_backward(const REAL* dy, REAL* dx, whole maps, whole h, whole w, whole oh,
+                       whole ow, whole kh, whole kw, whole stride, whole pad)
 {
     const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
     const unsigned area = window.h * window.w, at = thread_number();
@@ -353,10 +376,10 @@ extern "C" __global__ void avg_pool_backward(const REAL* dy, REAL* dx, whole map
 }
 
 // Responses (f, n, oh ow) with bias (or null), rectified, then pooled to images (n, f, ph pw).
-extern "C" __global__ void responses_to_pooled(const REAL* z, const REAL* b, REAL* y,
-                                               unsigned char* winners, whole n_, whole f_, whole h,
-                                               whole w, whole oh, whole ow, whole kh, whole kw,
-                                               whole stride, whole pad)
+extern "C" __global__ __launch_bounds__(256)
+void responses_to_pooled(const REAL* z, const REAL* b, REAL* y, unsigned char* winners,
+                         whole n_, whole f_, whole h, whole w, whole oh, whole ow, whole kh,
+                         whole kw, whole stride, whole pad)
 {
     const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
     const unsigned n = unsigned(n_), f = unsigned(f_), area = window.oh * window.ow;
@@ -372,10 +395,10 @@ extern "C" __global__ void responses_to_pooled(const REAL* z, const REAL* b, REA
 }
 
 // The way back: a slope goes to its window's winner where the pooled number is above 0.
-extern "C" __global__ void pooled_to_responses(const REAL* dy, const REAL* y,
-                                               const unsigned char* winners, REAL* dz, whole n_,
-                                               whole f_, whole h, whole w, whole oh, whole ow,
-                                               whole kh, whole kw, whole stride, whole pad)
+extern "C" __global__ __launch_bounds__(256)
+void pooled_to_responses(const REAL* dy, const REAL* y, const unsigned char* winners, REAL* dz,
+                         whole n_, whole f_, whole h, whole w, whole oh, whole ow, whole kh,
+                         whole kw, whole stride, whole pad)
 {
     const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
     const unsigned n = unsigned(n_), f = unsigned(f_), area = window.h * window.w;
@@ -383,7 +406,8 @@ extern "C" __global__ void pooled_to_responses(const REAL* dy, const REAL* y,
     if (at >= n * f * area) return;
     const unsigned filter = at / area / n, image = at / area % n;
     const unsigned start = (image * f + filter) * (window.oh * window.ow);
-    dz[at] = over_windows(window, at % area / window.w, at % window.w, [&](unsigned seen, int cell) {
+    const int row = at % area / window.w, col = at % window.w;
+    dz[at] = over_windows(window, row, col, [&](unsigned seen, int cell) {
         const unsigned i = start + seen;
         return winners[i] == cell && y[i] > 0 ? dy[i] : REAL(0);
     });
@@ -407,9 +431,10 @@ __device__ __forceinline__ REAL warp_max(REAL value)
 }
 
 // A warp to a row.  Element blockIdx.x of losses gets the summed shares of this block's rows.
-extern "C" __global__ void softmax_cross_entropy(const REAL* scores, const whole* labels,
-                                                 REAL* dscores, REAL* losses, whole n, whole k_,
-                                                 double smoothing, double share, double least)
+extern "C" __global__ __launch_bounds__(1024)
+void softmax_cross_entropy(const REAL* scores, const whole* labels, REAL* dscores,
+                           REAL* losses, whole n, whole k_, double smoothing, double share,
+                           double least)
 {
     const unsigned lane = threadIdx.x % 32, k = unsigned(k_), warps = blockDim.x / 32;
     const REAL off = REAL(smoothing / k), on = REAL(1 - smoothing) + off;
@@ -439,8 +464,9 @@ extern "C" __global__ void softmax_cross_entropy(const REAL* scores, const whole
 
 // record: summed loss, right answers, batches.  One block.  The class is the highest score's, or
 // of a single score whether it is positive; without labels nothing is right.
-extern "C" __global__ void tally(const REAL* scores, const whole* labels, const REAL* loss,
-                                 double* record, whole n, whole k)
+extern "C" __global__ __launch_bounds__(1024)
+void tally(const REAL* scores, const whole* labels, const REAL* loss, double* record, whole n,
+           whole k)
 {
     double right = 0;
     for (whole row = threadIdx.x; labels && row < n; row += blockDim.x) {
@@ -468,8 +494,9 @@ extern "C" __global__ void tally(const REAL* scores, const whole* labels, const 
 __device__ void philox(word key0, word key1, word c[4])
 {
     for (int round = 0; round < 10; round++) {
-        const word high0 = __umul64hi(0xD2E7470EE14C6C93ull, c[0]), low0 = 0xD2E7470EE14C6C93ull * c[0];
-        const word high1 = __umul64hi(0xCA5A826395121157ull, c[2]), low1 = 0xCA5A826395121157ull * c[2];
+        const word times0 = 0xD2E7470EE14C6C93ull, times1 = 0xCA5A826395121157ull;
+        const word high0 = __umul64hi(times0, c[0]), low0 = times0 * c[0];
+        const word high1 = __umul64hi(times1, c[2]), low1 = times1 * c[2];
         c[0] = high1 ^ c[1] ^ key0;
         c[1] = low1;
         c[2] = high0 ^ c[3] ^ key1;
@@ -481,16 +508,19 @@ __device__ void philox(word key0, word key1, word c[4])
 
 // A thread draws the next eight numbers.  A single block counts its own mask; of several blocks
 // one might count before another has read.
-extern "C" __global__ void dropout(const REAL* x, REAL* y, REAL* mask, whole* counter, whole key0,
-                                   whole key1, whole size, double rate, double scale)
+extern "C" __global__ __launch_bounds__(512)
+void dropout(const REAL* x, REAL* y, REAL* mask, whole* counter, whole key0, whole key1,
+             whole size, double rate, double scale)
 {
     const word step = word(*counter);
     const unsigned blocks = unsigned((size + 7) / 8);
     for (unsigned block = thread_number(); block < blocks; block += gridDim.x * blockDim.x) {
         word c[4] = {block + 1ull, step, 0, 0};
         philox(word(key0), word(key1), c);
-        for (unsigned half = 0; half < 8 && block * 8 + half < size; half++) {
+#pragma unroll
+        for (unsigned half = 0; half < 8; half++) {
             const unsigned bits = unsigned(c[half / 2] >> (half % 2 * 32)), i = block * 8 + half;
+            if (i >= size) break;
             const float drawn = float(bits >> 8) * 5.9604644775390625e-8f;  // 2^-24
             const REAL kept = drawn >= float(rate) ? REAL(scale) : REAL(0);
             mask[i] = kept;
@@ -520,8 +550,8 @@ struct Chosen {
 
 // The samples scaled, and their labels (or null).
 template <class Pixel>
-__device__ void take(const Pixel* x, const whole* labels, const Chosen& chosen, whole n, whole length,
-                     REAL scale, REAL* y, whole* t)
+__device__ void take(const Pixel* x, const whole* labels, const Chosen& chosen, whole n,
+                     whole length, REAL scale, REAL* y, whole* t)
 {
     const unsigned at = thread_number(), row = at / unsigned(length), pixel = at % unsigned(length);
     if (row >= n) return;
@@ -530,23 +560,25 @@ __device__ void take(const Pixel* x, const whole* labels, const Chosen& chosen, 
     if (pixel == 0 && labels) t[row] = labels[source];
 }
 
-extern "C" __global__ void take_bytes(const unsigned char* x, const whole* labels, const whole* order,
-                                      const double* record, whole first, whole n, whole length,
-                                      double scale, REAL* y, whole* t)
+extern "C" __global__ __launch_bounds__(256)
+void take_bytes(const unsigned char* x, const whole* labels, const whole* order,
+                const double* record, whole first, whole n, whole length, double scale,
+                REAL* y, whole* t)
 {
     take(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
 }
 
-extern "C" __global__ void take_reals(const REAL* x, const whole* labels, const whole* order,
-                                      const double* record, whole first, whole n, whole length,
-                                      double scale, REAL* y, whole* t)
+extern "C" __global__ __launch_bounds__(256)
+void take_reals(const REAL* x, const whole* labels, const whole* order, const double* record,
+                whole first, whole n, whole length, double scale, REAL* y, whole* t)
 {
     take(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
 }
 
 // Rows of bytes, whatever they mean.
-extern "C" __global__ void take_rows(const unsigned char* x, const whole* order, const double* record,
-                                     whole first, whole n, whole length, unsigned char* y)
+extern "C" __global__ __launch_bounds__(256)
+void take_rows(const unsigned char* x, const whole* order, const double* record, whole first,
+               whole n, whole length, unsigned char* y)
 {
     const unsigned at = thread_number(), row = at / unsigned(length);
     if (row < n) y[at] = x[Chosen(order, record, first, n)[row] * length + at % unsigned(length)];
@@ -575,15 +607,17 @@ struct Pace {
                         const double* record
 #define PACE Pace(lr, flush, hat, spread, table, record)
 
-extern "C" __global__ void sgd(REAL* p, const REAL* g, whole size, PACE_PARAMETERS, double decay)
+extern "C" __global__ __launch_bounds__(256)
+void sgd(REAL* p, const REAL* g, whole size, PACE_PARAMETERS, double decay)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
     p[i] -= PACE.lr * (g[i] + REAL(decay) * p[i]);
 }
 
-extern "C" __global__ void momentum(REAL* p, const REAL* g, REAL* v, whole size, PACE_PARAMETERS,
-                                    double mu, double decay, whole nesterov, double least)
+extern "C" __global__ __launch_bounds__(256)
+void momentum(REAL* p, const REAL* g, REAL* v, whole size, PACE_PARAMETERS, double mu,
+              double decay, whole nesterov, double least)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -596,8 +630,9 @@ extern "C" __global__ void momentum(REAL* p, const REAL* g, REAL* v, whole size,
 }
 
 // h = alpha h + fresh g^2: RMSprop, and AdaGrad with both of them 1.
-extern "C" __global__ void rmsprop(REAL* p, const REAL* g, REAL* h, whole size, PACE_PARAMETERS,
-                                   double alpha, double fresh, double eps, double decay, double least)
+extern "C" __global__ __launch_bounds__(256)
+void rmsprop(REAL* p, const REAL* g, REAL* h, whole size, PACE_PARAMETERS, double alpha,
+             double fresh, double eps, double decay, double least)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -609,9 +644,10 @@ extern "C" __global__ void rmsprop(REAL* p, const REAL* g, REAL* h, whole size, 
     p[i] -= pace.lr * slope / (sqrt(square) + REAL(eps));
 }
 
-extern "C" __global__ void adam(REAL* p, const REAL* g, REAL* m, REAL* v, whole size, PACE_PARAMETERS,
-                                double beta1, double beta2, double eps, double decay,
-                                whole decoupled, double least, double least_square)
+extern "C" __global__ __launch_bounds__(256)
+void adam(REAL* p, const REAL* g, REAL* m, REAL* v, whole size, PACE_PARAMETERS, double beta1,
+          double beta2, double eps, double decay, whole decoupled, double least,
+          double least_square)
 {
     const unsigned i = thread_number();
     if (i >= size) return;

@@ -719,7 +719,7 @@ def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> t
     keys = (_signed(key % 2**64), _signed(key >> 64))
     draws = -(-x.size // 8)
     alone = x.size <= ONE_BLOCK
-    grid, block = ((1,), (1024,)) if alone else ((-(-draws // THREADS),), (THREADS,))
+    grid, block = ((1,), (512,)) if alone else ((-(-draws // THREADS),), (THREADS,))
     _kernel("dropout", kind)(
         grid, block, (x, y, mask, counter, *keys, x.size, float(rate), float(scale))
     )
