@@ -470,6 +470,14 @@ class Graph:
         """The recorded pieces of work, in order (the emulator's own; CuPy has none)."""
         return [node.name for node in self._nodes]
 
+    def debug_dot_str(self, flags: int = 0) -> str:
+        """Return the graph in Graphviz's words, with the names that CUDA gives to nodes."""
+        nodes = [
+            f'"graph_0_node_{number}" [label="{node.name}"];'
+            for number, node in enumerate(self._nodes)
+        ]
+        return "\n".join(["digraph dot {", *nodes, "}"])
+
     def launch(self, stream: Stream | None = None) -> None:
         """Do the work."""
         stream = current_stream() if stream is None else stream
