@@ -404,3 +404,50 @@ def test_naming_a_gpu_loads_no_other_library():
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     out = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment)
     assert out.strip() == "False"
+
+
+class TestLane:
+    def test_the_cpu_has_none(self):
+        assert not device("cpu").records
+        with pytest.raises(DeviceError, match=r"'cpu' cannot record work: GPUs through CuPy can"):
+            device("cpu").lane()
+
+    @pytest.mark.gpu
+    def test_what_is_recorded_is_done_when_it_is_launched(self):
+        place = device("gpu")
+        x, lane = place.zeros(4, "float32"), place.lane()
+
+        def work():
+            x[...] = 2.0 * x + 1.0
+
+        with lane.open():
+            with lane.memory():
+                work()
+            launch = lane.record(work)
+            assert to_numpy(x).tolist() == [1.0] * 4
+            launch()
+            launch()
+            assert to_numpy(x).tolist() == [7.0] * 4
+        lane.close()
+
+    @pytest.mark.gpu
+    def test_a_recording_that_fails_leaves_the_lane_as_it_was(self):
+        place = device("gpu")
+        x, lane = place.zeros(4, "float32"), place.lane()
+        with lane.open():
+            with pytest.raises(Exception, match="captur"):
+                lane.record(lambda: float(x[0]))
+            assert float(x[0]) == 0.0
+            launch = lane.record(lambda: x.fill(3.0))
+            launch()
+            assert to_numpy(x).tolist() == [3.0] * 4
+        lane.close()
+
+    @pytest.mark.gpu
+    def test_it_follows_what_was_asked_before_and_is_followed_by_what_comes_after(self):
+        place = device("gpu")
+        current = place.xp.cuda.get_current_stream
+        before = current().ptr
+        with place.lane().open():
+            assert current().ptr != before
+        assert current().ptr == before
