@@ -168,6 +168,10 @@ class TestKernels:
         kernel("scalars")((1,), (1,), (-7, 0.5, True, np.int16(3), out))
         assert out.get().tolist() == [-7, 0.5, 1, 3]
 
+    def test_a_whole_number_is_not_read_as_a_real_one(self, kernel):
+        with pytest.raises(EmulationError, match="argument 1 is 1, the kernel reads a real number"):
+            kernel("scalars")((1,), (1,), (-7, 1, True, np.int16(3), None))
+
     def test_none_is_a_null_pointer(self, kernel):
         with pytest.raises(EmulationError, match="memory fault"):
             kernel("scalars")((1,), (1,), (-7, 0.5, True, np.int16(3), None))

@@ -157,6 +157,7 @@ class Device:
             return host if dtype is None else host.astype(dtype, copy=False)
         if not host.flags.writeable:
             host = host.copy()  # torch warns of a read-only source
+        host = np.asarray(host, order="C")  # kernels want rows, and CuPy would keep columns
         with self.scope():
             return self.xp.asarray(host, dtype=wanted, device=self._handle)
 
@@ -193,7 +194,8 @@ class Device:
         """Return the free memory of an accelerator in bytes; None where arrays share the host's."""
         if self.library == "cupy":
             with self._handle:
-                return int(self.xp.cuda.runtime.memGetInfo()[0])
+                pooled = self.xp.get_default_memory_pool().free_bytes()
+                return int(self.xp.cuda.runtime.memGetInfo()[0] + pooled)
         if self.library == "torch" and self._handle.type == "cuda":
             return int(importlib.import_module("torch").cuda.mem_get_info(self._handle)[0])
         return None
@@ -260,7 +262,8 @@ class Lane:
         self._cuda = place.xp.cuda
         with place.scope():
             self._stream = self._cuda.Stream(non_blocking=True)
-            self._pool = self._cuda.MemoryPool()
+        self._shared = place.xp.get_default_memory_pool()
+        self._pool = self._cuda.MemoryPool(functools.partial(_taken, self._cuda, place.name))
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -272,6 +275,11 @@ class Lane:
                     yield
                 finally:
                     self._stream.synchronize()
+
+    def make_room(self) -> None:
+        """Give the memory back that past work on this lane keeps for the next."""
+        self._stream.synchronize()
+        self._shared.free_all_blocks(self._stream)
 
     def memory(self) -> AbstractContextManager[Any]:
         """Return a context whose new arrays lie in the memory that recordings use.
@@ -301,8 +309,22 @@ class Lane:
     def close(self) -> None:
         """Give the recordings' memory back: none of them may be launched any more."""
         with self._place.scope():
-            self._stream.synchronize()
+            self.make_room()
             self._pool.free_all_blocks()
+
+
+def _taken(cuda: Any, name: str, size: int) -> Any:
+    """Return memory from the driver, or raise what keeps a lane's pool from giving blocks back.
+
+    Where the driver has none left, a pool frees all that no array holds; but a recording needs its
+    memory without arrays in it.
+    """
+    try:
+        return cuda.MemoryPointer(cuda.Memory(size), 0)
+    except cuda.runtime.CUDARuntimeError as error:
+        raise MemoryError(
+            f"{name} has no {size:,} bytes left for a recording of steps: graph='off' does without"
+        ) from error
 
 
 def _through_pinned_memory(

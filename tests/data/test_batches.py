@@ -199,7 +199,7 @@ class SmallGpu(Device):
     """The CPU, passing for an accelerator with little memory."""
 
     def __init__(self, free: int | None) -> None:
-        super().__init__("cpu", CPU_LIBRARY, "cpu")
+        super().__init__("small", CPU_LIBRARY, "cpu")
         self.free = free
 
     def free_bytes(self) -> int | None:

@@ -359,8 +359,10 @@ struct Launcher<kernel> {
     kernel(*static_cast<std::remove_reference_t<P> *>(arguments[I])...);
   }
   static void call(void **arguments) { unpack(arguments, std::index_sequence_for<P...>{}); }
+  // The bytes of each parameter, negative those of real numbers.
   static int sizes(int *out) {
-    const int all[] = {static_cast<int>(sizeof(P))..., 0};
+    const int all[] = {
+        (std::is_floating_point_v<P> ? -1 : 1) * static_cast<int>(sizeof(P))..., 0};
     for (std::size_t i = 0; i < sizeof...(P); ++i) out[i] = all[i];
     return static_cast<int>(sizeof...(P));
   }

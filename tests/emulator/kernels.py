@@ -195,6 +195,12 @@ class Function:
         values = np.full((max(len(args), 1), 16), 0xAB, np.uint8)
         for index, (argument, size) in enumerate(zip(args, self._sizes, strict=True)):
             raw = _bytes_of(argument, blocks)
+            real, size = size < 0, abs(size)
+            if real != isinstance(argument, (float, np.floating)):
+                raise EmulationError(
+                    f"{self.name}: argument {index} is {argument!r}, the kernel reads "
+                    f"{'a real' if real else 'no real'} number from its bytes"
+                )
             if len(raw) < size:
                 raise TypeError(
                     f"{self.name}: argument {index} has {len(raw)} bytes, the kernel reads {size}"

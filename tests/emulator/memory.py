@@ -142,6 +142,13 @@ def _nothing() -> None:
     pass
 
 
+def raw(size: int) -> MemoryPointer:
+    """Return memory that the driver gives, not a pool."""
+    state.refuse_in_capture(f"cudaMalloc of {size} bytes")
+    counters.device_mallocs += 1
+    return MemoryPointer(Memory(Block(size, current_device()), size, _nothing), 0)
+
+
 class MemoryPool:
     """Keeps the blocks that arrays leave, for arrays of the same size on the same stream.
 
@@ -150,8 +157,7 @@ class MemoryPool:
     """
 
     def __init__(self, allocator: Any = None) -> None:
-        if allocator is not None:
-            raise NotImplementedError("pools of another allocator are not emulated")
+        self._allocator = allocator or raw
         self._free: defaultdict[tuple[int, int], defaultdict[int, list[Block]]]
         self._free = defaultdict(lambda: defaultdict(list))
         self._used: defaultdict[int, int] = defaultdict(int)
@@ -172,8 +178,7 @@ class MemoryPool:
             block = free.pop()
         else:
             state.refuse_in_capture(f"cudaMalloc of {rounded} bytes: the pool has no free block")
-            counters.device_mallocs += 1
-            block = Block(rounded, device_id)
+            block = self._allocator(rounded).mem.block
         block.hand_out(size)
         used = self._used
         used[device_id] += rounded

@@ -203,7 +203,7 @@ def modules() -> dict[str, ModuleType]:
         Stream=state.Stream,
         Event=state.Event,
         Graph=state.Graph,
-        Memory=memory.Memory,
+        Memory=lambda size: memory.raw(size).mem,
         MemoryPointer=memory.MemoryPointer,
         MemoryPool=memory.MemoryPool,
         PinnedMemoryPointer=memory.PinnedMemoryPointer,

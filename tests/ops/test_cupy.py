@@ -264,6 +264,20 @@ def test_batch_norm(dtype, shape, spaced, need_dx):
         agree(dx, expected, dtype)
 
 
+def test_settings_may_be_whole_numbers():
+    x, ones, zeros = draw((5, 3), "float32"), np.ones(3, "float32"), np.zeros(3, "float32")
+    mean, var = gpu(zeros), gpu(ones)
+    y, _ = own(norm.batch_norm, gpu(x), gpu(ones), gpu(zeros), mean, var, 1, 1)
+    expected = generic(norm.batch_norm, x, ones, zeros, zeros.copy(), ones.copy(), 1, 1)
+    agree(y, expected[0])
+    agree(mean, zeros)
+    p, g = draw((4,), "float32"), draw((4,), "float32", seed=1)
+    p_gpu = gpu(p)
+    own(update.sgd, p_gpu, gpu(g), Pace(1), 1)
+    generic(update.sgd, p, g, Pace(1), 1)
+    agree(p_gpu, p)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(5, 4), (1, 2), (70, 33), (600, 10), (300, 100)], ids=str)
 @pytest.mark.parametrize("size", [1.0, 200.0], ids=["small", "large"])
@@ -304,9 +318,9 @@ def test_dropout_bit_for_bit(dtype, rate, shape, spaced):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("pixels", ["uint8", "own"])
+@pytest.mark.parametrize("pixels", ["uint8", "int16", "own"])
 @pytest.mark.parametrize("targets", ["labels", "rows", "small"])
-@pytest.mark.parametrize("scale", [None, 1 / 255])
+@pytest.mark.parametrize("scale", [None, 0.0, 1 / 255])
 @pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("paced", [False, True])
 def test_taking_a_batch(dtype, pixels, targets, scale, shuffled, paced):

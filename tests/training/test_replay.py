@@ -22,7 +22,7 @@ from xpnet.layers import (
     Sequential,
 )
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from xpnet.training import Callback, DivergedError, Trainer
+from xpnet.training import Callback, DivergedError, ProgressBar, Trainer
 
 gpu = pytest.mark.gpu
 
@@ -79,6 +79,21 @@ RULES = {
 }
 
 
+def remember_anew(trainer):
+    trainer.optimizer.load_state(trainer.optimizer.state(), trainer.optimizer.steps)
+
+
+CHANGES = {
+    "move": lambda trainer: trainer.net.to("cpu").to("gpu"),
+    "precision": lambda trainer: trainer.net.to("gpu", precision="bf16"),
+    "moments": remember_anew,
+    "dropout": lambda trainer: setattr(trainer.net[10], "rate", 0.6),
+    "beta": lambda trainer: setattr(trainer.optimizer, "beta1", 0.5),
+    "smoothing": lambda trainer: setattr(trainer.loss, "label_smoothing", 0.2),
+    "weights": lambda trainer: trainer.net.params.__setitem__("11.b", np.ones(4, "float32")),
+}
+
+
 @gpu
 class TestTheSameBits:
     @pytest.mark.parametrize("rule", RULES)
@@ -113,6 +128,51 @@ class TestTheSameBits:
 
         runs = [trained(network(), graph=g, callbacks=[Halving()]) for g in ("on", "off")]
         assert_equal_runs(*runs)
+
+    def test_where_a_callback_changes_the_rate_at_every_step(self):
+        class Falling(Callback):
+            def step_ends(self, trainer):
+                trainer.optimizer.lr *= 0.97
+
+        runs = [trained(network(), graph=g, callbacks=[Falling()]) for g in ("on", "off")]
+        assert_equal_runs(*runs)
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_where_a_callback_changes_what_a_recording_holds(self, change):
+        class Changing(Callback):
+            def step_ends(self, trainer):
+                if trainer.optimizer.steps in (5, 13):
+                    CHANGES[change](trainer)
+
+        runs = [trained(network(), graph=g, callbacks=[Changing()]) for g in ("on", "off")]
+        assert_equal_runs(*runs)
+        assert runs[0].not_replayed is None
+
+    def test_with_numbers_of_numpy(self):
+        def rate(step, total):
+            return np.float32(0.3)
+
+        runs = [
+            trained(network(), graph=g, schedule=rate, batch_size=np.int64(10))
+            for g in ("on", "off")
+        ]
+        assert_equal_runs(*runs)
+        cpu = trained(network("cpu"), schedule=rate)
+        np.testing.assert_allclose(
+            runs[0].history["train_loss"], cpu.history["train_loss"], rtol=1e-4
+        )
+
+    @pytest.mark.parametrize("dtype", ["int16", "uint8", "float32"])
+    def test_with_pixels_of_any_dtype_in_any_order(self, dtype):
+        data = images()
+        x = np.asfortranarray(data.x.astype(dtype))
+        assert not x.flags.c_contiguous
+        runs = [
+            trained(network(), graph=graph, data=Dataset(x, data.t, classes=4))
+            for graph in ("on", "off")
+        ]
+        assert_equal_runs(*runs)
+        assert_equal_runs(runs[0], trained(network()))
 
     def test_without_rescale_and_with_rows_as_targets(self):
         rng = np.random.default_rng(0)
@@ -179,7 +239,7 @@ class TestOnTheGpu:
 
     def test_a_set_too_large_to_be_kept_there_comes_piece_by_piece(self, monkeypatch):
         kept = trained(network())
-        monkeypatch.setattr("xpnet.data.batches._fits", lambda data, place: False)
+        monkeypatch.setattr("xpnet.data.batches.fits", lambda data, place: False)
         brought = trained(network())
         assert brought.not_replayed == "the data set is not kept on the device as a whole"
         assert_equal_runs(brought, kept)
@@ -313,6 +373,22 @@ class TestReasons:
         assert "a hook looks at layer 2" in made.not_replayed
         assert len(seen) == 9
 
+    @gpu
+    def test_a_hook_that_comes_when_the_fit_has_begun(self):
+        class Looking(Callback):
+            def fit_begins(self, trainer, epochs, steps):
+                self.seen = []
+                self.context = trainer.net.hook("2", lambda *args: self.seen.append(args))
+                self.context.__enter__()
+
+            def fit_ends(self, trainer):
+                self.context.__exit__(None, None, None)
+
+        looking = Looking()
+        made = trained(network(), epochs=2, callbacks=[looking])
+        assert "a hook looks at layer 2" in made.not_replayed
+        assert len(looking.seen) == 18
+
 
 @gpu
 class TestWhatAStepAsks:
@@ -341,6 +417,12 @@ class TestWhatAStepAsks:
 
     def test_a_replayed_step_is_one_launch_and_nothing_else(self, counters):
         assert self.counted(counters, network(), "on") == {"graph_launches": 40}
+
+    def test_a_bar_lets_ten_steps_be_one_launch(self, counters):
+        before = counters.graph_launches
+        trained(network(), epochs=1, data=images(640), callbacks=[ProgressBar()])
+        # 64 full batches: the first as it comes, ten to record ten, 5 launches, then single ones
+        assert counters.graph_launches - before < 12
 
     def test_an_eager_step_waits_for_nothing(self, counters):
         changed = self.counted(counters, network(), "off")

@@ -58,7 +58,7 @@ class Batches:
         resident: bool | None = None,
         ahead: int = 2,
     ) -> None:
-        whole("batch_size", batch_size, 1)
+        batch_size = whole("batch_size", batch_size, 1)
         whole("ahead", ahead, 0)
         if drop_last and batch_size > len(data):
             raise ValueError(
@@ -69,7 +69,7 @@ class Batches:
         self.drop_last = drop_last
         self.ahead = ahead
         self.device = find_device(device)
-        self.resident = _fits(data, self.device) if resident is None else resident
+        self.resident = fits(data, self.device) if resident is None else resident
         self.data = data.to(self.device if self.resident else device_of(data.x))
         self._stream = Stream(seed, "batches")
 
@@ -129,9 +129,10 @@ class Batches:
                 yield waiting.popleft().result()
 
 
-def _fits(data: Dataset, place: Device) -> bool:
+def fits(data: Dataset, place: Device) -> bool:
+    """Return whether a data set may be kept on a device whole."""
     free = place.free_bytes()
-    if free is None:
+    if free is None or device_of(data.x) == place:
         return True
     needed = sum(a.dtype.itemsize * math.prod(a.shape) for a in (data.x, data.t))
     return bool(needed <= SHARE_OF_MEMORY * free)

@@ -45,8 +45,8 @@ class BatchNorm(Layer):
             raise ValueError(
                 f"BatchNorm: expected 0 <= momentum <= 1 and eps > 0, got {momentum} and {eps}"
             )
-        self.momentum = momentum
-        self.eps = eps
+        self.momentum = float(momentum)
+        self.eps = float(eps)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

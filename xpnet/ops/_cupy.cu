@@ -76,7 +76,7 @@ void add_bias(REAL* y, const REAL* b, whole size, whole units, whole rectify)
 
 // Sums over all axes but the channels' -----------------------------------------------------------
 
-// Numbers lie as (outer, channels, inner).  A block of 256 takes `width` neighbouring channels, 32
+// Numbers lie as (outer, channels, inner).  A block takes `width` neighbouring channels, 32
 // where inner is 1 and else one: its threads then read neighbouring numbers.
 struct Channel {
     unsigned width, number, part, parts, inner, stride;
@@ -126,7 +126,7 @@ void channel_sums(const REAL* a, const REAL* y, REAL* kept, REAL* out, whole out
         out[blockIdx.y * unsigned(channels) + channel.number] = sum;
 }
 
-extern "C" __global__ __launch_bounds__(256)
+extern "C" __global__ __launch_bounds__(1024)
 void batch_norm(const REAL* x, const REAL* gamma, const REAL* beta, REAL* mean, REAL* var,
                 REAL* y, REAL* x_hat, REAL* scales, whole outer, whole channels, whole inner,
                 double momentum, double eps)
@@ -161,7 +161,7 @@ void batch_norm(const REAL* x, const REAL* gamma, const REAL* beta, REAL* mean, 
 }
 
 // dx may be null: then only the parameters' gradients are written.
-extern "C" __global__ __launch_bounds__(256)
+extern "C" __global__ __launch_bounds__(1024)
 void batch_norm_backward(const REAL* dy, const REAL* x_hat, const REAL* scales,
                          const REAL* gamma, REAL* dgamma, REAL* dbeta, REAL* dx, whole outer,
                          whole channels, whole inner)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from xpnet.device import Array, DeviceError
+from xpnet.device import Array
 from xpnet.ops.batch import has_classes, take, tally
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.dropout import dropout
@@ -42,9 +42,11 @@ from xpnet.ops.window import output_sizes
 
 try:
     from nvmath.bindings import cublas, cublasLt
-except ImportError as _error:
+
+    cublasLt.get_version()  # loads the library itself, which may be missing or another CUDA's
+except Exception as _error:
     cublasLt = None  # noqa: N816 - as the module is called
-    _missing = str(_error).splitlines()[0]
+    _missing = (str(_error).splitlines() or [type(_error).__name__])[0]
 
 THREADS = 256
 LIMIT = 2**31
@@ -55,7 +57,7 @@ def no_products() -> str | None:
     """Return why products can be neither recorded nor narrow; None if they can."""
     if cublasLt is None:
         return (
-            f"this takes matrix products through nvmath-python, which does not import "
+            f"this takes matrix products through nvmath-python, which does not work here "
             f"({_missing}): run `pip install nvmath-python`"
         )
     return None
@@ -115,15 +117,20 @@ NARROW = {"bf16": np.dtype(np.uint16), "fp16": np.dtype(np.float16)}
 """The dtypes of operands that are narrowed in memory; TF32 is narrowed on the way."""
 
 
+_NO_WAY = (7, 15)
+"""What cuBLASLt answers for a product that it does not know: invalid value, not supported."""
+
+
 class _Plan(NamedTuple):
     """A product as cuBLASLt computes it: descriptors, and the algorithm it thinks best."""
 
     description: int
     layouts: tuple[int, int, int]
-    algorithm: Any  # a NumPy record, whose first field is what cuBLASLt wants
+    algorithm: int  # addresses on the host, of what is held
+    one: int
+    zero: int
     workspace: int  # bytes
-    one: Any
-    zero: Any
+    held: Any
 
 
 def _product(
@@ -142,10 +149,10 @@ def _product(
             return out
         if bias is not None and _lent(a, b, precision, out, None):
             return _biased(out, bias)
-    if precision != "float32":
-        raise DeviceError(
-            f"precision {precision!r}: this GPU, or its cuBLASLt, has no such products"
-        )
+    if precision != "float32":  # no way for these shapes: the same numbers, in float32
+        if precision in NARROW:
+            a, b = rounded(a, precision), rounded(b, precision)
+        return _product(a, b, "float32", out, bias)
     cupy.matmul(a, b, out=out)
     return out if bias is None else _biased(out, bias)
 
@@ -178,13 +185,17 @@ def _lent(a: Array, b: Array, precision: str, out: Array, bias: Array | None) ->
     space = cupy.cuda.alloc(plan.workspace) if plan.workspace else None
     # cuBLAS counts by columns, and sees every array transposed: out^T = b^T a^T
     left, right, result = plan.layouts
-    cublasLt.matmul(
-        _handle(gpu), plan.description,
-        plan.one.ctypes.data, pointers[1], left, pointers[0], right,
-        plan.zero.ctypes.data, pointers[2], result, pointers[2], result,
-        plan.algorithm.ctypes.data, 0 if space is None else space.ptr, plan.workspace,
-        cupy.cuda.get_current_stream().ptr,
-    )  # fmt: skip
+    try:
+        cublasLt.matmul(
+            _handle(gpu), plan.description, plan.one, pointers[1], left, pointers[0], right,
+            plan.zero, pointers[2], result, pointers[2], result, plan.algorithm,
+            0 if space is None else space.ptr, plan.workspace,
+            cupy.cuda.get_current_stream().ptr,
+        )  # fmt: skip
+    except cublasLt.cuBLASLtError as error:
+        if error.status in _NO_WAY:
+            return False
+        raise
     return True
 
 
@@ -237,9 +248,10 @@ def _plan(
     algorithm = _best_algorithm(gpu, description, layouts, aligned)
     if algorithm is None:
         return None
-    one = np.ones(1, "d" if double else "f")
+    one, zero = np.ones(1, "d" if double else "f"), np.zeros(1, "d" if double else "f")
+    at, at_one, at_zero = (a.ctypes.data for a in (algorithm, one, zero))
     space = int(algorithm["workspace_size"][0])
-    return _Plan(description, layouts, algorithm, space, one, np.zeros_like(one))
+    return _Plan(description, layouts, at, at_one, at_zero, space, (algorithm, one, zero))
 
 
 def _best_algorithm(
@@ -266,11 +278,13 @@ def _best_algorithm(
             _handle(gpu), description, left, right, result, result, preference,
             1, found.ctypes.data, ctypes.addressof(count),
         )  # fmt: skip
-    except cublasLt.cuBLASLtError:  # it says "not supported" by an error, or by finding none
-        return None
+    except cublasLt.cuBLASLtError as error:
+        if error.status in _NO_WAY:
+            return None
+        raise
     finally:
         cublasLt.matmul_preference_destroy(preference)
-    return found if count.value else None
+    return found if count.value and found["state"][0] == 0 else None
 
 
 # Single numbers -------------------------------------------------------------------------------
@@ -302,7 +316,7 @@ def _rescale(x: Array, scale: float, dtype: str) -> Array:
     if x.dtype != np.uint8 or dtype not in ("float32", "float64") or x.size >= LIMIT:
         return NotImplemented
     y = cupy.empty(x.shape, dtype)
-    _each("rescale_bytes", y.dtype.char, x.size, _dense(x), y, x.size, scale)
+    _each("rescale_bytes", y.dtype.char, x.size, _dense(x), y, x.size, float(scale))
     return y
 
 
@@ -539,6 +553,8 @@ def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Arra
     if kind is None or kh * kw > 256:
         return NotImplemented  # type: ignore[no-any-return]
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    if n * c * oh * ow >= LIMIT:
+        return NotImplemented  # type: ignore[no-any-return]
     y, winners = cupy.empty((n, c, oh, ow), x.dtype), cupy.empty((n, c, oh, ow), np.uint8)
     window = h, w, oh, ow, kh, kw, stride, pad
     _each("max_pool", kind, y.size, _dense(x), y, winners, n * c, *window)
@@ -563,6 +579,8 @@ def _avg_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
     if kind is None:
         return NotImplemented
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    if n * c * oh * ow >= LIMIT:
+        return NotImplemented
     y = cupy.empty((n, c, oh, ow), x.dtype)
     _each("avg_pool", kind, y.size, _dense(x), y, n * c, h, w, oh, ow, kh, kw, stride, pad)
     return y
@@ -589,8 +607,9 @@ def _spans(x: Array) -> tuple[int, int, int]:
     return x.shape[0], x.shape[1], math.prod(x.shape[2:])
 
 
-def _channel_blocks(channels: int, inner: int) -> tuple[int]:
-    return (-(-channels // 32) if inner == 1 else channels,)
+def _channel_blocks(channels: int, inner: int) -> tuple[tuple[int], tuple[int]]:
+    """Return grid and block: 32 channels to a block, or one where each has many numbers."""
+    return ((-(-channels // 32),), (THREADS,)) if inner == 1 else ((channels,), (1024,))
 
 
 @batch_norm.register("cupy")
@@ -603,8 +622,8 @@ def _batch_norm(
     x, spans = _dense(x), _spans(x)
     y, x_hat, scales = cupy.empty_like(x), cupy.empty_like(x), cupy.empty_like(gamma)
     _kernel("batch_norm", kind)(
-        _channel_blocks(*spans[1:]), (THREADS,),
-        (x, gamma, beta, mean, var, y, x_hat, scales, *spans, momentum, eps),
+        *_channel_blocks(*spans[1:]),
+        (x, gamma, beta, mean, var, y, x_hat, scales, *spans, float(momentum), float(eps)),
     )  # fmt: skip
     return y, (x_hat, scales)
 
@@ -620,7 +639,7 @@ def _batch_norm_backward(
     spans = _spans(dy)
     dx = cupy.empty(dy.shape, dy.dtype) if need_dx else None
     _kernel("batch_norm_backward", kind)(
-        _channel_blocks(*spans[1:]), (THREADS,),
+        *_channel_blocks(*spans[1:]),
         (_dense(dy), x_hat, scales, gamma, dgamma, dbeta, dx, *spans),
     )  # fmt: skip
     return dx
@@ -647,7 +666,7 @@ def _softmax_cross_entropy(
     least = smallest_kept(cupy, scores.dtype)
     _kernel("softmax_cross_entropy", kind)(
         (blocks,), (1024,),
-        (_dense(scores), _dense(targets), dscores, losses, n, k, smoothing, 1 / n, least),
+        (_dense(scores), _dense(targets), dscores, losses, n, k, float(smoothing), 1 / n, least),
     )  # fmt: skip
     if blocks > 1:
         _channel_sums(losses, loss, blocks, 1)
@@ -665,20 +684,19 @@ def _take(
         where = order, None, first, n
     else:
         where = order, first, 0, n
-    if n * length * max(x.itemsize, t.itemsize) >= LIMIT:
+    if n * max(length * x.itemsize, math.prod(t.shape[1:]) * t.itemsize) >= LIMIT:
         return NotImplemented  # type: ignore[no-any-return]
     scaled = scale is not None
     real = dtype if scaled else str(x.dtype)
     if real not in ("float32", "float64") or x.dtype.char not in ("B", np.dtype(real).char):
-        if scaled:
-            return NotImplemented  # type: ignore[no-any-return]
-        return _rows(x, *where), _rows(t, *where)
+        x = _rows(x, *where)
+        return rescale(x, scale, dtype) if scaled else x, _rows(t, *where)
     labelled = t.ndim == 1 and t.dtype == np.int64
     y = cupy.empty((n, *x.shape[1:]), real)
     targets = cupy.empty(n, np.int64) if labelled else _rows(t, *where)
     _each(
         "take_bytes" if x.dtype == np.uint8 else "take_reals", y.dtype.char, y.size, _dense(x),
-        _dense(t) if labelled else None, *where, length, float(scale or 1.0), y,
+        _dense(t) if labelled else None, *where, length, 1.0 if scale is None else float(scale), y,
         targets if labelled else None,
     )  # fmt: skip
     return y, targets
@@ -755,7 +773,7 @@ def _sgd(p: Array, g: Array, pace: Pace | Timetable, decay: float) -> Any:
     kind = _updates(p, g)
     if kind is None:
         return NotImplemented
-    _each("sgd", kind, p.size, p, g, p.size, *_paced(pace), decay)
+    _each("sgd", kind, p.size, p, g, p.size, *_paced(pace), float(decay))
     return None
 
 
@@ -767,7 +785,20 @@ def _momentum(
     if kind is None:
         return NotImplemented
     least = smallest_kept(cupy, p.dtype)
-    _each("momentum", kind, p.size, p, g, v, p.size, *_paced(pace), mu, decay, int(nesterov), least)
+    _each(
+        "momentum",
+        kind,
+        p.size,
+        p,
+        g,
+        v,
+        p.size,
+        *_paced(pace),
+        float(mu),
+        float(decay),
+        int(nesterov),
+        least,
+    )
     return None
 
 
@@ -776,7 +807,21 @@ def _adagrad(p: Array, g: Array, h: Array, pace: Pace | Timetable, eps: float, d
     kind = _updates(p, g, h)
     if kind is None:
         return NotImplemented
-    _each("rmsprop", kind, p.size, p, g, h, p.size, *_paced(pace), 1.0, 1.0, eps, decay, 0.0)
+    _each(
+        "rmsprop",
+        kind,
+        p.size,
+        p,
+        g,
+        h,
+        p.size,
+        *_paced(pace),
+        1.0,
+        1.0,
+        float(eps),
+        float(decay),
+        0.0,
+    )
     return None
 
 
@@ -789,7 +834,16 @@ def _rmsprop(
         return NotImplemented
     least = smallest_square(cupy, p.dtype)
     _each(
-        "rmsprop", kind, p.size, p, g, h, p.size, *_paced(pace), alpha, 1 - alpha, eps, decay, least
+        "rmsprop",
+        kind,
+        p.size,
+        p,
+        g,
+        h,
+        p.size,
+        *_paced(pace),
+        *map(float, (alpha, 1 - alpha, eps, decay)),
+        least,
     )
     return None
 
@@ -803,7 +857,8 @@ def _adam(
     if kind is None:
         return NotImplemented
     _each(
-        "adam", kind, p.size, p, g, m, v, p.size, *_paced(pace), beta1, beta2, eps, decay,
-        int(decoupled), smallest_kept(cupy, p.dtype), smallest_square(cupy, p.dtype),
+        "adam", kind, p.size, p, g, m, v, p.size, *_paced(pace),
+        *map(float, (beta1, beta2, eps, decay)), int(decoupled),
+        smallest_kept(cupy, p.dtype), smallest_square(cupy, p.dtype),
     )  # fmt: skip
     return None

@@ -59,8 +59,8 @@ class Pace(NamedTuple):
     @property
     def row(self) -> tuple[float, float, float, float]:
         """What kernels compute with: lr, flush (0 or 1), lr / first, 1 / sqrt(second)."""
-        hat, spread = self.lr / self.first, 1 / math.sqrt(self.second)
-        return self.lr, float(self.flush), hat, spread
+        lr = float(self.lr)
+        return lr, float(self.flush), float(lr / self.first), 1 / math.sqrt(self.second)
 
 
 class Timetable(NamedTuple):

@@ -16,7 +16,16 @@ __all__ = ["Callback", "Checkpoint", "HistoryFile", "ProgressBar", "Table"]
 
 
 class Callback:
-    """Called by a trainer at each stage of a fit; each method may do nothing."""
+    """Called by a trainer at each stage of a fit; each method may do nothing.
+
+    Attributes
+    ----------
+    every_step : bool
+        Whether ``step_ends`` is to be called after each single step.  Where no callback wants
+        that, a GPU that replays steps makes several between two calls.
+    """
+
+    every_step: bool = True
 
     def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
         """Before the first step; ``steps`` is the number of steps in an epoch."""
@@ -42,6 +51,7 @@ class ProgressBar(Callback):
 
     def __init__(self, every: int = 50) -> None:
         self.every = whole("every", every, 1)
+        self.every_step = False
         self._bar: Any = None
 
     def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
@@ -63,8 +73,9 @@ class ProgressBar(Callback):
             )
         if self._bar.disable:
             return
-        self._bar.update()
-        if self._bar.n % self.every == 0:
+        before = self._bar.n
+        self._bar.update(trainer.epoch_steps - before)
+        if self._bar.n // self.every > before // self.every:
             self._bar.set_postfix(
                 loss=f"{trainer.running_loss():.4f}",
                 images_per_s=f"{trainer.running_throughput():,.0f}",

@@ -31,6 +31,9 @@ __all__ = ["Replay", "hindrance"]
 TOGETHER = 10
 """Steps that are recorded and launched together where no callback looks in between."""
 
+AHEAD = 128
+"""Steps whose paces are laid down at a time."""
+
 
 def hindrance(trainer: Trainer) -> str | None:
     """Return why a trainer's steps cannot be recorded and replayed; None if they can."""
@@ -71,17 +74,22 @@ class Replay:
         self._timetable = Timetable(place.zeros((len(batches), 4), "float64"), record)
         self._order = place.zeros(len(batches.data), "int64") if batches.shuffle else None
         self._recorded: dict[int, Any] = {}
-        self._seen: Any = None
-        self._began = 0  # the optimizer's steps before this epoch
+        self._baked: list[Any] = []
+        self._paced: Any = None
+        self._laid = 0  # rows of the timetable that hold the paces of this epoch
+        self._began = 0  # the optimizer's steps before it
 
     def steps(self, factors: list[float]) -> Generator[None]:
         """Make the steps of an epoch, each with its factor of the rate; yield after each launch."""
         trainer, batches = self.trainer, self.batches
-        self._began = trainer.optimizer.steps
-        self._scale = trainer.net.entrance()
+        if trainer.not_replayed is None:
+            trainer.not_replayed = trainer.hindrance(batches)
+        self._began, self._laid = trainer.optimizer.steps, 0
         trainer._tally.record = self._timetable.record
-        looked_at = any(type(one).step_ends is not Callback.step_ends for one in trainer.callbacks)
-        together = 1 if looked_at else TOGETHER
+        watched = any(
+            one.every_step and type(one).step_ends is not Callback.step_ends
+            for one in trainer.callbacks
+        )
         full = batches.samples // batches.batch_size
         with self._lane.open():
             self._timetable.record[...] = 0.0
@@ -90,15 +98,14 @@ class Replay:
                 self._order[...] = order
             done = 0
             while done < len(factors):
-                self._settle(factors, done)
-                count = together if full - done >= together else 1
-                if done >= full:
-                    self._run_short(done)
-                elif trainer.not_replayed is None:
-                    count = self._replay(done, count)
-                else:
+                self._scale = trainer.net.entrance()
+                count = TOGETHER if full - done >= TOGETHER and not watched else 1
+                if trainer.not_replayed is not None or done >= full:
                     count = 1
-                    self._run(1)
+                    self._make(done, factors[done])
+                else:
+                    self._lay(done, factors)
+                    count = self._replay(done, count, factors)
                 done += count
                 trainer.optimizer.steps = self._began + done
                 trainer.optimizer.lr_factor = factors[done - 1]
@@ -111,34 +118,50 @@ class Replay:
         self._recorded.clear()
         self._lane.close()
 
-    def _settle(self, factors: list[float], done: int) -> None:
-        """Lay down the coming paces, anew where a setting has changed since; drop recordings then.
-
-        A recording holds the settings (beta, label smoothing ...) that it was made with.
-        """
-        trainer = self.trainer
-        settings = trainer.optimizer.config(), trainer.loss.config()
-        if done and settings == self._seen:
+    def _lay(self, done: int, factors: list[float]) -> None:
+        """Lay down paces of coming steps, anew where the rate or what else they hold changed."""
+        optimizer = self.trainer.optimizer
+        paced = optimizer.config()
+        if paced == self._paced and self._laid >= min(done + TOGETHER, len(factors)):
             return
-        if settings != self._seen:
-            self._recorded.clear()
-        self._seen = settings
+        self._paced, self._laid = paced, min(done + AHEAD, len(factors))
         rows = []
-        for number in range(done, len(factors)):
-            trainer.optimizer.lr_factor = factors[number]
-            rows.append(trainer.optimizer.pace(self._began + number + 1).row)
-        place = self.batches.device
-        self._timetable.rows[done:, :] = place.asarray(rows, "float64")
+        for number in range(done, self._laid):
+            optimizer.lr_factor = factors[number]
+            rows.append(optimizer.pace(self._began + number + 1).row)
+        rows_there = self.batches.device.asarray(rows, "float64")
+        self._timetable.rows[done : self._laid, :] = rows_there
 
-    def _replay(self, done: int, count: int) -> int:
+    def _still_valid(self) -> bool:
+        """Return whether recordings would do what their steps would do now.
+
+        A recording holds settings, and the addresses of arrays that nobody else may hold by now.
+        """
+        trainer, net = self.trainer, self.trainer.net
+        layers = [net, *net._below()]
+        settings = [one.config() for one in (trainer.loss, trainer.optimizer)]
+        settings[1].pop("lr", None)  # which the timetable holds
+        settings += [layer.config() for layer in layers if not isinstance(layer, Sequential)]
+        plans = (layer._plan for layer in layers if isinstance(layer, Sequential))
+        arrays = [net._packed, net._copy, *trainer.optimizer._flat_slots, *plans]
+        bound = trainer.optimizer._flat is net.params.flat
+        before, self._baked = self._baked, [settings, arrays]
+        if not before or not bound or before[0] != settings or len(before[1]) != len(arrays):
+            return False
+        return all(a is b for a, b in zip(before[1], arrays, strict=True))
+
+    def _replay(self, done: int, count: int, factors: list[float]) -> int:
         """Make steps by a recording, or where there is none yet, make them and record them."""
+        if not self._still_valid():
+            self._recorded.clear()
+            self._make(done, factors[done])  # compiles, and makes what outlasts the recordings
+            self._still_valid()
+            self._lane.make_room()
+            return 1
         launch = self._recorded.get(count)
         if launch is not None:
             launch()
             return count
-        if not self._recorded and not done:
-            self._run(1)  # compiles, and makes what lasts longer than the recordings
-            return 1
         work = partial(self._run, count)
         with self._lane.memory():
             work()
@@ -149,21 +172,26 @@ class Replay:
                 raise
             self.trainer.net.forget()
             self.trainer.not_replayed = f"recording a step failed: {error}"
+            self._recorded.clear()
+            self._lane.close()
         return count
 
     def _run(self, count: int) -> None:
-        """Make steps of full batches, each piece of work by itself."""
+        """Make steps of full batches, paced by the device, each piece of work by itself."""
         for _ in range(count):
-            self._advance(self._timetable.record, self.batches.batch_size)
+            record = self._timetable.record
+            self._advance(record, self.batches.batch_size, self._timetable)
 
-    def _run_short(self, done: int) -> None:
-        """Make the step of the last, shorter batch."""
-        first = done * self.batches.batch_size
-        self._advance(first, self.batches.samples - first)
+    def _make(self, done: int, factor: float) -> None:
+        """Make one step, paced by the host, each piece of work by itself."""
+        optimizer, batches = self.trainer.optimizer, self.batches
+        optimizer.steps, optimizer.lr_factor = self._began + done, factor
+        first = done * batches.batch_size
+        self._advance(first, min(batches.batch_size, batches.samples - first), None)
 
-    def _advance(self, first: Any, n: int) -> None:
+    def _advance(self, first: Any, n: int, timetable: Timetable | None) -> None:
         trainer, data = self.trainer, self.batches.data
         x, t = ops.batch.take(data.x, data.t, self._order, first, n, self._scale, trainer.net.dtype)
         start = 0 if self._scale is None else 1
-        value, scores = trainer._step(x, t, start, self._timetable)
+        value, scores = trainer._step(x, t, start, timetable)
         trainer._tally.record_batch(value, scores, t)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from xpnet import ops
 from xpnet.data import Batches, Dataset
+from xpnet.data.batches import fits
 from xpnet.device import Array, Device, dtype_kind, namespace, to_numpy
 from xpnet.layers import Sequential
 from xpnet.layers.base import whole
@@ -168,6 +169,8 @@ class Trainer:
             seed=self.seed,
             drop_last=drop_last,
         )
+        if validation is not None and fits(validation, self.net.device):
+            validation = self._prepared(validation).to(self.net.device)  # once for all epochs
         if self.began is None:
             self.began = self.epoch
         last = self.began + epochs
@@ -176,7 +179,7 @@ class Trainer:
                 f"epochs: the restored fit has trained {self.epoch - self.began} already and "
                 f"goes on, expected more than that, got {epochs}"
             )
-        self.not_replayed = self._hindrance(batches)
+        self.not_replayed = self.hindrance(batches)
         if self.graph == "on" and self.not_replayed:
             raise ValueError(f"graph='on': {self.not_replayed}")
         paced = batches.resident and self.net.device.records and type(self).step is Trainer.step
@@ -198,14 +201,16 @@ class Trainer:
                     callback.epoch_ends(self, row)
         finally:
             self.began, self.optimizer.lr_factor = None, 1.0
-            if replay is not None:
-                replay.close()
-            for callback in self.callbacks:
-                callback.fit_ends(self)
+            try:
+                if replay is not None:
+                    replay.close()
+            finally:
+                for callback in self.callbacks:
+                    callback.fit_ends(self)
         return self.history
 
-    def _hindrance(self, batches: Batches) -> str | None:
-        """Return why steps cannot be recorded and replayed, or None."""
+    def hindrance(self, batches: Batches) -> str | None:
+        """Return why steps through batches cannot be recorded and replayed; None if they can."""
         if self.graph == "off":
             return "graph='off' asks for it"
         if type(self).step is not Trainer.step:
@@ -264,6 +269,11 @@ class Trainer:
     def running_loss(self) -> float:
         """Return the mean loss of the epoch in progress; waits for an accelerator."""
         return self._tally.result().loss
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps made in the epoch in progress."""
+        return self._tally.batches
 
     def running_throughput(self) -> float:
         """Return the samples trained per second in the epoch in progress."""
