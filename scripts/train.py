@@ -16,6 +16,8 @@ import xpnet
 from xpnet import models, optimizers, plots, schedules, training
 from xpnet.data import NAMES as DATASETS
 from xpnet.files import replacing
+from xpnet.ops.precision import PRECISIONS
+from xpnet.training.replay import hindrance
 
 OPTIMIZERS = {
     # name: (class, default learning rate)
@@ -132,6 +134,20 @@ def parser() -> argparse.ArgumentParser:
         help="cpu (the default, NumPy), gpu or gpu:N (CuPy), torch:cpu, torch:cuda:N, or auto",
     )
     where.add_argument(
+        "--graph",
+        choices=["auto", "on", "off"],
+        default="auto",
+        help="whether a GPU records training steps once and replays them with one launch each: "
+        "where that can be (auto, the default), always, or never; the results are the same",
+    )
+    where.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of matrix products in float32 networks (float32): tf32, bf16 and fp16 round their "
+        "operands, which makes a GPU faster; parameters stay float32",
+    )
+    where.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
@@ -184,14 +200,18 @@ def train(args: argparse.Namespace) -> int:
         classes=train_data.classes,
         seed=args.seed,
         dtype=args.dtype,
-    ).to(device)
+    ).to(device, precision=args.precision)
     trainer = xpnet.Trainer(
         net,
         xpnet.SoftmaxCrossEntropy(),
         make_optimizer(args),
         schedule=schedules.schedule(args.schedule),
         seed=args.seed,
+        graph=args.graph,
     )
+    reason = hindrance(trainer) if args.graph == "on" else None
+    if reason:  # said before anything is printed or removed
+        raise ValueError(f"--graph on: {reason}")
     if args.out:
         trainer.callbacks.append(training.HistoryFile(args.out / "history.jsonl"))
     if not args.quiet:
@@ -213,6 +233,8 @@ def train(args: argparse.Namespace) -> int:
     with numpy.errstate(over="ignore", invalid="ignore"):  # the trainer says when it diverges
         history = trainer.fit(train_data, args.epochs, args.batch_size, validation=validation)
     seconds = time.perf_counter() - began
+    if not args.quiet and "cpu" not in device.name:
+        print(replayed(trainer))
     result = trainer.evaluate(test_data)
     print(f"test accuracy {result.accuracy:.4f}, loss {result.loss:.4f}, trained {seconds:.1f} s")
     if args.out:
@@ -231,13 +253,23 @@ def train(args: argparse.Namespace) -> int:
             "optimizer": repr(trainer.optimizer),
             "schedule": args.schedule,
             "dtype": args.dtype,
+            "precision": args.precision,
             "seed": args.seed,
             "device": device.name,
+            "replayed": trainer.not_replayed is None,
+            "not_replayed": trainer.not_replayed,
             "backend": device.library,
             "versions": versions(device),
         }
         write_results(args, net, history, summary)
     return 0
+
+
+def replayed(trainer: xpnet.Trainer) -> str:
+    """Return in one line whether the last fit replayed its steps, or why it did not."""
+    if trainer.not_replayed is None:
+        return "steps were recorded and replayed"
+    return f"steps were not replayed: {trainer.not_replayed}"
 
 
 def make_optimizer(args: argparse.Namespace) -> optimizers.Optimizer:

@@ -23,6 +23,7 @@ SUMMARY = {
     "test_accuracy", "test_loss", "epochs", "steps", "train_seconds", "samples_per_second",
     "parameters", "dataset", "model", "device", "backend", "versions", "seed", "dtype",
     "optimizer", "schedule", "batch_size", "train_samples",
+    "replayed", "not_replayed", "precision",
 }  # fmt: skip
 
 needs_mnist = pytest.mark.skipif(
@@ -32,8 +33,12 @@ needs_mnist = pytest.mark.skipif(
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, in a process of its own."""
+    return python("scripts/train.py", *arguments, **environment)
+
+
+def python(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "scripts/train.py", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -64,6 +69,7 @@ class TestARun:
         text = run[0].stdout
         assert "digits: 1,293 training images, 144 for validation, 360 test images" in text
         assert "mlp on cpu:" in text
+        assert "replayed" not in text
         assert re.search(r"^total +235,146", text, re.M)
         rows = re.findall(r"^ +(\d)  +\d\.\d{4}  +\d\.\d{4}  +\d\.\d{4}  +\d\.\d{4} ", text, re.M)
         assert rows == ["1", "2", "3"]
@@ -90,8 +96,10 @@ class TestARun:
             "epochs": 3, "steps": 39, "parameters": 235_146, "dataset": "digits", "model": "mlp",
             "device": "cpu", "backend": "numpy", "seed": 0, "train_samples": 1293,
             "batch_size": 100, "schedule": "one-cycle", "dtype": "float32",
+            "replayed": False, "precision": "float32",
         }  # fmt: skip
         assert {name: summary[name] for name in expected} == expected
+        assert summary["not_replayed"].startswith("the network is on cpu: ")
         assert summary["train_seconds"] > 0
         seconds = History.load(run[1] / "history.jsonl")["seconds"]
         assert summary["samples_per_second"] == pytest.approx(3 * 1293 / sum(seconds))
@@ -197,6 +205,13 @@ class TestUserErrors:
             ("--validation-split 0.0001", r"leaves both parts a sample, got 0.0001 of 1437"),
             ("--device abacus", r"device: expected 'cpu', 'gpu', .*, got 'abacus'"),
             ("--device gpu:x", r"device: expected 'cpu', 'gpu', .*, got 'gpu:x'"),
+            ("--graph maybe", r"argument --graph: invalid choice: 'maybe'"),
+            ("--precision half", r"argument --precision: invalid choice: 'half'"),
+            (
+                "--precision bf16 --dtype float64",
+                r"precision 'bf16' is of float32 numbers, the net",
+            ),
+            ("--graph on", r"--graph on: the network is on cpu: GPUs through CuPy \('gpu'\)"),
             ("--out pyproject.toml", r"pyproject\.toml"),
             ("--profile functions", r"argument --profile: invalid choice: 'functions'"),
             ("--colour", r"unrecognized arguments: --colour"),
@@ -237,6 +252,17 @@ class TestUserErrors:
         assert sentence.startswith("train.py: error: device 'gpu:0' needs CuPy, which is not")
         assert "pip install 'cupy-cuda13x[ctk]'" in sentence
         assert not (ROOT / "nowhere").exists()
+
+    def test_a_gpu_that_is_hidden_is_told_in_one_sentence(self):
+        program = (
+            "import runpy, sys; sys.argv[0] = 'train.py'; sys.path.insert(0, 'tests')\n"
+            "import emulator; emulator.install(devices=0)\n"
+            "runpy.run_path('scripts/train.py', run_name='__main__')"
+        )
+        done = python("-c", program, "--device", "gpu")
+        assert (done.returncode, done.stdout) == (2, "")
+        (sentence,) = done.stderr.splitlines()
+        assert re.match(r"train\.py: error: device 'gpu:0': the NVIDIA driver finds no", sentence)
 
     def test_missing_data_offline_says_what_to_put_where(self, tmp_path):
         closed = "http://127.0.0.1:9"
@@ -294,7 +320,7 @@ class TestOptions:
         for name in (
             "dataset", "data-dir", "limit-train", "validation-split", "model", "epochs",
             "batch-size", "optimizer", "lr", "schedule", "weight-decay", "seed", "dtype", "device",
-            "out", "quiet", "profile",
+            "out", "quiet", "profile", "graph", "precision",
         ):  # fmt: skip
             assert f"--{name}" in text
         for choice in (*models.BY_NAME, *train.OPTIMIZERS, *schedules.NAMES, *xpnet.data.NAMES):
@@ -365,6 +391,59 @@ class TestOptions:
         summary = summary_of(tmp_path)
         assert (summary["device"], summary["backend"]) == ("torch:cpu", "torch")
         assert "torch" in summary["versions"]
+
+
+@pytest.mark.gpu
+class TestReplayedSteps:
+    """On a GPU the command says whether steps are replayed, and the results are the same."""
+
+    def run(self, out: Path, *options: object) -> dict:
+        arguments = ["--limit-train", "250", "--epochs", "2", "--device", "gpu"]
+        assert train.main([*arguments, *map(str, options), "--out", str(out)]) == 0
+        return summary_of(out)
+
+    @pytest.mark.parametrize("graph", ["auto", "on"])
+    def test_they_are_replayed_unless_that_is_declined(self, tmp_path, capsys, graph):
+        summary = self.run(tmp_path / "a", "--graph", graph)
+        assert (summary["replayed"], summary["not_replayed"]) == (True, None)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines.count("steps were recorded and replayed") == 1
+        summary = self.run(tmp_path / "b", "--graph", "off")
+        reason = "graph='off' asks for it"
+        assert (summary["replayed"], summary["not_replayed"]) == (False, reason)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines.count(f"steps were not replayed: {reason}") == 1
+        one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
+        assert one == other
+
+    def test_quiet_does_not_say_it(self, tmp_path, capsys):
+        assert self.run(tmp_path, "--quiet")["replayed"] is True
+        assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("graph", ["auto", "on", "off"])
+def test_graph_reaches_the_trainer(monkeypatch, capsys, graph):
+    made = []
+
+    class Seen(xpnet.Trainer):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self.graph)
+            self.graph = "off"
+
+    monkeypatch.setattr(xpnet, "Trainer", Seen)
+    monkeypatch.setattr(train, "hindrance", lambda trainer: None)
+    assert train.main(quick("--graph", graph)) == 0
+    assert made == [graph]
+    assert "replayed" not in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_replayed_as_asked_changes_nothing(tmp_path, capsys):
+    assert train.main(quick("--out", tmp_path)) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train.main(quick("--out", tmp_path, "--graph", "on")) == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert "--graph on: the network is on cpu" in capsys.readouterr().err
 
 
 @pytest.mark.mnist
