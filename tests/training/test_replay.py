@@ -80,7 +80,7 @@ RULES = {
 
 
 def remember_anew(trainer):
-    trainer.optimizer.load_state(trainer.optimizer.state(), trainer.optimizer.steps)
+    trainer.optimizer.load_state(trainer.optimizer.state(), trainer.optimizer.steps + 40)
 
 
 CHANGES = {
@@ -385,6 +385,8 @@ class TestReasons:
                 self.context.__exit__(None, None, None)
 
         looking = Looking()
+        with pytest.raises(ValueError, match="graph='on': a hook looks at layer 2"):
+            trained(network(), graph="on", callbacks=[looking])
         made = trained(network(), epochs=2, callbacks=[looking])
         assert "a hook looks at layer 2" in made.not_replayed
         assert len(looking.seen) == 18

@@ -76,15 +76,15 @@ void add_bias(REAL* y, const REAL* b, whole size, whole units, whole rectify)
 
 // Sums over all axes but the channels' -----------------------------------------------------------
 
-// Numbers lie as (outer, channels, inner).  A block takes `width` neighbouring channels, 32
-// where inner is 1 and else one: its threads then read neighbouring numbers.
+// Numbers lie as (outer, channels, inner).  A block takes `width` neighbouring channels: 8 where
+// inner is 1, else one, so that its threads read neighbouring numbers.
 struct Channel {
     unsigned width, number, part, parts, inner, stride;
     bool there;
 
     __device__ Channel(whole channels, whole inner_) : inner(unsigned(inner_))
     {
-        width = inner == 1 ? 32 : 1;
+        width = inner == 1 ? 8 : 1;
         number = blockIdx.x * width + threadIdx.x % width;
         part = threadIdx.x / width;
         parts = blockDim.x / width;

@@ -418,8 +418,11 @@ def _products_back(
     return _product(dy, _operand(W, precision).T, precision) if need_dx else None
 
 
-SHARE = 4096
-"""Numbers of a channel that a block adds up; of more, several blocks take a share each."""
+NEIGHBOURS = 8
+"""Channels that a block takes where they lie side by side: a sector of memory in float32."""
+
+SHARE = 32
+"""Numbers that a thread adds up; where a channel has more, several blocks take a share each."""
 
 
 def _channel_sums(
@@ -430,8 +433,8 @@ def _channel_sums(
     With ``y`` a number counts where y > 0, and goes to ``kept`` as it counts.
     """
     channels, kind = out.size, a.dtype.char
-    width = 32 if inner == 1 else 1
-    shares = min(-(-outer * inner // SHARE), 64)
+    width = NEIGHBOURS if inner == 1 else 1
+    shares = min(-(-outer * inner // (SHARE * THREADS // width)), 64)
     sums = out if shares == 1 else cupy.empty((shares, channels), a.dtype)
     grid = -(-channels // width), shares
     _kernel("channel_sums", kind)(grid, (THREADS,), (a, y, kept, sums, outer, channels, inner))
@@ -607,9 +610,11 @@ def _spans(x: Array) -> tuple[int, int, int]:
     return x.shape[0], x.shape[1], math.prod(x.shape[2:])
 
 
-def _channel_blocks(channels: int, inner: int) -> tuple[tuple[int], tuple[int]]:
-    """Return grid and block: 32 channels to a block, or one where each has many numbers."""
-    return ((-(-channels // 32),), (THREADS,)) if inner == 1 else ((channels,), (1024,))
+def _channel_blocks(outer: int, channels: int, inner: int) -> tuple[tuple[int], tuple[int]]:
+    """Return grid and block for kernels in which a block sees all numbers of its channels."""
+    width = NEIGHBOURS if inner == 1 else 1
+    threads = THREADS if width * outer * inner <= 8 * THREADS else 1024
+    return (-(-channels // width),), (threads,)
 
 
 @batch_norm.register("cupy")
@@ -622,7 +627,7 @@ def _batch_norm(
     x, spans = _dense(x), _spans(x)
     y, x_hat, scales = cupy.empty_like(x), cupy.empty_like(x), cupy.empty_like(gamma)
     _kernel("batch_norm", kind)(
-        *_channel_blocks(*spans[1:]),
+        *_channel_blocks(*spans),
         (x, gamma, beta, mean, var, y, x_hat, scales, *spans, float(momentum), float(eps)),
     )  # fmt: skip
     return y, (x_hat, scales)
@@ -639,7 +644,7 @@ def _batch_norm_backward(
     spans = _spans(dy)
     dx = cupy.empty(dy.shape, dy.dtype) if need_dx else None
     _kernel("batch_norm_backward", kind)(
-        *_channel_blocks(*spans[1:]),
+        *_channel_blocks(*spans),
         (_dense(dy), x_hat, scales, gamma, dgamma, dbeta, dx, *spans),
     )  # fmt: skip
     return dx
@@ -647,8 +652,8 @@ def _batch_norm_backward(
 
 # Losses and the frame of a step ---------------------------------------------------------------
 
-ROWS_OF_A_BLOCK = 256
-"""Samples whose losses one block adds up; of more, several blocks do and their sums are added."""
+ROWS_OF_ONE_BLOCK = 256
+"""Samples whose losses one block adds up; more are spread, and the blocks' sums added."""
 
 
 @softmax_cross_entropy.register("cupy")
@@ -661,7 +666,7 @@ def _softmax_cross_entropy(
     if weights is not None:
         return NotImplemented  # type: ignore[no-any-return]
     dscores, loss = cupy.empty((n, k), scores.dtype), cupy.empty((), scores.dtype)
-    blocks = min(-(-n // ROWS_OF_A_BLOCK), 1024)
+    blocks = 1 if n <= ROWS_OF_ONE_BLOCK else min(-(-n // 32), 1024)  # a row to each warp
     losses = loss if blocks == 1 else cupy.empty(blocks, scores.dtype)
     least = smallest_kept(cupy, scores.dtype)
     _kernel("softmax_cross_entropy", kind)(

@@ -77,14 +77,16 @@ class Replay:
         self._baked: list[Any] = []
         self._paced: Any = None
         self._laid = 0  # rows of the timetable that hold the paces of this epoch
-        self._began = 0  # the optimizer's steps before it
+        self._began = 0  # the optimizer's steps before this epoch
 
     def steps(self, factors: list[float]) -> Generator[None]:
         """Make the steps of an epoch, each with its factor of the rate; yield after each launch."""
         trainer, batches = self.trainer, self.batches
         if trainer.not_replayed is None:
             trainer.not_replayed = trainer.hindrance(batches)
-        self._began, self._laid = trainer.optimizer.steps, 0
+            if trainer.graph == "on" and trainer.not_replayed:
+                raise ValueError(f"graph='on': {trainer.not_replayed}")
+        self._laid = 0
         trainer._tally.record = self._timetable.record
         watched = any(
             one.every_step and type(one).step_ends is not Callback.step_ends
@@ -99,6 +101,7 @@ class Replay:
             done = 0
             while done < len(factors):
                 self._scale = trainer.net.entrance()
+                self._began = trainer.optimizer.steps - done  # a callback may have set them
                 count = TOGETHER if full - done >= TOGETHER and not watched else 1
                 if trainer.not_replayed is not None or done >= full:
                     count = 1
@@ -121,7 +124,7 @@ class Replay:
     def _lay(self, done: int, factors: list[float]) -> None:
         """Lay down paces of coming steps, anew where the rate or what else they hold changed."""
         optimizer = self.trainer.optimizer
-        paced = optimizer.config()
+        paced = optimizer.config(), self._began
         if paced == self._paced and self._laid >= min(done + TOGETHER, len(factors)):
             return
         self._paced, self._laid = paced, min(done + AHEAD, len(factors))
