@@ -109,7 +109,9 @@ class ndarray:  # noqa: N801
     @shape.setter
     def shape(self, shape: int | tuple[int, ...]) -> None:
         try:
-            self._view = np.reshape(self._view, shape, copy=False)
+            view = self._view.view()
+            view.shape = shape  # raises where it would take a copy
+            self._view = view
         except ValueError as error:
             raise AttributeError(f"incompatible shape: {error}") from None
 
@@ -272,10 +274,10 @@ class ndarray:  # noqa: N801
         """Return the axes in another order."""
         return self._view_as(self._view.transpose(*axes))
 
-    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> ndarray:
+    def reshape(self, *shape: Any, order: str = "C") -> ndarray:
         """Return the same numbers by other axes."""
         wanted = shape[0] if len(shape) == 1 else shape
-        return compute("reshape", np.reshape, (self, wanted), {"order": order, "copy": copy})
+        return compute("reshape", np.reshape, (self, wanted), {"order": order})
 
     def __getitem__(self, key: Any) -> ndarray:
         plain, advanced = _index(key)
