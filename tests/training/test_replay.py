@@ -230,7 +230,8 @@ class TestOnTheGpu:
         ours, theirs = (np.array(run.history["train_loss"]) for run in runs)
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
         for name, values in runs[1].net.params.items():
-            np.testing.assert_allclose(to_numpy(runs[0].net.params[name]), values, atol=1e-9)
+            # where a gradient is next to nothing Adam follows what rounding leaves of it
+            np.testing.assert_allclose(to_numpy(runs[0].net.params[name]), values, atol=1e-6)
 
     def test_float32_losses_as_on_the_cpu(self):
         runs = [trained(network(where), epochs=5) for where in ("gpu", "cpu")]
