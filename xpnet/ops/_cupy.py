@@ -167,7 +167,7 @@ def _biased(y: Array, bias: Array | None, rectify: bool = False) -> Array:
 def _operand(a: Array, precision: str) -> Array:
     """Return a matrix as a product takes it: contiguous, and as narrow as the precision."""
     a = _dense(a)
-    return a if a.dtype == NARROW.get(precision, a.dtype) else narrowed(a, precision)
+    return narrowed(a, precision) if precision in NARROW and a.dtype != NARROW[precision] else a
 
 
 def _lent(a: Array, b: Array, precision: str, out: Array, bias: Array | None) -> bool:
@@ -334,7 +334,7 @@ def _narrowed(a: Array, precision: str) -> Array:
 
 @narrow_into.register("cupy")
 def _narrow_into(a: Array, out: Array, precision: str) -> Any:
-    if a.dtype != np.float32 or out.dtype != NARROW.get(precision) or a.size >= LIMIT:
+    if precision not in NARROW or a.dtype != np.float32 or a.size >= LIMIT:
         return NotImplemented
     if precision == "fp16":
         cupy.copyto(out, a, casting="same_kind")
@@ -356,15 +356,17 @@ def _rounded(a: Array, precision: str) -> Array:
 
 def _fit(*matrices: Array | None) -> str | None:
     """Return the dtype that a product of these computes in, or None if it is not for cuBLAS."""
-    if any(a is not None and not a.size for a in matrices):
-        return None
+    for a in matrices:
+        if a is not None and not a.size:
+            return None
     return _kind(*matrices)
 
 
 def _suits(W: Array, x: Array, precision: str) -> bool:
     """Return whether a weight matrix, narrowed or not, may meet an activation."""
-    narrow = W.dtype == NARROW.get(precision) and x.dtype == np.float32
-    return W.size > 0 and bool(W.dtype == x.dtype or narrow)
+    if not W.size:
+        return False
+    return bool(W.dtype == x.dtype or (precision in NARROW and W.dtype == NARROW[precision]))
 
 
 @linear.register("cupy")

@@ -154,7 +154,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            The data does not fit the network; nothing has changed then.
+            The data does not fit the network, or steps cannot be replayed and ``graph="on"``
+            insists; nothing has changed then.
         DivergedError
             The loss became infinite or NaN.
         """
