@@ -12,7 +12,7 @@ from xpnet import optimizers
 from xpnet.device import device_of, dtype_name, to_numpy
 from xpnet.layers import BatchNorm, Linear, ReLU, Sequential
 from xpnet.losses import SoftmaxCrossEntropy
-from xpnet.ops.update import FLUSH_EVERY
+from xpnet.ops.update import FLUSH_EVERY, Timetable
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 
 RULES = {
@@ -504,3 +504,18 @@ def test_config_is_what_makes_the_same_optimizer_again(rule):
 def test_every_optimizer_stands_in_these_tables():
     public = set(optimizers.__all__) - {"Optimizer"}
     assert public == set(RULES) == set(SLOTS) == set(TORCH)
+
+
+@pytest.mark.parametrize("rule", [SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam, AdamW])
+def test_a_timetable_paces_a_rule_as_the_host_does(xp: Backend, rule):
+    paced, plain = rule(lr=0.1), rule(lr=0.1)
+    rows = [plain.pace(step).row for step in (1, 2, 3)]
+    params = [{"w": xp.device.asarray(np.array([1.0, -2.0, 0.5]))} for _ in range(2)]
+    for number in range(3):
+        grads = {"w": xp.array(np.array([0.3, -0.1, 0.2]) * (number + 1))}
+        record = xp.array(np.array([0.0, 0.0, number]))
+        paced.update(params[0], grads, Timetable(xp.array(np.array(rows)), record))
+        plain.update(params[1], grads)
+        ours, theirs = (to_numpy(one["w"]) for one in params)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert paced.steps == plain.steps == 3

@@ -170,6 +170,9 @@ class Trainer:
             seed=self.seed,
             drop_last=drop_last,
         )
+        self.not_replayed = self.hindrance(batches)
+        if self.graph == "on" and self.not_replayed:
+            raise ValueError(f"graph='on': {self.not_replayed}")
         if validation is not None and fits(validation, self.net.device):
             validation = self._prepared(validation).to(self.net.device)  # once for all epochs
         if self.began is None:
@@ -180,9 +183,6 @@ class Trainer:
                 f"epochs: the restored fit has trained {self.epoch - self.began} already and "
                 f"goes on, expected more than that, got {epochs}"
             )
-        self.not_replayed = self.hindrance(batches)
-        if self.graph == "on" and self.not_replayed:
-            raise ValueError(f"graph='on': {self.not_replayed}")
         paced = batches.resident and self.net.device.records and type(self).step is Trainer.step
         replay = Replay(self, batches) if paced else None
         try:
