@@ -12,7 +12,8 @@ import array_api_strict
 import numpy as np
 import pytest
 
-from xpnet.device import CPU, Device, device, device_of, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import CPU, Device, device, device_of
 from xpnet.ops import generic_only
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import backend
 
+from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset, load
-from xpnet.device import dtype_name, to_numpy
 from xpnet.layers import Dropout, Sequential
 from xpnet.losses import SoftmaxCrossEntropy
 from xpnet.models import mlp, simple_convnet

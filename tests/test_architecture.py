@@ -20,39 +20,39 @@ ROOT = Path(xpnet.__file__).parent
 
 # Which modules may import a library.  A folder stands for the modules in it.
 IMPORTERS = {
-    "array_api_compat": ["device.py", "ops/op.py"],
+    "array_api_compat": ["arrays.py"],
     "array_api_extra": [],
     "array_api_strict": [],
-    "cupy": ["device.py", "ops/_cupy.py"],
-    "cupyx": ["device.py", "ops/_cupy.py"],
+    "cupy": ["devices/cupy.py", "ops/_cupy.py"],
+    "cupyx": ["devices/cupy.py", "ops/_cupy.py"],
     "jax": [],
     "matplotlib": ["plots.py"],
     "llvmlite": ["ops/_vectors.py"],
     "numba": ["ops/_numba.py", "ops/_vectors.py"],
     "nvmath": ["ops/_cupy.py"],
     "numpy": [
-        "book/", "data/", "device.py", "ops/_cupy.py", "ops/_numba.py", "ops/_numpy.py", "plots.py",
-        "random.py", "serialize.py",
+        "arrays.py", "book/", "data/", "devices/", "ops/_cupy.py", "ops/_numba.py", "ops/_numpy.py",
+        "plots.py", "random.py", "serialize.py",
     ],
     "scipy": [],
     "sklearn": ["data/moons.py"],
-    "torch": ["device.py"],
+    "torch": ["devices/torch.py"],
 }  # fmt: skip
 
 # Which modules may say a library's name in a string: to load it, or to tell libraries apart.
 NAMERS = {
-    "cupy": ["device.py", "ops/"],
-    "cupyx": ["device.py", "ops/_cupy.py"],
+    "cupy": ["devices/", "ops/"],
+    "cupyx": ["devices/cupy.py", "ops/_cupy.py"],
     "jax": [],
     "matplotlib": ["plots.py"],
     "numba": ["ops/"],
-    "torch": ["device.py"],
+    "torch": ["devices/"],
 }
 
 # A room may import from lower ranks, and from its own where that makes no circle.
 RANKS = [
-    {"files"},
-    {"device", "random", "threads"},
+    {"arrays", "files"},
+    {"devices", "random", "threadpool"},
     {"functions", "ops", "initializers", "gradients"},
     {"layers", "losses", "optimizers", "serialize", "schedules"},
     {"models", "data"},
@@ -137,7 +137,7 @@ every_module = pytest.mark.parametrize("module", INNER, ids=str)
 
 
 def test_the_modules_are_found():
-    assert {"device.py", "ops/op.py", "layers/base.py"} <= {module.name for module in MODULES}
+    assert {"arrays.py", "ops/op.py", "layers/base.py"} <= {module.name for module in MODULES}
 
 
 @every_module
@@ -145,7 +145,7 @@ def test_a_library_is_imported_only_where_it_may_be(module):
     for one in module.imports:
         library = one.target.split(".")[0]
         assert allowed(module, IMPORTERS.get(library, [module.name])), (
-            f"line {one.line} imports {library}: begin with xpnet.device.namespace(array)"
+            f"line {one.line} imports {library}: begin with xpnet.arrays.namespace(array)"
         )
 
 
@@ -163,7 +163,7 @@ def test_a_library_is_named_only_where_it_may_be(module):
 
 @every_module
 def test_nothing_is_reached_through_another_modules_libraries(module):
-    """``device.np`` and ``_numpy.np`` would be an import by the back door."""
+    """``arrays.np`` and ``_numpy.np`` would be an import by the back door."""
     for one in module.imports:
         last = one.target.rsplit(".", 1)[-1]
         if one.target.startswith("xpnet."):
@@ -203,7 +203,9 @@ def test_rooms_import_each_other_in_no_circle():
             room for room, _ in module.rooms if (module.room, room) not in EXCEPTIONS
         }
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError
-    assert order.index("device") < order.index("ops") < order.index("layers")
+    assert (
+        order.index("arrays") < order.index("devices") < order.index("ops") < order.index("layers")
+    )
 
 
 def test_every_exception_is_still_needed():
@@ -220,7 +222,7 @@ def test_these_rules_catch_what_they_forbid(monkeypatch, tmp_path):
         "import importlib\nt = importlib.import_module('torch.nn')": (
             test_a_library_is_named_only_where_it_may_be
         ),
-        "from xpnet.device import np": test_nothing_is_reached_through_another_modules_libraries,
+        "from xpnet.arrays import np": test_nothing_is_reached_through_another_modules_libraries,
         "from xpnet import training": test_imports_run_one_way,
         "def f():\n    import xpnet.models": test_imports_run_one_way,
         "from xpnet import Sequential": test_imports_run_one_way,

@@ -558,7 +558,8 @@ def test_a_network_learns_on_the_emulated_gpu():
 import emulator
 emulator.install()
 import numpy as np
-from xpnet.device import device, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import device
 from xpnet.layers import Linear, ReLU, Sequential
 from xpnet.ops import generic_only
 

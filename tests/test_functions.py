@@ -9,7 +9,8 @@ import pytest
 from conftest import Backend, assert_close, strided
 
 from xpnet import functions
-from xpnet.device import device_of, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import device_of
 from xpnet.functions import (
     identity,
     log_softmax,

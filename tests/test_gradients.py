@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import Backend, assert_close, strided
 
-from xpnet.device import device_of, namespace, to_numpy
+from xpnet.arrays import namespace, to_numpy
+from xpnet.devices import device_of
 from xpnet.gradients import gradient_check, gradient_descent, numerical_gradient
 from xpnet.layers import BatchNorm, Dropout, Linear, ReLU, Rescale, Sequential, Tanh
 from xpnet.layers.base import Layer

@@ -9,7 +9,8 @@ import pytest
 from conftest import Backend, assert_close, strided
 
 from xpnet import ops
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.ops.loss import smallest_kept
 from xpnet.optimizers import SGD

@@ -9,7 +9,8 @@ import pytest
 from conftest import Backend, assert_close
 
 from xpnet import optimizers
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.layers import BatchNorm, Linear, ReLU, Sequential
 from xpnet.losses import SoftmaxCrossEntropy
 from xpnet.ops.update import FLUSH_EVERY, Timetable

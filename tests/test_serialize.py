@@ -19,7 +19,8 @@ from conftest import HAS_TORCH, Backend
 
 import xpnet
 from xpnet import serialize
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.initializers import normal
 from xpnet.layers import (
     AvgPool2d,

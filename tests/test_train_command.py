@@ -15,7 +15,7 @@ from conftest import HAS_TORCH
 import xpnet
 from scripts import train
 from xpnet import models, optimizers, schedules
-from xpnet.device import DeviceError
+from xpnet.devices import DeviceError
 from xpnet.training import History
 
 ROOT = Path(__file__).parent.parent

@@ -13,13 +13,14 @@ from xpnet import (
     schedules,
     training,
 )
-from xpnet.device import Device, DeviceError, device, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import Device, DeviceError, device
 from xpnet.gradients import gradient_check, gradient_descent, numerical_gradient
 from xpnet.layers import Sequential
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from xpnet.serialize import load
-from xpnet.threads import threads
+from xpnet.threadpool import threads
 from xpnet.training import Trainer
 
 __version__ = "0.1.0"

@@ -6,15 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from xpnet.device import (
-    Array,
-    device_of,
-    dtype_kind,
-    dtype_name,
-    is_complex,
-    namespace,
-    to_numpy,
-)
+from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace, to_numpy
+from xpnet.devices import device_of
 from xpnet.random import Stream
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from xpnet import ops
-from xpnet.device import Array, dtype_kind, dtype_name, is_complex, namespace
+from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 

@@ -15,7 +15,8 @@ from numbers import Number
 from typing import Any, ClassVar
 
 from xpnet import ops
-from xpnet.device import CPU, Array, device_of, dtype_name, namespace, to_numpy
+from xpnet.arrays import Array, dtype_name, namespace, to_numpy
+from xpnet.devices import CPU, device_of
 from xpnet.ops.update import FLUSH_EVERY, Pace, Timetable
 
 __all__ = [

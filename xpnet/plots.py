@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.device import Array, to_numpy
+from xpnet.arrays import Array, to_numpy
 from xpnet.files import replacing
 
 __all__ = [

@@ -19,7 +19,8 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as tensor_bytes
 
 import xpnet.layers
-from xpnet.device import Array, Device, to_numpy
+from xpnet.arrays import Array, to_numpy
+from xpnet.devices import Device
 from xpnet.files import replacing
 from xpnet.layers import Layer, Sequential
 

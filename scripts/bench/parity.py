@@ -25,8 +25,9 @@ import numpy as np
 
 import xpnet
 from xpnet import models
+from xpnet.arrays import Array
 from xpnet.data import Batches, Dataset
-from xpnet.device import CPU, Array, Device
+from xpnet.devices import CPU, Device
 from xpnet.files import replacing
 from xpnet.layers import Dropout, Sequential
 from xpnet.training import Callback

@@ -6,7 +6,7 @@ import sys
 
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.layers import Linear, ReLU, Sequential, Sigmoid, Tanh
 from xpnet.random import Stream
 from xpnet.training.metrics import activations, spread

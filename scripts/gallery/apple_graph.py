@@ -6,7 +6,7 @@ import sys
 
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.layers import Layer, Multiply
 from xpnet.random import Stream
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from scripts.gallery import harness
 from xpnet import numerical_gradient, plots
-from xpnet.device import Array
+from xpnet.arrays import Array
 
 ROWS = ("C1",)
 TITLE = "The derivative of .01 x^2 + .1 x and its tangents"

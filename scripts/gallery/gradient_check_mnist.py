@@ -9,7 +9,7 @@ import numpy as np
 import xpnet
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.device import Array
+from xpnet.arrays import Array
 
 ROWS = ("C3",)
 TITLE = "Backward against differences: a 784-50-10 network on 3 images"

@@ -9,7 +9,7 @@ import numpy as np
 import xpnet
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 
 ROWS = ("C2",)
 TITLE = "Gradient descent on x0^2 + x1^2 by numerical gradients"

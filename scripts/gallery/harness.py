@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import xpnet
-from xpnet.device import Device
+from xpnet.devices import Device
 from xpnet.plots import PlotError
 
 Mode = Literal["quick", "default", "full"]

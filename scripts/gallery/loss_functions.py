@@ -7,7 +7,7 @@ import sys
 import xpnet
 from scripts.gallery import harness
 from xpnet import functions, plots
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 
 ROWS = ("B3",)
 TITLE = "Half the summed squared error, and cross-entropy"

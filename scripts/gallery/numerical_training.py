@@ -11,7 +11,7 @@ import xpnet
 from scripts.gallery import harness
 from scripts.gallery.gradient_check_mnist import backward_gradients, numerical_gradients
 from xpnet import plots
-from xpnet.device import Array
+from xpnet.arrays import Array
 
 ROWS = ("C4",)
 TITLE = "A sigmoid 784-100-10 network trained by differences and by backward"

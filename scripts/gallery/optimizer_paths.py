@@ -9,7 +9,7 @@ import numpy as np
 import xpnet
 from scripts.gallery import harness
 from xpnet import optimizers, plots
-from xpnet.device import Array
+from xpnet.arrays import Array
 
 ROWS = ("G",)
 TITLE = "The paths of six optimizers on x^2/20 + y^2 from (-7, 2)"

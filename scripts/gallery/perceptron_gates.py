@@ -8,7 +8,7 @@ from collections.abc import Callable
 import xpnet
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.models import perceptron
 
 ROWS = ("A1",)

@@ -9,7 +9,7 @@ import numpy as np
 import xpnet
 from scripts.gallery import harness
 from xpnet import plots
-from xpnet.device import namespace
+from xpnet.arrays import namespace
 from xpnet.initializers import uniform
 from xpnet.models.quotient import log_exp_network, relative_error
 from xpnet.random import Stream

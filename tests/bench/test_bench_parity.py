@@ -18,7 +18,7 @@ import xpnet
 from scripts.bench import parity
 from xpnet import models
 from xpnet.data import Batches, Dataset
-from xpnet.device import CPU
+from xpnet.devices import CPU
 from xpnet.layers import Dropout, Flatten, Linear, Rescale, Sequential
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_close
 
 from xpnet.book import functions
-from xpnet.device import device_of
+from xpnet.devices import device_of
 
 P2 = [0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0]
 P7 = [0.1, 0.05, 0.1, 0.0, 0.05, 0.1, 0.0, 0.6, 0.0, 0.0]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import assert_close, strided
 
+from xpnet.arrays import namespace, to_numpy
 from xpnet.book.gradient import numerical_gradient, numerical_gradient_2d
-from xpnet.device import namespace, to_numpy
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 import straight_numpy
 from conftest import assert_close
 
+from xpnet.arrays import namespace, to_numpy
 from xpnet.book import layers as book
 from xpnet.book.layer_naive import AddLayer, MulLayer
-from xpnet.device import device_of, namespace, to_numpy
+from xpnet.devices import device_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 5))

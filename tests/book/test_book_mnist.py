@@ -11,10 +11,11 @@ from conftest import HAS_TORCH
 
 import xpnet.book
 from xpnet import data
+from xpnet.arrays import to_numpy
 from xpnet.book.mnist import load_mnist
 from xpnet.book.two_layer_net import TwoLayerNet
 from xpnet.data import Dataset
-from xpnet.device import device_of, to_numpy
+from xpnet.devices import device_of
 
 RNG = np.random.default_rng(0)
 PARTS = tuple(

@@ -13,6 +13,7 @@ from conftest import HAS_TORCH
 from straight_numpy import Straight
 
 import xpnet.book
+from xpnet.arrays import namespace
 from xpnet.book import ch04_two_layer_net, layers
 from xpnet.book.deep_convnet import DeepConvNet
 from xpnet.book.multi_layer_net import MultiLayerNet
@@ -20,7 +21,7 @@ from xpnet.book.multi_layer_net_extend import MultiLayerNetExtend
 from xpnet.book.optimizer import Momentum
 from xpnet.book.simple_convnet import SimpleConvNet
 from xpnet.book.two_layer_net import TwoLayerNet
-from xpnet.device import device_of, namespace
+from xpnet.devices import device_of
 
 X = np.random.default_rng(0).normal(size=(6, 8))
 T = np.array([2, 0, 1, 1, 2, 0])

@@ -12,7 +12,7 @@ import xpnet.book
 from xpnet.book.multi_layer_net_extend import MultiLayerNetExtend
 from xpnet.book.trainer import Trainer
 from xpnet.book.two_layer_net import TwoLayerNet
-from xpnet.device import device
+from xpnet.devices import device
 
 RNG = np.random.default_rng(0)
 X, T = RNG.normal(size=(60, 8)), RNG.integers(0, 3, 60)

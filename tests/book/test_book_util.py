@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
+from xpnet.arrays import to_numpy
 from xpnet.book.util import col2im, conv_output_size, im2col, shuffle_dataset, smooth_curve
-from xpnet.device import device_of, to_numpy
+from xpnet.devices import device_of
 
 
 def test_star_import_brings_numpy():

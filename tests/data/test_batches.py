@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from conftest import Backend
 
+from xpnet.arrays import dtype_name, library, to_numpy
 from xpnet.data import Batches, Dataset
-from xpnet.device import CPU, Device, device_of, dtype_name, to_numpy
+from xpnet.devices import CPU, device_of
+from xpnet.devices.host import HostDevice
 from xpnet.random import Stream
 
 N = 23
@@ -195,18 +197,17 @@ class TestTheThread:
         assert workers() == []
 
 
-class SmallGpu(Device):
+class SmallGpu(HostDevice):
     """The CPU, passing for an accelerator with little memory."""
 
     def __init__(self, free: int | None) -> None:
-        super().__init__("small", CPU_LIBRARY, "cpu")
+        super().__init__("small", library(np.empty(0)), "cpu")
         self.free = free
 
     def free_bytes(self) -> int | None:
         return self.free
 
 
-CPU_LIBRARY = (CPU.library, CPU.xp)
 BYTES = N * (4 + 8)
 
 

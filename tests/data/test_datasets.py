@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xpnet.arrays import to_numpy
 from xpnet.data import NAMES, Dataset, DownloadError, catalog, datasets, idx, load
-from xpnet.device import DeviceError, device, device_of, to_numpy
+from xpnet.devices import DeviceError, device, device_of
 from xpnet.random import Stream
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of
+from xpnet.devices import device_of
 from xpnet.layers import Add, Linear, Multiply, Sequential
 from xpnet.random import Stream
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
 from xpnet.gradients import gradient_check, numerical_gradient
 from xpnet.layers import (
     Add,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import to_numpy
+from xpnet.arrays import to_numpy
 from xpnet.layers import Dropout, Sequential
 from xpnet.random import Stream
 

@@ -12,7 +12,8 @@ import pytest
 from conftest import HAS_TORCH, assert_close, strided
 
 import xpnet.layers
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.gradients import gradient_check
 from xpnet.layers import (
     Add,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import to_numpy
+from xpnet.arrays import to_numpy
 from xpnet.gradients import gradient_check
 from xpnet.layers import Exp, Linear, Log, LogSquare, Sequential
 from xpnet.random import Stream

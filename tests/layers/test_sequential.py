@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.gradients import gradient_check
 from xpnet.layers import (
     BatchNorm,

@@ -10,7 +10,7 @@ import pytest
 from conftest import Backend
 
 from xpnet import layers, models
-from xpnet.device import to_numpy
+from xpnet.arrays import to_numpy
 from xpnet.initializers import constant
 from xpnet.losses import SoftmaxCrossEntropy
 from xpnet.models import deep_convnet, fast_convnet, mlp, simple_convnet

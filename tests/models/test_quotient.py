@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import to_numpy
+from xpnet.arrays import to_numpy
 from xpnet.losses import SquaredError
 from xpnet.models import learn_clipped, learn_linear, learn_operation, log_exp_network
 from xpnet.models.quotient import LARGEST_RATIO, Clipped, quotient_pairs, relative_error

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import device_of
 from xpnet.ops.conv import (
     col2im,
     conv2d,

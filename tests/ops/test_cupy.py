@@ -12,7 +12,8 @@ from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from xpnet.device import device, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import device
 from xpnet.ops import (
     Op,
     batch,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import device_of
 from xpnet.ops import generic_only
 from xpnet.ops.dropout import dropout, philox_uniform
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of
+from xpnet.devices import device_of
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
 
 KINDS = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of
+from xpnet.devices import device_of
 from xpnet.gradients import numerical_gradient
 from xpnet.ops.norm import batch_norm, batch_norm_backward
 

@@ -134,7 +134,7 @@ def test_convolutions_of_any_geometry_agree(
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_past_the_chunk_size_agree(monkeypatch, body, dtype, window, c, f, threads):
     monkeypatch.setattr(_numpy, "CHUNK_BYTES", 40_000)
-    monkeypatch.setattr(importlib.import_module("xpnet.threads"), "LEAST_WORK", 1.0)
+    monkeypatch.setattr(importlib.import_module("xpnet.threadpool"), "LEAST_WORK", 1.0)
     x = draw((37, c, 12, 11), dtype, seed=0, whole=False, spaced=False)
     W = draw((f, c, 3, 3), dtype, seed=1, whole=False, spaced=False)
     b = draw((f,), dtype, seed=2, whole=False, spaced=False)
@@ -293,7 +293,7 @@ def widest_kernels(body):
     """Take the compiled kernels whatever BLAS does, and cut the smallest work over threads."""
     with contextlib.ExitStack() as stack:
         change = stack.enter_context
-        change(mock.patch.object(importlib.import_module("xpnet.threads"), "LEAST_WORK", 1.0))
+        change(mock.patch.object(importlib.import_module("xpnet.threadpool"), "LEAST_WORK", 1.0))
         if body == "numba":
             module = importlib.import_module("xpnet.ops._numba")
             change(mock.patch.object(module, "blas_vector_bytes", return_value=1))

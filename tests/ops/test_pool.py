@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from xpnet.device import device_of, to_numpy
+from xpnet.arrays import to_numpy
+from xpnet.devices import device_of
 from xpnet.ops import generic_only
 from xpnet.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 

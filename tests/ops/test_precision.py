@@ -9,8 +9,8 @@ import pytest
 from conftest import Backend, assert_close
 
 import xpnet
+from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Dataset
-from xpnet.device import dtype_name, to_numpy
 from xpnet.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Rescale, Sequential
 from xpnet.ops import conv, linear
 from xpnet.ops.precision import PRECISIONS, as_operand, narrow_into, narrowed, rounded

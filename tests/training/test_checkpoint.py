@@ -10,8 +10,8 @@ import pytest
 from conftest import Backend
 
 from xpnet import optimizers, schedules, serialize
+from xpnet.arrays import to_numpy
 from xpnet.data import Dataset
-from xpnet.device import to_numpy
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from xpnet.models import mlp
 from xpnet.training import Callback, Checkpoint, Trainer

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import Backend
 
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.arrays import dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.training import Evaluation
 from xpnet.training.metrics import correct
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from conftest import Backend
 
+from xpnet.arrays import to_numpy
 from xpnet.data import Dataset
-from xpnet.device import Device, to_numpy
+from xpnet.devices import Device
 from xpnet.layers import (
     BatchNorm,
     Conv2d,

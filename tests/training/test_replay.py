@@ -7,8 +7,9 @@ import pytest
 
 import xpnet
 from xpnet import models, optimizers, schedules
+from xpnet.arrays import to_numpy
 from xpnet.data import Batches, Dataset
-from xpnet.device import device, to_numpy
+from xpnet.devices import device
 from xpnet.layers import (
     BatchNorm,
     Conv2d,

@@ -10,8 +10,9 @@ import pytest
 from conftest import Backend
 
 from xpnet import schedules
+from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset
-from xpnet.device import device_of, dtype_name, to_numpy
+from xpnet.devices import device_of
 from xpnet.layers import BatchNorm, Dropout, Flatten, Linear, ReLU, Rescale, Sequential
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.models import mlp

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from xpnet.device import CPU, Array, Device, device
+from xpnet.arrays import Array
+from xpnet.devices import CPU, Device, device
 from xpnet.initializers import Init, initializer
 from xpnet.random import Stream
 
@@ -28,7 +29,7 @@ def use(name: str | Device) -> Device:
     Parameters
     ----------
     name : str or Device
-        As :func:`xpnet.device.device` takes it: ``"cpu"``, ``"gpu"`` ...
+        As :func:`xpnet.device` takes it: ``"cpu"``, ``"gpu"`` ...
 
     Returns
     -------

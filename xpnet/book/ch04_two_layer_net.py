@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from xpnet.arrays import Array
 from xpnet.book import two_layer_net
 from xpnet.book.functions import softmax
 from xpnet.book.layers import Sigmoid
-from xpnet.device import Array
 
 __all__ = ["TwoLayerNet"]
 

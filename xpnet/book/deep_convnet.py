@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from xpnet.arrays import Array
 from xpnet.book._globals import weights, zeros
 from xpnet.book._network import Network
 from xpnet.book.layers import Affine, Convolution, Dropout, Pooling, Relu
-from xpnet.device import Array
 from xpnet.ops.window import output_sizes
 
 __all__ = ["DeepConvNet"]

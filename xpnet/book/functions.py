@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from xpnet import functions
-from xpnet.device import Array, device_of, dtype_kind, namespace
+from xpnet.arrays import Array, dtype_kind, namespace
+from xpnet.devices import device_of
 
 __all__ = [
     "cross_entropy_error",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.device import Array, dtype_kind, dtype_name, namespace
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace
 
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 

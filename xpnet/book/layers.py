@@ -12,6 +12,7 @@ import numpy as np
 
 from xpnet import functions as _functions
 from xpnet import ops as _ops
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace
 from xpnet.book._globals import uniform as _uniform
 from xpnet.book.functions import (
     as_floating,
@@ -29,7 +30,7 @@ from xpnet.book.functions import (
     sum_squared_error,
 )
 from xpnet.book.util import col2im, im2col
-from xpnet.device import Array, device_of, dtype_kind, dtype_name, namespace
+from xpnet.devices import device_of
 
 __all__ = [
     "Affine",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from xpnet import data
+from xpnet.arrays import Array
 from xpnet.book._globals import place
-from xpnet.device import Array
 from xpnet.functions import one_hot
 
 __all__ = ["load_mnist"]

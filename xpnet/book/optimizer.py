@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xpnet import ops, optimizers
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.ops.update import Pace, Timetable
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]

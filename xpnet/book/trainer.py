@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from xpnet.arrays import Array
 from xpnet.book import optimizer as optimizers
 from xpnet.book._globals import chosen
 from xpnet.book.util import rows
-from xpnet.device import Array
 
 __all__ = ["Trainer"]
 

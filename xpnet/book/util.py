@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from xpnet import ops
+from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.book._globals import permuted
-from xpnet.device import Array, device_of, namespace, to_numpy
+from xpnet.devices import device_of
 
 __all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
 

@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from xpnet import ops
+from xpnet.arrays import Array
 from xpnet.data.datasets import Dataset
-from xpnet.device import Array, Device, device_of
-from xpnet.device import device as find_device
+from xpnet.devices import Device, device_of
+from xpnet.devices import device as find_device
 from xpnet.layers.base import whole
 from xpnet.random import Stream
 
@@ -99,7 +100,7 @@ class Batches:
                     batch = self._gather(start, order)
                 yield batch
         else:
-            yield from self.device.brought(self._gathered_ahead(starts, order))
+            yield from self.device.prefetch(self._gathered_ahead(starts, order))
 
     def order(self, number: int) -> Array | None:
         """Return the samples' numbers as an epoch takes them; None for as they lie.

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.data import catalog, idx
-from xpnet.device import Array, Device, device, device_of, namespace, to_numpy
+from xpnet.devices import Device, device, device_of
 from xpnet.random import Stream
 
 __all__ = ["NAMES", "Dataset", "load"]
@@ -192,7 +193,7 @@ class Dataset:
         Parameters
         ----------
         device_name : str or Device
-            As :func:`xpnet.device.device` takes it.
+            As :func:`xpnet.device` takes it.
         """
         place = device(device_name)
         dtype = "int64" if self._holds_labels() else None

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import Any
 
 from xpnet import functions, ops
-from xpnet.device import Array, is_complex, namespace
+from xpnet.arrays import Array, is_complex, namespace
 from xpnet.layers.base import Layer, itemsize
 
 __all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Swish", "Tanh"]

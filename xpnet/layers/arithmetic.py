@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.device import Array, dtype_kind, is_complex, library, namespace
+from xpnet.arrays import Array, dtype_kind, is_complex, library, namespace
 from xpnet.layers.base import Layer, Shape, itemsize, with_batch
 from xpnet.random import Stream
 

@@ -15,18 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from xpnet import ops
-from xpnet.device import (
-    CPU,
-    Array,
-    Device,
-    device,
-    device_of,
-    dtype_kind,
-    dtype_name,
-    library,
-    namespace,
-    to_numpy,
-)
+from xpnet.arrays import Array, dtype_kind, dtype_name, library, namespace, to_numpy
+from xpnet.devices import CPU, Device, device, device_of
 from xpnet.random import Stream
 
 __all__ = ["ArrayMap", "Layer", "Shape"]

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xpnet import ops
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.initializers import Init, bias_initializer, initializer, saved
 from xpnet.layers.base import Layer, Shape, flag, image_shape, itemsize, pair, whole
 from xpnet.ops.window import output_sizes

@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal
 
 from xpnet import ops
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.layers.base import Layer, Shape, itemsize
 from xpnet.random import Stream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.layers.base import Layer, Shape, image_shape, itemsize, whole
 from xpnet.random import Stream
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from xpnet import ops
-from xpnet.device import Array, dtype_kind, namespace
+from xpnet.arrays import Array, dtype_kind, namespace
 from xpnet.layers.activation import ReLU
 from xpnet.layers.base import Layer
 from xpnet.layers.conv import Conv2d

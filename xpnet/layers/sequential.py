@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from xpnet import ops
-from xpnet.device import Array, dtype_kind, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.layers.base import Layer, Shape, adopt, whole
 from xpnet.layers.plan import Hook, Step, plan
 from xpnet.layers.shape import Rescale
 from xpnet.random import Stream
-from xpnet.threads import threads
+from xpnet.threadpool import threads
 
 __all__ = ["Residual", "Sequential"]
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xpnet import ops
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.layers.base import Layer, Shape
 from xpnet.random import Stream
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.layers.activation import _Activation
 
 __all__ = ["Exp", "Log", "LogSquare"]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from xpnet import functions
-from xpnet.device import Array, Device, namespace, to_numpy
+from xpnet.arrays import Array, namespace, to_numpy
+from xpnet.devices import Device
 from xpnet.layers import Linear, Sequential
 
 __all__ = ["GATES", "INPUTS", "Perceptron", "logic_gate", "threshold_neuron", "truth_tables"]

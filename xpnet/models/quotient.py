@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from xpnet.device import Array, Device, device, is_complex, namespace, to_numpy
+from xpnet.arrays import Array, is_complex, namespace, to_numpy
+from xpnet.devices import Device, device
 from xpnet.initializers import Init, uniform
 from xpnet.layers import Exp, Layer, Linear, Log, LogSquare, Sequential
 from xpnet.losses import SquaredError

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.ops.batch import has_classes, take, tally
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.dropout import dropout

@@ -1,7 +1,7 @@
 """Compiled bodies for NumPy arrays, where the ``fast`` extra is installed.
 
 Everything here is float32 or float64 arithmetic in compiled loops that let go of the interpreter
-lock; batches are cut into shares for the threads that :mod:`xpnet.threads` allows.
+lock; batches are cut into shares for the threads that :mod:`xpnet.threadpool` allows.
 
 A convolution of stride 1 needs no columns.  Once an image lies in a frame of zeros with its rows
 one after the other, ``stride`` numbers apart, what a cell of the kernel meets as the window moves
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import config, njit
 
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.ops import _vectors
 from xpnet.ops._vectors import (
     CELLS,
@@ -66,7 +66,7 @@ from xpnet.ops.update import (
     smallest_square,
 )
 from xpnet.ops.window import output_sizes
-from xpnet.threads import blas_vector_bytes, split, worth
+from xpnet.threadpool import blas_vector_bytes, split, worth
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 

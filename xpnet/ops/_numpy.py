@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xpnet.device import Array
+from xpnet.arrays import Array
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.dropout import dropout
 from xpnet.ops.elementwise import relu, relu_backward
@@ -29,7 +29,7 @@ from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
 from xpnet.ops.norm import batch_norm, batch_norm_backward
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
 from xpnet.ops.window import cropped, framed, output_sizes, window_cells
-from xpnet.threads import split, worth
+from xpnet.threadpool import split, worth
 
 CHUNK_BYTES = 4 * 2**20
 """Size of the columns made at a time: a few samples of a small network, in cache."""

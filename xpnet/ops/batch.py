@@ -7,7 +7,7 @@ in the data, and its row of a timetable, by the last of them.
 
 from __future__ import annotations
 
-from xpnet.device import Array, dtype_kind, is_complex, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, is_complex, namespace, to_numpy
 from xpnet.ops.elementwise import rescale
 from xpnet.ops.op import op
 

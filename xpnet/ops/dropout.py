@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.ops.op import op
 
 __all__ = ["dropout", "philox_uniform"]

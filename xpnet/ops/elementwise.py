@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.ops.op import op
 
 __all__ = ["relu", "relu_backward", "rescale"]

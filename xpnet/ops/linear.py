@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xpnet.device import Array, is_complex, namespace
+from xpnet.arrays import Array, is_complex, namespace
 from xpnet.ops.op import op
 from xpnet.ops.precision import as_operand
 

@@ -16,7 +16,7 @@ import functools
 import math
 from typing import Any
 
-from xpnet.device import Array, is_complex, namespace
+from xpnet.arrays import Array, is_complex, namespace
 from xpnet.ops.op import op
 
 __all__ = ["sigmoid_cross_entropy", "smallest_kept", "softmax_cross_entropy", "squared_error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.ops.op import op
 
 __all__ = ["batch_norm", "batch_norm_backward"]

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from xpnet.device import Library, device_of, is_current, library
+from xpnet.arrays import Library, library
+from xpnet.devices import device_of
 
 __all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op"]
 
@@ -120,7 +121,7 @@ class Op:
             theirs = _met.get(type(other), _UNMET)
             if theirs is not mine and theirs is not None:
                 self._require(mine, other)
-        if mine.name == "cupy" and not is_current(x):
+        if mine.is_current is not None and not mine.is_current(x):
             with device_of(x).scope():
                 return self(x, *args)
         if not _generic_only.get():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.ops.op import op
 
 __all__ = ["PRECISIONS", "as_operand", "check", "narrow_into", "narrowed", "rounded"]

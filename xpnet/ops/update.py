@@ -14,7 +14,7 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-from xpnet.device import Array, is_complex, namespace, to_numpy
+from xpnet.arrays import Array, is_complex, namespace, to_numpy
 from xpnet.ops.loss import smallest_kept
 from xpnet.ops.op import op
 

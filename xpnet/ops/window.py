@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xpnet.device import Array, namespace
+from xpnet.arrays import Array, namespace
 
 __all__ = ["cropped", "framed", "output_size", "output_sizes", "window_cells"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from xpnet.device import Array, dtype_kind, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.functions import one_hot, softmax
 from xpnet.ops.batch import correct
 

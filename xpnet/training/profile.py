@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal, get_args
 
+from xpnet.arrays import Array
 from xpnet.data import Batches, Dataset
-from xpnet.device import Array
 from xpnet.layers import Layer, Sequential
 from xpnet.layers.base import whole
 from xpnet.layers.plan import Step, plan

@@ -69,7 +69,7 @@ class Replay:
         place = batches.device
         self.trainer = trainer
         self.batches = batches
-        self._lane = place.lane()
+        self._recorder = place.recorder()
         record = place.zeros(3, "float64")
         self._timetable = Timetable(place.zeros((len(batches), 4), "float64"), record)
         self._order = place.zeros(len(batches.data), "int64") if batches.shuffle else None
@@ -93,7 +93,7 @@ class Replay:
             for one in trainer.callbacks
         )
         full = batches.samples // batches.batch_size
-        with self._lane.open():
+        with self._recorder.stream():
             self._timetable.record[...] = 0.0
             order = batches.order(trainer.epoch)
             if order is not None and self._order is not None:
@@ -119,7 +119,7 @@ class Replay:
     def close(self) -> None:
         """Give back the memory of the recordings."""
         self._recorded.clear()
-        self._lane.close()
+        self._recorder.close()
 
     def _lay(self, done: int, factors: list[float]) -> None:
         """Lay down paces of coming steps, anew where the rate or what else they hold changed."""
@@ -159,24 +159,24 @@ class Replay:
             self._recorded.clear()
             self._make(done, factors[done])  # compiles, and makes what outlasts the recordings
             self._still_valid()
-            self._lane.make_room()
+            self._recorder.empty_cache()
             return 1
         launch = self._recorded.get(count)
         if launch is not None:
             launch()
             return count
         work = partial(self._run, count)
-        with self._lane.memory():
+        with self._recorder.memory_pool():
             work()
         try:
-            self._recorded[count] = self._lane.record(work)
+            self._recorded[count] = self._recorder.record(work)
         except Exception as error:
             if self.trainer.graph == "on":
                 raise
             self.trainer.net.forget()
             self.trainer.not_replayed = f"recording a step failed: {error}"
             self._recorded.clear()
-            self._lane.close()
+            self._recorder.close()
         return count
 
     def _run(self, count: int) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xpnet import ops
+from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
-from xpnet.device import Array, Device, dtype_kind, namespace, to_numpy
+from xpnet.devices import Device
 from xpnet.layers import Sequential
 from xpnet.layers.base import whole
 from xpnet.losses import Loss

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
 import threading
@@ -12,10 +11,10 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import xpnet
+from xpnet import threadpool
 from xpnet.layers import Conv2d, Flatten, Linear, ReLU, Sequential
 from xpnet.training import Callback
 
-module = importlib.import_module("xpnet.threads")
 BLAS = ThreadpoolController().select(user_api="blas")
 MUCH = 1e15
 
@@ -35,14 +34,14 @@ def three_blas_threads():
 class TestSplit:
     @pytest.mark.parametrize(("size", "parts"), [(10, 3), (2, 5), (7, 1), (1, 1), (0, 4)])
     def test_shares_cover_the_range_in_order(self, size, parts):
-        shares = module.split(lambda start, stop: list(range(start, stop)), size, parts)
+        shares = threadpool.split(lambda start, stop: list(range(start, stop)), size, parts)
         assert list(itertools.chain(*shares)) == list(range(size))
         assert len(shares) == max(1, min(size, parts))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
     def test_shares_run_at_the_same_time(self):
         meeting = threading.Barrier(3, timeout=10)
-        assert sorted(module.split(lambda *_: meeting.wait(), 3, 3)) == [0, 1, 2]
+        assert sorted(threadpool.split(lambda *_: meeting.wait(), 3, 3)) == [0, 1, 2]
 
     def test_an_error_is_raised_once_every_share_has_ended(self):
         ended = threading.Event()
@@ -53,35 +52,35 @@ class TestSplit:
             ended.set()
 
         with pytest.raises(ValueError, match="no"):
-            module.split(task, 2, 2)
+            threadpool.split(task, 2, 2)
         assert ended.is_set()
 
     def test_an_error_of_another_thread_is_raised_too(self):
         with pytest.raises(ZeroDivisionError):
-            module.split(lambda start, stop: 1 // (start - 1), 2, 2)
+            threadpool.split(lambda start, stop: 1 // (start - 1), 2, 2)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking beside threads
     @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of other libraries present
     def test_a_forked_child_has_threads_of_its_own(self):
-        module.split(lambda *_: None, 2, 2)
+        threadpool.split(lambda *_: None, 2, 2)
         child = os.fork()
         if child == 0:
-            os._exit(0 if module.split(lambda start, stop: start, 2, 2) == [0, 1] else 1)
+            os._exit(0 if threadpool.split(lambda start, stop: start, 2, 2) == [0, 1] else 1)
         assert os.waitpid(child, 0)[1] == 0
 
 
 class TestThreads:
     def test_work_stays_on_the_caller_s_thread_outside_of_it(self):
-        assert module.worth(MUCH) == 1
+        assert threadpool.worth(MUCH) == 1
 
     def test_large_work_is_worth_all_threads_and_small_work_one(self):
         with xpnet.threads(3) as n:
             assert n == 3
-            assert module.worth(MUCH) == 3
-            assert module.worth(2.5 * module.LEAST_WORK) == 2
-            assert module.worth(1.0) == 1
-        assert module.worth(MUCH) == 1
+            assert threadpool.worth(MUCH) == 3
+            assert threadpool.worth(2.5 * threadpool.LEAST_WORK) == 2
+            assert threadpool.worth(1.0) == 1
+        assert threadpool.worth(MUCH) == 1
 
     @needs_blas
     def test_blas_is_limited_for_as_long_as_it_is_open(self, three_blas_threads):
@@ -116,7 +115,7 @@ class TestThreads:
 
         def other():
             with xpnet.threads(blas=1) as n:
-                seen.extend((n, module.worth(MUCH)))
+                seen.extend((n, threadpool.worth(MUCH)))
                 opened.set()
                 close.wait(10)
 
@@ -134,7 +133,7 @@ class TestThreads:
     def test_another_thread_s_work_is_not_cut(self):
         seen = []
         with xpnet.threads(2):
-            thread = threading.Thread(target=lambda: seen.append(module.worth(MUCH)))
+            thread = threading.Thread(target=lambda: seen.append(threadpool.worth(MUCH)))
             thread.start()
             thread.join()
         assert seen == [1]
@@ -158,7 +157,7 @@ class TestNetworks:
         net, seen = self.make(convolves), []
 
         def look(*_):
-            seen.append((module.worth(MUCH), blas_threads()))
+            seen.append((threadpool.worth(MUCH), blas_threads()))
 
         class Look(Callback):
             def step_ends(self, trainer):
@@ -177,7 +176,7 @@ class TestNetworks:
 
     def test_a_loop_by_hand_leaves_blas_and_the_cores_alone(self, convolves, three_blas_threads):
         net, seen = self.make(convolves), []
-        with net.hook("0", lambda *_: seen.append((module.worth(MUCH), blas_threads()))):
+        with net.hook("0", lambda *_: seen.append((threadpool.worth(MUCH), blas_threads()))):
             net.forward(np.ones((2, 1, 6, 6), "float32"))
         assert seen == [(1, 3)]
 

@@ -1,0 +1,13 @@
+"""The host."""
+
+from __future__ import annotations
+
+from xpnet.devices import CPU
+
+
+def test_zeros_of_numpy_start_on_256_bytes():
+    for size in range(1, 400, 7):
+        array = CPU.zeros((size, 3), "float32")
+        assert array.ctypes.data % 256 == 0
+        assert array.flags.c_contiguous
+        assert array.flags.writeable

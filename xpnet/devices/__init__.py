@@ -1,0 +1,80 @@
+"""Devices: where arrays live and which library computes on them.
+
+``device("gpu:1")`` is the one selector.  A :class:`Device` pairs an array library's namespace
+with that library's own device handle.  Each library has a file here with its subclass of
+:class:`Device`, and a row below; these files and ``ops`` are the only places that know array
+libraries by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from xpnet.arrays import Array, declare, library
+from xpnet.devices.base import Device, DeviceError, Recorder
+from xpnet.devices.cupy import CuPyDevice
+from xpnet.devices.host import CPU, HostDevice
+from xpnet.devices.standard import StandardDevice
+from xpnet.devices.torch import TorchDevice
+
+__all__ = ["CPU", "Device", "DeviceError", "Recorder", "device", "device_of", "register"]
+
+_by_library: dict[str, type[Device]] = {}
+
+
+def register(library: str, kind: type[Device]) -> None:
+    """Let a class make the devices of an array library.
+
+    Parameters
+    ----------
+    library : str
+        The library's name: that of its module.
+    kind : type
+        A subclass of :class:`Device`, in place of the one that the library had before.
+    """
+    _by_library[library] = kind
+    has_current = kind.is_current is not Device.is_current
+    declare(library, kind.to_numpy, kind.is_current if has_current else None)
+
+
+register("numpy", HostDevice)
+register("cupy", CuPyDevice)
+register("torch", TorchDevice)
+register("array_api_strict", StandardDevice)
+
+
+def device(name: str | Device) -> Device:
+    """Return the device of a name, checked to work.
+
+    Parameters
+    ----------
+    name : str or Device
+        ``"cpu"`` (NumPy), ``"gpu"`` or ``"gpu:N"`` (CuPy), ``"torch:cpu"``, ``"torch:cuda"`` or
+        ``"torch:cuda:N"`` (PyTorch), or ``"auto"``: the first GPU if CuPy can use one, else the
+        CPU.  A Device is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        The name is none of these.
+    DeviceError
+        The device cannot be used; the message says why and what cures it.
+    """
+    if isinstance(name, Device):
+        return name
+    if name == "auto":
+        with contextlib.suppress(DeviceError):
+            return device("gpu")
+        return CPU
+    if isinstance(name, str):
+        for kind in _by_library.values():
+            found = kind.named(name)
+            if found is not None:
+                return found
+    forms = ", ".join(repr(form) for kind in _by_library.values() for form in kind.forms)
+    raise ValueError(f"device: expected {forms} or 'auto', got {name!r}")
+
+
+def device_of(x: Array) -> Device:
+    """Return the device that an array lies on."""
+    return _by_library.get(library(x).name, StandardDevice).of(x)

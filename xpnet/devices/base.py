@@ -1,0 +1,208 @@
+"""What a device is: the contract, and what holds for every array library without more ado."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import platform
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from xpnet.arrays import Array, HostArray, Library, library, to_numpy
+
+__all__ = ["Device", "DeviceError", "Recorder", "first_line"]
+
+
+class DeviceError(RuntimeError):
+    """A device that cannot be used: the message gives the reason and the cure."""
+
+
+class Device(ABC):
+    """A place to compute: an array library and one of its devices.
+
+    Made by :func:`xpnet.device` from a name, or by :func:`xpnet.devices.device_of` from an array.
+    Devices are equal if their names are.
+
+    Attributes
+    ----------
+    name : str
+        ``"cpu"``, ``"gpu:0"``, ``"torch:cpu"``, ``"torch:cuda:1"`` ...
+    library : str
+        The array library: ``"numpy"``, ``"cupy"``, ``"torch"`` ...
+    xp : namespace
+        The library's array API namespace.
+    records : bool
+        Whether work on this device can be recorded and replayed: whether it has a recorder.
+    forms : tuple of str
+        The names that users choose among, as the message about an unknown name lists them.
+    """
+
+    records: ClassVar[bool] = False
+    forms: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, name: str, library: Library, handle: Any) -> None:
+        self.name = name
+        self.library, self.xp = library.name, library.xp
+        self._handle = handle
+
+    @classmethod
+    @abstractmethod
+    def named(cls, name: str) -> Device | None:
+        """Return the device of a name, checked to work; None if no device is named like that.
+
+        Raises
+        ------
+        DeviceError
+            The device cannot be used; the message says why and what cures it.
+        """
+
+    @classmethod
+    @abstractmethod
+    def of(cls, x: Array) -> Device:
+        """Return the device that an array of this class's library lies on."""
+
+    @staticmethod
+    def to_numpy(x: Array) -> HostArray:
+        """Return the values of an array of this class's library on the host."""
+        return np.from_dlpack(x)
+
+    @staticmethod
+    def is_current(x: Array) -> bool:
+        """Return whether an array lies on the device on which its library works as things are.
+
+        For libraries with a current device, on which new arrays land; the others are not asked.
+        """
+        return True
+
+    def __repr__(self) -> str:
+        return f"device({self.name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def asarray(self, x: Array, dtype: str | None = None) -> Array:
+        """Return ``x`` as an array on this device.
+
+        Parameters
+        ----------
+        x : array of any library, or nested numbers
+        dtype : str, optional
+            The dtype's standard name, such as ``"float32"``; by default that of ``x``.
+
+        Returns
+        -------
+        array
+            On this device.  It may share memory with ``x`` where both are on the host.
+        """
+        wanted = None if dtype is None else getattr(self.xp, dtype)
+        if hasattr(x, "dtype") and library(x).name == self.library and self.of(x) == self:
+            with self.scope():
+                return x if wanted is None else self.xp.astype(x, wanted, copy=False)
+        host = to_numpy(x)
+        if not host.flags.writeable:
+            host = host.copy()  # torch warns of a read-only source
+        host = np.asarray(host, order="C")  # kernels want rows, and CuPy would keep columns
+        with self.scope():
+            return self.xp.asarray(host, dtype=wanted, device=self._handle)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array:
+        """Return an array of zeros on this device; ``dtype`` is a standard name.
+
+        Its memory starts on a multiple of 256 bytes, so that a view at such an offset keeps
+        vector loads aligned and results do not depend on where the allocator put it.
+        """
+        with self.scope():
+            return self.xp.zeros(shape, dtype=getattr(self.xp, dtype), device=self._handle)
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Return a context in which new arrays of this library land on this device."""
+        return _NO_SCOPE
+
+    def synchronize(self) -> None:  # noqa: B027 - where nothing is queued there is nothing to do
+        """Wait until all work queued on this device is done."""
+
+    def free_bytes(self) -> int | None:
+        """Return the free memory of an accelerator in bytes; None where arrays share the host's."""
+        return None
+
+    def prefetch(self, batches: Iterator[tuple[Array, ...]]) -> Iterator[tuple[Array, ...]]:
+        """Yield groups of host arrays as arrays on this device.
+
+        A GPU takes the next group over while it computes with the last.
+
+        Parameters
+        ----------
+        batches : iterator of tuples of arrays on the host
+        """
+        for batch in batches:
+            yield tuple(map(self.asarray, batch))
+
+    def recorder(self) -> Recorder:
+        """Return a recorder of work on this device.
+
+        Raises
+        ------
+        DeviceError
+            The device cannot record work.
+        """
+        raise DeviceError(f"device {self.name!r} cannot record work: GPUs through CuPy can ('gpu')")
+
+    def describe(self) -> dict[str, str]:
+        """Return what identifies this device in a run's record: names and versions."""
+        module = importlib.import_module(self.library)
+        return {
+            "device": self.name,
+            "backend": self.library,
+            "numpy": np.__version__,
+            "hardware": platform.processor() or platform.machine(),
+            self.library: str(getattr(module, "__version__", "unknown")),
+        }
+
+
+class Recorder(ABC):
+    """A queue of work on a device, beside the default one, with memory of its own for recordings.
+
+    Work that is asked for again and again can be recorded once and launched as a whole.
+    """
+
+    @abstractmethod
+    def stream(self) -> AbstractContextManager[None]:
+        """Queue here what is done within this context: after all before it, before all after it."""
+
+    @abstractmethod
+    def memory_pool(self) -> AbstractContextManager[Any]:
+        """Return a context whose new arrays lie in the memory that recordings use.
+
+        What is to be recorded runs in it once before, and leaves there what it will need: nothing
+        can be asked of the driver while work is recorded.
+        """
+
+    @abstractmethod
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that does again, as one launch, what ``work`` asks of the device.
+
+        ``work`` is called, and what it asks is written down, not done.  It may read nothing back.
+        """
+
+    @abstractmethod
+    def empty_cache(self) -> None:
+        """Give the memory back that past work on this stream keeps for the next."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the recordings' memory back: none of them may be launched any more."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type's name where there is none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+_NO_SCOPE = contextlib.nullcontext()

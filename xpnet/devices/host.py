@@ -1,0 +1,49 @@
+"""The host: NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from xpnet.arrays import Array, HostArray, library, to_numpy
+from xpnet.devices.base import Device
+
+__all__ = ["CPU", "HostDevice"]
+
+
+class HostDevice(Device):
+    """The processor and its memory, through NumPy."""
+
+    forms: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    @classmethod
+    def named(cls, name: str) -> Device | None:
+        """Return the one device there is."""
+        return CPU if name == "cpu" else None
+
+    @classmethod
+    def of(cls, x: Array) -> Device:
+        """Return the one device there is."""
+        return CPU
+
+    @staticmethod
+    def to_numpy(x: Array) -> HostArray:
+        """Return the array itself."""
+        return np.asarray(x)
+
+    def asarray(self, x: Array, dtype: str | None = None) -> Array:
+        """Return ``x`` as a NumPy array; it may share memory with ``x``."""
+        host = to_numpy(x)
+        return host if dtype is None else host.astype(dtype, copy=False)
+
+    def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array:
+        """Return zeros that start on a multiple of 256 bytes."""
+        itemsize = np.dtype(dtype).itemsize
+        count = int(np.prod(shape, dtype=np.int64))
+        raw = np.zeros(count * itemsize + 256, np.uint8)
+        start = -raw.ctypes.data % 256
+        return raw[start : start + count * itemsize].view(dtype).reshape(shape)
+
+
+CPU = HostDevice("cpu", library(np.empty(0)), "cpu")
