@@ -7,12 +7,12 @@ is peculiar to a library's arrays is told by its file in ``devices``.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import array_api_compat
-import array_api_compat.numpy as compat_numpy
 import numpy as np
 
 __all__ = [
@@ -58,7 +58,53 @@ class Library:
     is_current: Callable[[Array], bool] | None = None
 
 
-_NUMPY = Library("numpy", compat_numpy)
+_STANDARD_IN_NUMPY = {
+    "all", "any", "arange", "argmax", "argmin", "asarray", "broadcast_to", "concat", "empty",
+    "empty_like", "expand_dims", "flip", "full", "full_like", "isdtype", "matrix_transpose", "max",
+    "mean", "min", "moveaxis", "ones", "ones_like", "permute_dims", "prod", "reshape",
+    "result_type", "stack", "std", "sum", "take", "tensordot", "var", "where", "zeros",
+    "zeros_like",
+}  # fmt: skip
+"""Functions that do in NumPy what the standard says, with the arguments it gives them."""
+
+if not hasattr(np, "unstack"):  # before NumPy 2.1 some of them lack an argument
+    _STANDARD_IN_NUMPY.clear()
+
+
+class _NumPyNamespace:
+    """NumPy's array API namespace.
+
+    NumPy's own dtypes, numbers, universal functions and what else does what the standard says.
+    array-api-compat's for the rest, imported when the first of them is asked for: that takes as
+    long as importing NumPy.
+    """
+
+    __name__ = "numpy"
+
+    @staticmethod
+    def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: object = None) -> Any:
+        """Return an array, or a NumPy scalar, in another dtype."""
+        return x.astype(dtype, copy=copy)
+
+    @staticmethod
+    def finfo(type: Any, /) -> Any:
+        """Return the limits of a floating dtype, or of that of an array."""
+        return np.finfo(type.dtype if isinstance(type, np.ndarray) else type)
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(np, name, None)
+        is_dtype = isinstance(own, type) and issubclass(own, np.generic)
+        standard = is_dtype or isinstance(own, np.ufunc | float) or name in _STANDARD_IN_NUMPY
+        if not standard:
+            own = getattr(importlib.import_module("array_api_compat.numpy"), name)
+        setattr(self, name, own)  # found once
+        return own
+
+    def __repr__(self) -> str:
+        return "<the array API namespace of NumPy>"
+
+
+_NUMPY = Library("numpy", _NumPyNamespace())
 _libraries: dict[str, Library] = {"numpy": _NUMPY}
 _library_of_type: dict[type, Library] = {np.ndarray: _NUMPY}
 _peculiar: dict[str, dict[str, Any]] = {}
@@ -85,6 +131,8 @@ def library(x: Array) -> Library:
 
 
 def _find_library(x: object) -> Library:
+    if array_api_compat.is_numpy_array(x):
+        return _library_of_type.setdefault(type(x), _NUMPY)
     if array_api_compat.is_jax_array(x):
         raise TypeError(
             "xpnet writes into views of its arrays, which JAX arrays do not allow: "
