@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import os
+import pickle
 import subprocess
 import sys
 
@@ -109,6 +111,30 @@ def test_devices_are_equal_by_name(xp: Backend):
     assert len({again, xp.device}) == 1
 
 
+def test_a_device_is_found_again_by_its_name(xp: Backend):
+    found = device_of(xp.array([1.0]))
+    again = device(found.name)
+    assert again == found
+    assert type(again) is type(found)
+    assert device_of(again.zeros(3, "float32")) == found
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_devices_are_copied_and_pickled_by_name(xp: Backend, again):
+    other = again(xp.device)
+    assert other == xp.device
+    np.testing.assert_array_equal(to_numpy(other.asarray([1.0, 2.0]) + 1), [2, 3])
+
+
+def test_a_pickled_device_imports_its_library():
+    place = device_of(array_api_strict.zeros(1, device=array_api_strict.Device("device1")))
+    program = "import pickle, sys; print(pickle.load(sys.stdin.buffer).name)"
+    out = subprocess.check_output([sys.executable, "-c", program], input=pickle.dumps(place))
+    assert out.decode().strip() == "array_api_strict:device1"
+
+
 def test_devices_of_one_library_differ():
     names = ["CPU_DEVICE", "device1", "device2"]
     made = {
@@ -132,7 +158,8 @@ def test_auto_is_a_device_that_works():
 @pytest.mark.parametrize(
     "name",
     ["", "cuda", "CPU", "gpu:", "gpu:x", "gpu:-1", "gpu:0:1", "torch", "torch:", "torch:mps:x",
-     "torch:cuda:x", "cpu:0", "auto:1", 0, None],
+     "torch:cuda:x", "cpu:0", "auto:1", "numpy:cpu", "sys:0", "array_api_strict",
+     "array_api_strict:device7", 0, None],
 )  # fmt: skip
 def test_an_unknown_name_raises_and_lists_the_known(name):
     with pytest.raises(ValueError, match=r"^device: expected 'cpu', 'gpu', 'gpu:N', 'torch:cpu'"):

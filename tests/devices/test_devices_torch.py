@@ -14,9 +14,20 @@ from xpnet.devices import torch as torch_devices
 
 
 def test_torch_devices_have_names():
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     assert device("torch:cpu").name == "torch:cpu"
     assert device("torch:cpu") == device_of(device("torch:cpu").zeros(1, "float32"))
+    assert device(device_of(torch.empty(2, device="meta")).name).name == "torch:meta"
+
+
+def test_a_type_of_device_that_torch_cannot_use_raises_one_sentence():
+    pytest.importorskip("torch")
+    with pytest.raises(
+        DeviceError, match=r"^device 'torch:ve': this PyTorch cannot use it \(.*\); ch"
+    ):
+        device("torch:ve")
+    with pytest.raises(ValueError, match="device: expected 'cpu'"):
+        device("torch:tpu")
 
 
 def test_to_numpy_takes_tensors_that_record_gradients_and_lazy_conjugates():

@@ -9,6 +9,7 @@ libraries by name.
 from __future__ import annotations
 
 import contextlib
+import sys
 
 from xpnet.arrays import Array, declare, library
 from xpnet.devices.base import Device, DeviceError, Recorder
@@ -40,7 +41,6 @@ def register(library: str, kind: type[Device]) -> None:
 register("numpy", HostDevice)
 register("cupy", CuPyDevice)
 register("torch", TorchDevice)
-register("array_api_strict", StandardDevice)
 
 
 def device(name: str | Device) -> Device:
@@ -51,7 +51,8 @@ def device(name: str | Device) -> Device:
     name : str or Device
         ``"cpu"`` (NumPy), ``"gpu"`` or ``"gpu:N"`` (CuPy), ``"torch:cpu"``, ``"torch:cuda"`` or
         ``"torch:cuda:N"`` (PyTorch), or ``"auto"``: the first GPU if CuPy can use one, else the
-        CPU.  A Device is returned as it is.
+        CPU.  ``"LIBRARY:DEVICE"`` is a device of another array API library that is imported
+        already, named as that library names it.  A Device is returned as it is.
 
     Raises
     ------
@@ -67,7 +68,11 @@ def device(name: str | Device) -> Device:
             return device("gpu")
         return CPU
     if isinstance(name, str):
-        for kind in _by_library.values():
+        kinds = list(_by_library.values())
+        module = name.partition(":")[0]
+        if module in sys.modules and module not in _by_library:
+            kinds.append(StandardDevice)
+        for kind in kinds:
             found = kind.named(name)
             if found is not None:
                 return found
@@ -76,5 +81,5 @@ def device(name: str | Device) -> Device:
 
 
 def device_of(x: Array) -> Device:
-    """Return the device that an array lies on."""
+    """Return the device that an array lies on: that of its name, too."""
     return _by_library.get(library(x).name, StandardDevice).of(x)

@@ -25,7 +25,7 @@ class Device(ABC):
     """A place to compute: an array library and one of its devices.
 
     Made by :func:`xpnet.device` from a name, or by :func:`xpnet.devices.device_of` from an array.
-    Devices are equal if their names are.
+    Devices are equal if their names are, and are pickled and copied by name.
 
     Attributes
     ----------
@@ -53,6 +53,8 @@ class Device(ABC):
     @abstractmethod
     def named(cls, name: str) -> Device | None:
         """Return the device of a name, checked to work; None if no device is named like that.
+
+        The name of a device that it returned, or that ``of`` did, gives an equal device.
 
         Raises
         ------
@@ -86,6 +88,9 @@ class Device(ABC):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).named, (self.name,)
 
     def asarray(self, x: Array, dtype: str | None = None) -> Array:
         """Return ``x`` as an array on this device.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import Any
 
@@ -18,7 +19,13 @@ class StandardDevice(Device):
 
     @classmethod
     def named(cls, name: str) -> Device | None:
-        """Return None."""
+        """Return the device of ``"LIBRARY:DEVICE"``, the library's module and its device's name."""
+        module, _, label = name.partition(":")
+        xp = importlib.import_module(module)
+        if hasattr(xp, "__array_namespace_info__"):
+            for handle in xp.__array_namespace_info__().devices():
+                if _label(handle) == label:
+                    return cls.of(xp.empty(0, device=handle))
         return None
 
     @classmethod

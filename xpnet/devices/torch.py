@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-from typing import Any, ClassVar
+import re
+from typing import ClassVar
 
 from xpnet.arrays import Array, HostArray, library
-from xpnet.devices.base import Device, DeviceError
+from xpnet.devices.base import Device, DeviceError, first_line
 
 __all__ = ["TorchDevice"]
 
@@ -19,20 +20,16 @@ class TorchDevice(Device):
 
     @classmethod
     def named(cls, name: str) -> Device | None:
-        """Return the device of ``"torch:cpu"``, ``"torch:cuda"`` or ``"torch:cuda:N"``."""
-        match name.split(":"):
-            case ["torch", "cpu"]:
-                return _working("cpu")
-            case ["torch", "cuda"]:
-                return _working("cuda:0")
-            case ["torch", "cuda", index] if index.isdecimal():
-                return _working(f"cuda:{index}")
-        return None
+        """Return the device of ``"torch:cpu"``, ``"torch:cuda:N"`` or another type of PyTorch's."""
+        found = re.fullmatch(r"torch:([a-z]+(?::\d+)?)", name)
+        if found is None:
+            return None
+        return _working("cuda:0" if found[1] == "cuda" else found[1])
 
     @classmethod
     def of(cls, x: Array) -> Device:
         """Return the device that a tensor lies on."""
-        return _device(x, x.device)
+        return cls(f"torch:{x.device}", library(x), x.device)
 
     @staticmethod
     def to_numpy(x: Array) -> HostArray:
@@ -52,12 +49,8 @@ class TorchDevice(Device):
         return None
 
 
-def _device(x: Array, handle: Any) -> Device:
-    return TorchDevice(f"torch:{handle}", library(x), handle)
-
-
 @functools.cache
-def _working(handle_name: str) -> Device:
+def _working(handle_name: str) -> Device | None:
     wanted = f"device 'torch:{handle_name}'"
     try:
         torch = importlib.import_module("torch")
@@ -66,7 +59,10 @@ def _working(handle_name: str) -> Device:
             f"{wanted} needs PyTorch, which is not installed: run `pip install torch`, "
             f"or choose device 'cpu'"
         ) from None
-    handle = torch.device(handle_name)
+    try:
+        handle = torch.device(handle_name)
+    except RuntimeError:
+        return None
     if handle.type == "cuda":
         if not torch.cuda.is_available():
             raise DeviceError(
@@ -77,4 +73,10 @@ def _working(handle_name: str) -> Device:
             raise DeviceError(
                 f"{wanted}: PyTorch sees {torch.cuda.device_count()} GPU(s), numbered from 0"
             )
-    return _device(torch.empty(0), handle)
+    try:
+        return TorchDevice.of(torch.empty(0, device=handle))
+    except (AssertionError, ImportError, RuntimeError) as error:
+        raise DeviceError(
+            f"{wanted}: this PyTorch cannot use it ({first_line(error).split('. ')[0]}); "
+            f"choose device 'torch:cpu'"
+        ) from None
