@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import types
 
@@ -141,3 +143,19 @@ class TestNumPysNamespace:
     def test_what_it_lacks_is_an_attribute_error(self):
         with pytest.raises(AttributeError, match="no attribute 'softmax'"):
             _ = namespace(A).softmax
+
+    @pytest.mark.skipif(not hasattr(np, "unstack"), reason="NumPy 2.0 lacks much of the standard")
+    def test_training_needs_no_other(self):
+        program = (
+            "import sys, numpy as np, xpnet\n"
+            "from xpnet.layers import BatchNorm, Conv2d, Flatten, Linear, MaxPool2d, ReLU\n"
+            "layers = [Conv2d(3, 3), BatchNorm(), ReLU(), MaxPool2d(2), Flatten(), Linear(2)]\n"
+            "net = xpnet.Sequential(layers, input_shape=(1, 6, 6))\n"
+            "data = xpnet.data.Dataset(np.zeros((9, 1, 6, 6), np.float32), np.zeros(9, int))\n"
+            "trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), xpnet.Adam())\n"
+            "trainer.fit(data, epochs=2, batch_size=4, validation=data)\n"
+            "print(sorted(net.device.xp.__dict__), 'array_api_compat.numpy' in sys.modules)"
+        )
+        environment = {**os.environ, "XPNET_NUMBA": "0"}
+        out = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment)
+        assert out.strip().endswith("False"), out

@@ -119,13 +119,11 @@ def test_a_device_is_found_again_by_its_name(xp: Backend):
     assert device_of(again.zeros(3, "float32")) == found
 
 
-@pytest.mark.parametrize(
-    "again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
-)
-def test_devices_are_copied_and_pickled_by_name(xp: Backend, again):
-    other = again(xp.device)
-    assert other == xp.device
-    np.testing.assert_array_equal(to_numpy(other.asarray([1.0, 2.0]) + 1), [2, 3])
+def test_devices_are_copied_and_pickled_by_name(xp: Backend):
+    pickled = pickle.loads(pickle.dumps(xp.device))
+    for other in (pickled, copy.copy(xp.device), copy.deepcopy(xp.device)):
+        assert other == xp.device
+        np.testing.assert_array_equal(to_numpy(other.asarray([1.0, 2.0]) + 1), [2, 3])
 
 
 def test_a_pickled_device_imports_its_library():

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 from xpnet.layers import Sequential
-from xpnet.models.alexnet import alexnet, small_alexnet
+from xpnet.models.classics import alexnet, lenet5, small_alexnet
 from xpnet.models.convnet import deep_convnet, fast_convnet, simple_convnet
-from xpnet.models.lenet import lenet5
-from xpnet.models.mlp import mlp
+from xpnet.models.dense import mlp
 from xpnet.models.perceptron import Perceptron, logic_gate
 from xpnet.models.quotient import learn_clipped, learn_linear, learn_operation, log_exp_network
 
