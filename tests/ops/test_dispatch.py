@@ -20,7 +20,7 @@ from xpnet import ops
 from xpnet.devices import device_of
 from xpnet.layers import Linear, Sequential
 from xpnet.ops import BODIES, Op, generic_only, op
-from xpnet.ops.op import _load
+from xpnet.ops.dispatch import _load
 
 pytestmark = pytest.mark.faster_bodies
 
@@ -119,7 +119,7 @@ def test_arrays_of_two_libraries_are_refused_by_name():
 
 def test_an_array_of_a_library_not_met_before_is_recognised_as_one(monkeypatch):
     foreign = array_api_strict.ones(3, dtype=array_api_strict.float64)
-    for module, table in (("xpnet.arrays", "_library_of_type"), ("xpnet.ops.op", "_met")):
+    for module, table in (("xpnet.arrays", "_library_of_type"), ("xpnet.ops.dispatch", "_met")):
         seen = getattr(importlib.import_module(module), table)
         monkeypatch.delitem(seen, type(foreign), raising=False)
     with pytest.raises(TypeError, match="numpy and array_api_strict"):

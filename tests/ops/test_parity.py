@@ -27,7 +27,7 @@ from xpnet.ops import (
     pool,
     update,
 )
-from xpnet.ops.op import _load
+from xpnet.ops.dispatch import _load
 from xpnet.ops.update import FLUSH_EVERY, Pace
 
 pytestmark = pytest.mark.faster_bodies

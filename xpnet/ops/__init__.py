@@ -1,11 +1,11 @@
 """Hot operations: generic bodies that define them, and faster ones for single libraries.
 
-Each module holds one family; ``op.py`` chooses between bodies; ``_numpy.py`` and
+Each module holds one family; ``dispatch.py`` chooses between bodies; ``_numpy.py`` and
 ``_numba.py`` hold NumPy's, ``_cupy.py`` and ``_cupy.cu`` CuPy's.
 """
 
 from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update
-from xpnet.ops.op import BODIES, Op, generic_only, not_narrow, not_recordable, op
+from xpnet.ops.dispatch import BODIES, Op, generic_only, not_narrow, not_recordable, op
 
 __all__ = [
     "BODIES",

@@ -8,8 +8,8 @@ in the data, and its row of a timetable, by the last of them.
 from __future__ import annotations
 
 from xpnet.arrays import Array, dtype_kind, is_complex, namespace, to_numpy
+from xpnet.ops.dispatch import op
 from xpnet.ops.elementwise import rescale
-from xpnet.ops.op import op
 
 __all__ = ["correct", "has_classes", "take", "tally"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
 from xpnet.ops.precision import as_operand
 from xpnet.ops.window import cropped, framed, output_sizes, window_cells

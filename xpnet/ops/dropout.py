@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from xpnet.arrays import Array, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 
 __all__ = ["dropout", "philox_uniform"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xpnet.arrays import Array, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 
 __all__ = ["relu", "relu_backward", "rescale"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xpnet.arrays import Array, is_complex, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 from xpnet.ops.precision import as_operand
 
 __all__ = ["linear", "linear_backward", "linear_relu", "linear_relu_backward"]

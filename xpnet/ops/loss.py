@@ -17,7 +17,7 @@ import math
 from typing import Any
 
 from xpnet.arrays import Array, is_complex, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 
 __all__ = ["sigmoid_cross_entropy", "smallest_kept", "softmax_cross_entropy", "squared_error"]
 

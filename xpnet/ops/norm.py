@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 
 __all__ = ["batch_norm", "batch_norm_backward"]
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 from xpnet.ops.window import cropped, framed, output_sizes, window_cells
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from xpnet.arrays import Array, namespace
-from xpnet.ops.op import op
+from xpnet.ops.dispatch import op
 
 __all__ = ["PRECISIONS", "as_operand", "check", "narrow_into", "narrowed", "rounded"]
 

@@ -15,8 +15,8 @@ import math
 from typing import Any, NamedTuple
 
 from xpnet.arrays import Array, is_complex, namespace, to_numpy
+from xpnet.ops.dispatch import op
 from xpnet.ops.loss import smallest_kept
-from xpnet.ops.op import op
 
 __all__ = [
     "FLUSH_EVERY",
