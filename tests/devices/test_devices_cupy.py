@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -10,10 +11,12 @@ import types
 import numpy as np
 import pytest
 
+from xpnet import ops
 from xpnet.arrays import to_numpy
-from xpnet.devices import CPU, DeviceError, device
+from xpnet.devices import CPU, DeviceError, device, device_of
 from xpnet.devices import cupy as cupy_devices
 from xpnet.layers import Linear, Sequential
+from xpnet.ops import generic_only
 
 HAS_CUPY = importlib.util.find_spec("cupy") is not None
 
@@ -149,6 +152,19 @@ def test_a_network_stays_where_it_was_when_the_gpu_is_unusable(failure):
 def test_without_cupy_gpu_says_how_to_install_it():
     with pytest.raises(DeviceError, match=INSTALL):
         device("gpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bodies", [contextlib.nullcontext, generic_only])
+def test_an_op_runs_where_its_arrays_lie_whatever_gpu_is_current(bodies):
+    if device("gpu").xp.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one GPU")
+    second = device("gpu:1")
+    x, W, b = (second.asarray(np.ones(shape, np.float32)) for shape in [(2, 3), (3, 4), 4])
+    with device("gpu:0").scope(), bodies():
+        y = ops.linear.linear(x, W, b)
+    assert device_of(y) == second
+    assert to_numpy(y).tolist() == [[4.0] * 4] * 2
 
 
 class TestRecorder:
