@@ -17,14 +17,14 @@ update.  Beside each figure stand the pieces of work of a step ("launches", of w
 step needs one or less), the ratios to both, and two bounds: the step's matrix products alone by
 cuBLAS, and the bytes that gathering and updating move at the speed of a large copy.  JAX and
 torch-compile take part at a workload's own batch size, and at those asked for by --batches.
+
+--kernels shows where the time of a step goes, by the names of the kernels, as CUPTI sees it.  What
+is measured is added to the facts at once, and an interrupted run still prints what it has.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import datetime
-import importlib.metadata
 import json
 import os
 import statistics
@@ -34,11 +34,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import xpnet
-from scripts.bench import cpu, gpu_tasks
+from scripts.bench import cpu, gpu_tasks, gpu_trace
+from scripts.bench.facts import LEFT_OUT, Facts
+from scripts.bench.gpu_check.about import about
 from scripts.bench.gpu_contenders import BOUND, CONTENDERS, DEFAULT
 from scripts.bench.workloads import WORKLOADS
 
@@ -47,10 +50,11 @@ Row = dict[str, Any]
 
 NAMES = ("two", "multi", "bn", "wide", "simple", "deep")
 BATCHES = (100, 1000, 10_000)
-PRECISIONS = ("float32", "tf32")
+PRECISIONS = ("float32", "tf32", "bf16")
 EAGER, GRAPHS = ("torch", "torch-cl"), ("torch-graph",)
 """What ratios are to: the fastest of these that was measured."""
-RESULTS = Path(__file__).parent / "results"
+PROFILED = ("xpnet", "torch-graph")
+"""Whose kernels are looked at."""
 PATIENCE = 300.0
 """Seconds without a word after which a process is ended."""
 
@@ -154,7 +158,8 @@ def cells_of(args: argparse.Namespace) -> dict[str, list[Cell]]:
             if args.batches is not None:
                 sizes = set(args.batches)
             elif args.quick:
-                sizes = {100} | ({10_000} if name == "wide" else set())
+                large = name == "wide" and not CONTENDERS[contender].compiles_for_long
+                sizes = {100, 10_000} if large else {100}
             elif CONTENDERS[contender].compiles_for_long:
                 sizes = {own}
             else:
@@ -164,9 +169,15 @@ def cells_of(args: argparse.Namespace) -> dict[str, list[Cell]]:
 
 
 def through(
-    task: str, job: Row, cells: Sequence[Cell], apart: bool, say: Callable[[str], None]
+    task: str,
+    job: Row,
+    cells: Sequence[Cell],
+    apart: bool,
+    say: Callable[[str], None],
+    note: Callable[[Cell, Row], None] = lambda cell, line: None,
+    leave_out: Callable[[str, str], None] | None = None,
 ) -> dict[Cell, Row]:
-    """Return what a task finds at each cell; where it fails, the reason is said.
+    """Return what a task finds at each cell, noted as it comes; where it fails, it is said why.
 
     A cell at which the process fails is left out, and the rest goes on in a new process: after
     an error of the GPU the old one is of no more use.  The same words twice in a row end it.
@@ -177,12 +188,17 @@ def through(
         now = rest[:1] if apart else list(rest)
         try:
             for line in child(task, job | {"cells": list(now)}):
-                found[rest.pop(0)] = line
+                cell = rest.pop(0)
+                found[cell] = line
+                note(cell, line)
                 del now[0]
             if now:
                 raise RuntimeError("its process ended before it was done")
         except UnfitError as error:
-            say(f"no {job['contender']}: {error}")
+            if leave_out is None:
+                say(f"no {job['contender']}: {error}")
+            else:
+                leave_out(job["contender"], str(error))
             return found
         except RuntimeError as error:
             if not rest:
@@ -196,37 +212,101 @@ def through(
     return found
 
 
+def taking_part(contenders: Sequence[str], args: argparse.Namespace) -> list[str]:
+    """Return the contenders that can do what is asked for; for the others it is said why not."""
+    found = []
+    for contender in contenders:
+        reason = CONTENDERS[contender].lacks(args.precision)
+        if reason is None:
+            found.append(contender)
+        else:
+            leave_out(args, contender, reason)
+    return found
+
+
+def leave_out(args: argparse.Namespace, contender: str, reason: str) -> None:
+    """Say, and add to the facts, that a contender takes no part."""
+    say(f"no {contender}: {reason}")
+    args.left_out.append(reason)
+    args.facts.add("left out", contender=contender, reason=reason)
+
+
+def fail(args: argparse.Namespace, words: str) -> None:
+    """Say, and add to the facts, what failed."""
+    say(words)
+    args.failed.append(words)
+    args.facts.add("failed", words=words)
+
+
 def time_steps(args: argparse.Namespace, job: Row, figures: Row) -> None:
     """Time the cells round by round; print the table and the targets, and keep the rounds."""
-    places = cells_of(args)
-    for contender in list(places):
-        reason = CONTENDERS[contender].lacks()
-        if reason is not None:
-            say(f"no {contender}: {reason}")
-            del places[contender]
-    figures["rounds"] = []
+    cells, figures["rounds"] = cells_of(args), []
+    counts: dict[tuple[str, str, int], float | None] = {}
+    try:
+        _time_rounds(args, job, {c: cells[c] for c in taking_part(list(cells), args)}, figures)
+        if not args.quick:
+            counts = _count_launches(job, figures["rounds"])
+    finally:  # what was measured before an interruption is worth a table
+        figures["rows"] = summary(figures["rounds"], counts)
+        print("\n" + table(figures["rows"]), flush=True)
+        report(figures["rows"], figures)
+
+
+def _time_rounds(
+    args: argparse.Namespace, job: Row, places: dict[str, list[Cell]], figures: Row
+) -> None:
+    def note(cell: Cell, line: Row) -> None:
+        one = about | {"workload": cell[0], "batch": cell[1]} | line
+        figures["rounds"].append(one)
+        args.facts.add("step", precision=args.precision, **one)
+        say(f"{contender:12} {cell[0]:6} at batch {cell[1]:6,}: {line['step_us']:9,.1f} us a step")
+
     with tempfile.TemporaryDirectory() as cache:
         for number in range(args.rounds):
             for contender, cells in places.items():
                 began = time.perf_counter()
+                about = {"round": number, "contender": contender}
                 own = job | {"contender": contender, "cache": cache}
-                done = through("measure", own, cells, args.apart, say)
+                done = through(
+                    "measure", own, cells, args.apart, partial(fail, args), note,
+                    partial(leave_out, args),
+                )  # fmt: skip
                 places[contender] = [cell for cell in cells if cell in done]
-                for (name, batch), found in done.items():
-                    about = {"round": number, "contender": contender}
-                    figures["rounds"].append(about | {"workload": name, "batch": batch} | found)
                 if done:
                     seconds = time.perf_counter() - began
                     say(f"round {number + 1}: {contender}, {len(done)} cells, {seconds:.0f} s")
                 write(args.json, figures)
-        counts: dict[tuple[str, str, int], float | None] = {}
-        for contender in {"torch", "torch-graph"} & places.keys():
-            few = [cell for cell in places[contender] if cell[1] == 100]
-            seen = through("launches", job | {"contender": contender}, few, False, say)
-            counts |= {(contender, *cell): line["launches"] for cell, line in seen.items()}
-    figures["rows"] = summary(figures["rounds"], counts)
-    print("\n" + table(figures["rows"]), flush=True)
-    report(figures["rows"], figures)
+
+
+def _count_launches(job: Row, rounds: list[Row]) -> dict[tuple[str, str, int], float | None]:
+    """Return the pieces of work of PyTorch's steps, at the cells where they were timed."""
+    counts: dict[tuple[str, str, int], float | None] = {}
+    for contender in ("torch", "torch-graph"):
+        timed = [(one["workload"], one["batch"]) for one in rounds if one["contender"] == contender]
+        few = [cell for cell in dict.fromkeys(timed) if cell[1] == 100]
+        seen = through("launches", job | {"contender": contender}, few, False, say)
+        counts |= {(contender, *cell): line["launches"] for cell, line in seen.items()}
+    return counts
+
+
+def show_kernels(args: argparse.Namespace, job: Row, figures: Row) -> None:
+    """Print where the time of a step goes, by the names of kernels."""
+    figures["kernels"] = []
+
+    def note(cell: Cell, line: Row) -> None:
+        one = {"contender": contender, "workload": cell[0], "batch": cell[1]} | line
+        figures["kernels"].append(one)
+        args.facts.add("kernels", precision=args.precision, **one)
+        say(gpu_trace.in_words(one))
+
+    cells = [(name, size) for name in args.profiled for size in args.batches or [100]]
+    if args.batches is None and "wide" in args.profiled:
+        cells.append(("wide", 10_000))
+    for contender in taking_part(args.contenders, args):
+        through(
+            "kernels", job | {"contender": contender}, cells, args.apart, partial(fail, args), note,
+            partial(leave_out, args),
+        )  # fmt: skip
 
 
 def summary(rounds: list[Row], counts: dict[tuple[str, str, int], float | None]) -> list[Row]:
@@ -355,11 +435,13 @@ def odd(rows: list[Row]) -> list[Row]:
 def watch_memory(args: argparse.Namespace, job: Row, figures: Row) -> None:
     """Print how much memory xpnet has after some steps of a fit, and after many more."""
     figures["memory"] = []
+    if args.steps is not None:
+        job = job | {"counts": (args.steps, args.steps)}
     for contender in ("xpnet", "xpnet-eager"):
         try:
             before, after = child("memory", job | {"contender": contender})
         except (RuntimeError, ValueError) as error:
-            print(f"memory: no {contender}: {error}")
+            fail(args, f"memory: no {contender}: {error}")
             continue
         keys = ("pool_used", "pool_total", "device_used")
         grown = max(after[key] - before[key] for key in keys)
@@ -370,7 +452,9 @@ def watch_memory(args: argparse.Namespace, job: Row, figures: Row) -> None:
             f"{mark(grown, MEMORY_TARGET):4}  {contender} grew by {grown / 2**20:.2f} MB, at most "
             f"{MEMORY_TARGET / 2**20:.0f}"
         )
-        figures["memory"].append({"contender": contender, "before": before, "after": after})
+        found = {"contender": contender, "before": before, "after": after, "grown": grown}
+        figures["memory"].append(found)
+        args.facts.add("memory", **found)
 
 
 def time_accuracy(args: argparse.Namespace, job: Row, figures: Row) -> None:
@@ -384,20 +468,42 @@ def time_accuracy(args: argparse.Namespace, job: Row, figures: Row) -> None:
     figures["accuracy"] = []
     trained = [c for c in args.contenders if c in ("xpnet", "xpnet-eager", "torch", "torch-cl")]
     for epochs in args.epochs:
-        for contender in trained if args.beside else ["xpnet"]:
-            own = job | {"contender": contender, "recipe": "fast", "epochs": epochs}
-            with _said(f"accuracy: no {contender}"):
-                row = spread_of(child("train", own | {"seeds": args.seeds}))
-                figures["accuracy"].append({"contender": contender, "epochs": epochs} | row)
-                print(in_words(f"{contender}, epochs {epochs}", row), flush=True)
-                aim = ACCURACY_TARGETS.get(epochs)
-                if aim is not None and contender == "xpnet":
-                    good = row["mean"] >= aim[0] and row["seconds"] <= aim[1]
-                    print(
-                        f"{'pass' if good else 'FAIL'}  a mean of {100 * aim[0]:.1f} % in "
-                        f"{aim[1]:.2f} s: {100 * row['mean']:.2f} % in {row['seconds']:.3f} s "
-                        f"(0.30 s is aimed at)"
-                    )
+        for contender in taking_part(trained if args.beside else ["xpnet"], args):
+            about = {"contender": contender, "recipe": "fast", "epochs": epochs}
+            row = train(args, job, about)
+            if row is None:
+                continue
+            figures["accuracy"].append(about | row)
+            print(in_words(f"{contender}, epochs {epochs}, {args.precision}", row), flush=True)
+            aim = ACCURACY_TARGETS.get(epochs)
+            if aim is not None and contender == "xpnet":
+                good = row["mean"] >= aim[0] and row["seconds"] <= aim[1]
+                print(
+                    f"{'pass' if good else 'FAIL'}  a mean of {100 * aim[0]:.1f} % in "
+                    f"{aim[1]:.2f} s: {100 * row['mean']:.2f} % in {row['seconds']:.3f} s "
+                    f"(0.30 s is aimed at)"
+                )
+
+
+def train(args: argparse.Namespace, job: Row, about: Row) -> Row | None:
+    """Train by a recipe from seed after seed; return the spread, or None if no seed was done.
+
+    An interruption, too, ends with the spread of what was done.
+    """
+    lines: list[Row] = []
+    own = job | about | {"seeds": args.seeds, "seed_seconds": args.seed_seconds}
+    try:
+        for line in child("train", own):
+            lines.append(line)
+            kind = "seed" if "seed" in line else "ready"
+            args.facts.add(kind, precision=args.precision, **about, **line)
+    except RuntimeError as error:
+        fail(args, f"{about['recipe']}: no {about['contender']}: {error}")
+    except KeyboardInterrupt:
+        if len(lines) > 1:
+            print(in_words("so far", spread_of(iter(lines))), flush=True)
+        raise
+    return spread_of(iter(lines)) if len(lines) > 1 else None
 
 
 def spread_of(lines: Iterator[Row]) -> Row:
@@ -431,9 +537,10 @@ def in_words(name: str, row: Row) -> str:
 
 def time_deep(args: argparse.Namespace, job: Row, figures: Row) -> None:
     """Print test accuracy and seconds of 20 epochs of the deep convolutional network."""
-    own = job | {"contender": "xpnet", "recipe": "deep", "epochs": DEEP_EPOCHS, "seeds": 1}
-    with _said("deep: no xpnet"):
-        row = spread_of(child("train", own))
+    args.seeds, args.seed_seconds = 1, 0.0
+    own = {"contender": "xpnet", "recipe": "deep", "epochs": DEEP_EPOCHS}
+    row = train(args, job, own)
+    if row is not None:
         figures["deep"] = row
         seconds = row["cold_s"]
         print(
@@ -443,33 +550,9 @@ def time_deep(args: argparse.Namespace, job: Row, figures: Row) -> None:
         )
 
 
-@contextlib.contextmanager
-def _said(what: str) -> Iterator[None]:
-    """Say what fails in place of raising it."""
-    try:
-        yield
-    except RuntimeError as error:
-        print(f"{what}: {error}")
-
-
 def say(words: str) -> None:
     """Print at once."""
     print(words, flush=True)
-
-
-def about() -> Row:
-    """Return the versions of what is compared, and what the figures depend on beside them."""
-    place = xpnet.device("gpu").describe()
-    versions = cpu.versions() | {"cupy": place["cupy"], "cuda runtime": place["cuda"]}
-    for package in ("nvmath-python", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    driver = "-"
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        driver = subprocess.check_output(asked, text=True, timeout=20).splitlines()[0]
-    machine = cpu.machine() | {"gpu": place["hardware"], "driver": driver}
-    return {"versions": versions, "machine": machine}
 
 
 def write(path: Path | None, figures: Row) -> None:
@@ -490,13 +573,18 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     p.add_argument(
-        "--keep", action="store_true", help="write them to scripts/bench/results/gpu-DATE.json"
-    )
+        "--facts", type=Facts, default=Facts(), metavar="FILE",
+        help="add each figure to this file as it comes, one JSON object a line",
+    )  # fmt: skip
     p.add_argument("--rounds", type=_whole, default=3, help="(3)")
     p.add_argument("--seconds", type=float, default=0.25, help="of each measurement (0.25)")
     p.add_argument(
         "--workloads", nargs="+", choices=NAMES, metavar="NAME",
         help=f"by default {', '.join(NAMES)}, unless one of the following is asked for",
+    )  # fmt: skip
+    p.add_argument(
+        "--kernels", action="store_true",
+        help=f"where steps go, by kernels, alone; by default of {' and '.join(PROFILED)}",
     )  # fmt: skip
     p.add_argument("--accuracy", action="store_true", help="time to accuracy on MNIST")
     p.add_argument("--deep", action="store_true", help="20 epochs of the deep network on MNIST")
@@ -506,15 +594,21 @@ def parser() -> argparse.ArgumentParser:
         help="by default a workload's own, 100, 1000 and 10000",
     )  # fmt: skip
     p.add_argument(
-        "--contenders", nargs="+", choices=list(CONTENDERS), default=list(DEFAULT), metavar="NAME",
+        "--contenders", nargs="+", choices=list(CONTENDERS), metavar="NAME",
         help=f"of {', '.join(CONTENDERS)}; by default {', '.join(DEFAULT)}",
     )  # fmt: skip
     p.add_argument(
         "--precision", choices=PRECISIONS, default="float32",
-        help="of matrix products and convolutions, for all contenders (float32)",
+        help="of matrix products and convolutions, for all that have it (float32)",
     )  # fmt: skip
     p.add_argument("--apart", action="store_true", help="a process for each measurement: slow")
     p.add_argument("--seeds", type=_whole, default=30, help="of the time to accuracy (30)")
+    p.add_argument(
+        "--seed-seconds", type=float, default=0.0, metavar="S",
+        help="within which further seeds are begun (0)",
+    )  # fmt: skip
+    p.add_argument("--images", type=_whole, metavar="N", help="of those to train on, the first")
+    p.add_argument("--steps", type=_whole, metavar="N", help="between two looks at the memory")
     p.add_argument(
         "--epochs", nargs="+", type=_whole, default=[1, 10], metavar="N",
         help="of the recipe for the time to accuracy, one run of all seeds for each (1 10)",
@@ -543,10 +637,14 @@ def checked(argv: list[str] | None) -> argparse.Namespace:
         p.error("--accuracy and --deep need MNIST: give --data-dir, or set XPNET_DATA")
     if not args.seconds > 0:
         p.error("--seconds: expected more than 0")
+    if args.contenders is None:
+        args.contenders = list(PROFILED if args.kernels else DEFAULT)
+    args.failed, args.left_out = [], []
+    args.profiled = args.workloads or list(NAMES)
+    if args.kernels:
+        args.workloads = []
     if args.quick:
         args.rounds, args.seconds = 1, 0.1
-        if args.contenders == list(DEFAULT):
-            args.contenders = [c for c in DEFAULT if not CONTENDERS[c].compiles_for_long]
         args.seeds, args.epochs = min(args.seeds, 3), args.epochs[:1]
     if args.workloads is None:
         others = args.accuracy or args.deep or args.memory
@@ -566,34 +664,51 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     began = time.perf_counter()
-    date = datetime.date.today().isoformat()
-    if args.keep and args.json is None:
-        args.json = RESULTS / f"gpu-{date}.json"
-    figures: Row = {"date": date, **about()}
-    for group in figures.values():
+    figures: Row = about()
+    for group in () if args.facts.path else figures.values():  # where they stand already
         if isinstance(group, dict):
             print(", ".join(f"{key} {value}" for key, value in group.items()))
-    figures["arguments"] = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    others = Path, Facts
+    figures["arguments"] = {
+        k: str(v) if isinstance(v, others) else v for k, v in vars(args).items()
+    }
     figures["data"] = "noise" if args.data_dir is None else "MNIST"
     say(f"{figures['data']}, products and convolutions in {args.precision}")
     job = {"data_dir": args.data_dir, "precision": args.precision, "seconds": args.seconds}
-    if args.workloads:
-        time_steps(args, job, figures)
-    for asked, task in (
-        (args.memory, watch_memory), (args.accuracy, time_accuracy), (args.deep, time_deep)
-    ):  # fmt: skip
-        if asked:
-            task(args, job, figures)
-            write(args.json, figures)
-    figures["took_s"] = time.perf_counter() - began
-    write(args.json, figures)
+    if args.images is not None:
+        job["images"] = args.images
+    try:
+        for name, task in TASKS.items():
+            if getattr(args, name):
+                task(args, job, figures)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    finally:
+        figures["took_s"] = time.perf_counter() - began
+        write(args.json, figures)
     say(f"took {figures['took_s']:.0f} s")
+    if args.failed:
+        return 1
+    if args.left_out and not any(map(figures.get, ("rounds", "kernels", "accuracy"))):
+        say(args.left_out[0])
+        return LEFT_OUT
     return 0
+
+
+TASKS: dict[str, Callable[[argparse.Namespace, Row, Row], None]] = {
+    "workloads": time_steps,
+    "kernels": show_kernels,
+    "memory": watch_memory,
+    "accuracy": time_accuracy,
+    "deep": time_deep,
+}
+"""What each argument asks for."""
 
 
 def one(task: str, job: Row) -> None:
     """Do a task of one process: print a line for each thing it finds."""
-    reason = gpu_tasks.unfit(job)
+    reason = gpu_tasks.unfit(task, job)
     if reason is not None:
         print(json.dumps({"unfit": reason}), flush=True)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import xpnet
+from scripts.bench import gpu_trace
 from scripts.bench.gpu_contenders import CONTENDERS
 from scripts.bench.gpu_contenders.own import EnoughError
 from scripts.bench.workloads import PEAK, RECIPE, WORKLOADS, Workload, load
@@ -23,6 +25,9 @@ from xpnet.training import Callback
 STEPS = 60
 """Steps of an epoch at least, for which images are repeated; but not for convolutions, whose
 steps of as many images take long enough."""
+
+PROFILED = 20
+"""Steps whose kernels are looked at."""
 
 FIRST, FURTHER = 1_000, 10_000
 """Steps after which memory is looked at, and further steps until it is again."""
@@ -45,6 +50,15 @@ def launches(job: Job) -> Iterator[Line]:
         found = contender.launches()
         del contender
         yield {"launches": found}
+
+
+def kernels(job: Job) -> Iterator[Line]:
+    """Yield for each cell where the time of a step goes, by the names of kernels."""
+    steps = job.get("steps", PROFILED)
+    for contender in _set_up(job | {"steps": steps}):
+        events = contender.kernels(steps)
+        del contender
+        yield {"steps": steps} | gpu_trace.by_kernel(events, steps)
 
 
 def _set_up(job: Job) -> Iterator[Any]:
@@ -98,8 +112,11 @@ def train(job: Job) -> Iterator[Line]:
     yield {"ready_s": time.time() - job["spawned"]}
     workload, build, schedule = recipe(job["recipe"])
     kind = CONTENDERS[job["contender"]]
-    for seed in range(job["seeds"]):
+    began = time.perf_counter()
+    for seed in itertools.count():
         before = time.perf_counter()
+        if seed >= job["seeds"] and before - began >= job["seed_seconds"]:
+            return
         contender = kind(workload, build(seed), images, job["precision"])
         contender.fit(job["epochs"], schedule, seed)
         seconds = time.perf_counter() - before
@@ -149,12 +166,13 @@ def memory(job: Job) -> Iterator[Line]:
         yield from seen
 
 
-def unfit(job: Job) -> str | None:
-    """Return why the job's contender cannot use a GPU here, or None if it can."""
-    return CONTENDERS[job["contender"]].unfit()
+def unfit(task: str, job: Job) -> str | None:
+    """Return why a task cannot be done by the job's contender here, or None if it can."""
+    reason = CONTENDERS[job["contender"]].unfit()
+    return gpu_trace.unfit() if reason is None and task in ("kernels", "launches") else reason
 
 
 TASKS: dict[str, Callable[[Job], Iterator[Line]]] = {
-    task.__name__: task for task in (measure, launches, train, memory)
+    task.__name__: task for task in (measure, launches, kernels, train, memory)
 }
 """By name: functions of a job, a dict, that yield dicts."""

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import xpnet
+from scripts.bench.facts import Facts
 from xpnet import models
 from xpnet.arrays import Array
 from xpnet.data import Batches, Dataset
@@ -325,6 +326,10 @@ def parser() -> argparse.ArgumentParser:
         help="where MNIST lies, by default $XPNET_DATA; without either, the digits of xpnet",
     )  # fmt: skip
     p.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    p.add_argument(
+        "--facts", type=Facts, default=Facts(), metavar="FILE",
+        help="add each row to this file as it comes, one JSON object a line",
+    )  # fmt: skip
     return p
 
 
@@ -345,6 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.models:
         for dtype in args.dtype:
             rows.append(attempt(name, dtype, place, data, args.steps))
+            args.facts.add("parity", data=data.name, **as_json(rows[-1]))
             print(line(rows[-1]), flush=True)
     failed = [row for row in rows if not row.passed]
     print(f"{len(rows) - len(failed)} of {len(rows)} agree")

@@ -8,12 +8,16 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from scripts.bench.gpu_trace import Event, Profile
 from scripts.bench.workloads import Workload
 from xpnet.data import Dataset
 from xpnet.layers import Sequential
 
 Figures = dict[str, Any]
 """Of one measurement: ``step_us``, ``epoch_us`` and, where known, ``loss`` and ``launches``."""
+
+WARM = 3
+"""Steps before others are looked at: they choose algorithms and make the optimizer's memory."""
 
 
 class Contender(ABC):
@@ -26,7 +30,7 @@ class Contender(ABC):
         The network to train, with its weights, on the host.
     data : Dataset
         Images in bytes, and labels, on the host.
-    precision : "float32" or "tf32"
+    precision : "float32", "tf32" or "bf16"
         Of matrix products and convolutions.
     """
 
@@ -34,6 +38,8 @@ class Contender(ABC):
     """Modules that must be there, and what installs them."""
     environment: ClassVar[dict[str, str]] = {}
     """Environment variables of its process."""
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "tf32")
+    """That it knows."""
     compiles_for_long = False
     """Whether it is left out at batch sizes that were not asked for."""
 
@@ -44,12 +50,12 @@ class Contender(ABC):
         self.setup()
 
     @classmethod
-    def lacks(cls) -> str | None:
-        """Return which package it needs that is not installed, if any."""
+    def lacks(cls, precision: str) -> str | None:
+        """Return which package it needs that is not installed, or that it lacks the precision."""
         for module, package in cls.needs.items():
             if importlib.util.find_spec(module) is None:
                 return f"{package} is not installed"
-        return None
+        return None if precision in cls.precisions else f"no {precision} here"
 
     @classmethod
     def unfit(cls) -> str | None:
@@ -67,6 +73,10 @@ class Contender(ABC):
     def launches(self) -> float | None:
         """Return the pieces of work (kernels, copies) of a step, if they can be counted."""
         return None
+
+    def kernels(self, steps: int) -> list[Event]:
+        """Return the pieces of the GPU's work of some steps, made after others."""
+        raise NotImplementedError
 
     def fit(self, epochs: int, schedule: Any, seed: int) -> None:
         """Train for a number of epochs, and wait for the last update."""
@@ -104,6 +114,17 @@ class Looping(Contender):
     def steps(self) -> int:
         """Steps of an epoch."""
         return len(self.data) // self.workload.batch_size
+
+    def kernels(self, steps: int) -> list[Event]:
+        """Return the pieces of the GPU's work of some steps, made after others."""
+        self.begin_epoch()
+        for _ in range(WARM):
+            self.step()
+        self.begin_epoch()
+        with Profile() as seen:
+            for _ in range(steps):
+                self.step()
+        return seen.events
 
     def measure(self, seconds: float) -> Figures:
         """Train an epoch to get ready, then time whole epochs for so long, at least one."""

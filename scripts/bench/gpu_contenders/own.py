@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 
 import xpnet
 from scripts.bench.gpu_contenders.base import Contender, Figures
+from scripts.bench.gpu_trace import Event, Profile
 from xpnet.data import Dataset
 from xpnet.training import Callback, trainer
 from xpnet.training.replay import Replay
-
-SETTINGS = {"float32": {}, "tf32": {"precision": "tf32"}}
-"""What a network is told, beside the device, for each precision."""
 
 
 class EnoughError(Exception):
@@ -27,11 +25,12 @@ class Xpnet(Contender):
     """xpnet, its steps recorded and replayed."""
 
     needs: ClassVar[dict[str, str]] = {"cupy": "CuPy"}
+    precisions: ClassVar[tuple[str, ...]] = ("float32", "tf32", "bf16")
     graph: ClassVar[trainer.Graph] = "on"
 
     def setup(self) -> None:
         """Bring the network to the GPU, and make a trainer."""
-        self.net.to("gpu", **SETTINGS[self.precision])
+        self.net.to("gpu", precision=self.precision)
         loss = xpnet.SoftmaxCrossEntropy(label_smoothing=self.workload.smoothing)
         self.trainer = xpnet.Trainer(
             self.net, loss, self.workload.optimizer(), graph=self.graph, seed=0
@@ -60,6 +59,18 @@ class Xpnet(Contender):
             "loss": rows["train_loss"][0],
             "launches": replay.pieces,
         }
+
+    def kernels(self, steps: int) -> list[Event]:
+        """Return the pieces of the GPU's work of an epoch of some steps.
+
+        What an epoch does once, its order and its record, is among them.
+        """
+        look = _Look()
+        self.trainer.callbacks = [look]
+        data, size = self.data.take(steps * self.workload.batch_size), self.workload.batch_size
+        with contextlib.suppress(EnoughError):
+            self.trainer.fit(data, 10**6, size, drop_last=True)
+        return look.profile.events
 
     def fit(self, epochs: int, schedule: Any, seed: int) -> None:
         """Train for a number of epochs, and wait for the last update."""
@@ -95,6 +106,21 @@ class _Watch(Callback):
         if self.until is None:
             self.until = now + self.seconds
         elif now >= self.until:
+            raise EnoughError
+
+
+class _Look(Callback):
+    """Records the work of a fit's third epoch, in which all is launched as before, and ends it."""
+
+    def __init__(self) -> None:
+        self.profile = Profile()
+
+    def epoch_ends(self, trainer: xpnet.Trainer, row: dict[str, Any]) -> None:
+        """Begin to record, or end."""
+        if trainer.epoch == 2:
+            self.profile.__enter__()
+        if trainer.epoch == 3:
+            self.profile.__exit__(None, None, None)
             raise EnoughError
 
 

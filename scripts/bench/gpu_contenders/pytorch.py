@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, ClassVar
 
 from scripts.bench.contenders.pytorch import network, optimizer
-from scripts.bench.gpu_contenders.base import Looping
+from scripts.bench.gpu_contenders.base import WARM, Looping
 from xpnet.data import Dataset
 
-WARM = 3
-"""Steps before a recording: they choose algorithms and make the optimizer's memory."""
 COUNTED = 5
 """Steps whose pieces of work are counted."""
 
@@ -98,22 +93,7 @@ class Torch(Looping):
 
     def launches(self) -> float | None:
         """Return the pieces of work of a step, as the profiler sees them on the device."""
-        profiler = self.torch.profiler
-        self.begin_epoch()
-        for _ in range(WARM):
-            self.step()
-        self.wait()
-        both = [profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.CUDA]
-        with profiler.profile(activities=both) as seen:
-            for _ in range(COUNTED):
-                self.step()
-            self.wait()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "trace.json"
-            seen.export_chrome_trace(str(path))
-            events = json.loads(path.read_text())["traceEvents"]
-        pieces = ("kernel", "gpu_memcpy", "gpu_memset")
-        return sum(event.get("cat") in pieces for event in events) / COUNTED or None
+        return len(self.kernels(COUNTED)) / COUNTED or None
 
     def fit(self, epochs: int, schedule: Any, seed: int) -> None:
         """Train for a number of epochs, and wait for the last update."""
