@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 import xpnet
-from scripts.bench import gpu, gpu_tasks
+from scripts.bench import facts, gpu, gpu_tasks
+from scripts.bench.facts import LEFT_OUT
 from scripts.bench.gpu_contenders import BOUND, CONTENDERS
 from scripts.bench.gpu_contenders.bound import bytes_of_a_step, operands
 from scripts.bench.workloads import WORKLOADS, Workload, load
+from xpnet.device import CPU
 from xpnet.layers import BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Rescale
 from xpnet.ops import generic_only
 
@@ -94,7 +96,8 @@ def test_what_is_asked_for_is_measured() -> None:
     args = gpu.checked(["--workloads", "wide", "--batches", "512", "7", "--contenders", "jax"])
     assert gpu.cells_of(args) == {"jax": [("wide", 7), ("wide", 512)]}
     quick = gpu.cells_of(gpu.checked(["--quick"]))
-    assert "jax" not in quick
+    assert quick["jax"] == [(name, 100) for name in gpu.NAMES]
+    assert list(quick)[:3] == ["xpnet", "torch", "torch-graph"]
     assert quick["xpnet"][-3:] == [("wide", 10_000), ("simple", 100), ("deep", 100)]
     assert gpu.checked(["--memory"]).workloads == []
     assert gpu.checked(["--memory", "--workloads", "bn"]).workloads == ["bn"]
@@ -146,6 +149,127 @@ def test_a_process_that_fails_leaves_its_last_words() -> None:
     job = {"contender": BOUND, "precision": "float32", "cells": [["two", 10]], "data_dir": None}
     with pytest.raises(RuntimeError, match=r"^failed: KeyError: 'no-such-task'"):
         list(gpu.child("no-such-task", job))
+
+
+# What is measured is kept ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_gpu_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the benchmark believe in a GPU, of which it asks nothing but by its processes."""
+    monkeypatch.setattr(gpu.xpnet, "device", lambda name: None)
+    monkeypatch.setattr(gpu, "about", lambda: {"date": "2020-02-29"})
+    for contender in CONTENDERS.values():
+        monkeypatch.setattr(contender, "needs", {})
+
+
+def children(monkeypatch: pytest.MonkeyPatch, *lines: gpu.Row | BaseException) -> None:
+    """Have the benchmark's processes find these lines, all together."""
+    rest = iter(lines)
+
+    def child(task: str, job: gpu.Row) -> Iterator[gpu.Row]:
+        for line in rest:
+            if isinstance(line, BaseException):
+                raise line
+            yield line
+
+    monkeypatch.setattr(gpu, "child", child)
+
+
+@pytest.mark.usefixtures("no_gpu_needed")
+def test_an_interrupted_benchmark_keeps_and_prints_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    children(monkeypatch, {"step_us": 12.5}, {"step_us": 20.0}, KeyboardInterrupt())
+    kept, figures = tmp_path / "facts.jsonl", tmp_path / "figures.json"
+    status = gpu.main(
+        ["--quick", "--contenders", "xpnet", "--facts", str(kept), "--json", str(figures)]
+    )
+    assert status == 130
+    steps = [fact for fact in facts.read(kept) if fact["fact"] == "step"]
+    assert [(one["workload"], one["step_us"]) for one in steps] == [("two", 12.5), ("multi", 20.0)]
+    assert [row["step_us"] for row in json.loads(figures.read_text())["rows"]] == [12.5, 20.0]
+    assert "multi       100  xpnet         20.0" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_gpu_needed")
+def test_interrupted_seeds_are_kept_and_summed_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    seed = {"seed": 0, "seconds": 0.5, "accuracy": 0.991}
+    children(monkeypatch, {"ready_s": 1.0}, seed, KeyboardInterrupt())
+    kept = tmp_path / "facts.jsonl"
+    options = ["--accuracy", "--epochs", "1", "--data-dir", "here", "--facts", str(kept)]
+    assert gpu.main([*options, "--precision", "bf16"]) == 130
+    ready, found = facts.read(kept)
+    assert (ready["fact"], found["fact"]) == ("ready", "seed")
+    assert (found["precision"], found["accuracy"]) == ("bf16", 0.991)
+    assert "accuracy: so far: mean 99.100 %" in capsys.readouterr().out
+
+
+KERNELS = {"steps": 20, "launches": 1.0, "busy_us": 2.0, "span_us": 3.0}
+KERNELS |= {"kernels": [{"name": "adam", "count": 1.0, "us": 2.0}]}
+
+
+@pytest.mark.usefixtures("no_gpu_needed")
+def test_kernels_are_looked_at_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    children(monkeypatch, KERNELS)
+    kept = tmp_path / "facts.jsonl"
+    options = ["--kernels", "--workloads", "two", "--contenders", "xpnet", "--facts", str(kept)]
+    assert gpu.main(options) == 0
+    (found,) = facts.read(kept)
+    assert found["fact"] == "kernels"
+    assert (found["workload"], found["kernels"]) == ("two", KERNELS["kernels"])
+    assert "2.00 us in  1.00  adam" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_gpu_needed")
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [(RuntimeError("failed: why"), 1, "failed"), (gpu.UnfitError("no GPU"), LEFT_OUT, "left out")],
+)
+def test_what_fails_is_told_from_what_cannot_be_here(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    error: Exception,
+    status: int,
+    kind: str,
+) -> None:
+    children(monkeypatch, error)
+    options = ["--kernels", "--workloads", "two", "--contenders", "xpnet"]
+    assert gpu.main([*options, "--facts", str(tmp_path / "f")]) == status
+    (found,) = facts.read(tmp_path / "f")
+    assert found["fact"] == kind
+    if status == LEFT_OUT:
+        assert capsys.readouterr().out.splitlines()[-1] == "no GPU"  # why, last
+
+
+def test_a_precision_that_a_library_does_not_have_leaves_it_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(CONTENDERS["xpnet"], "needs", {})
+    args = gpu.checked(["--precision", "bf16", "--contenders", "xpnet", "jax"])
+    monkeypatch.setattr(CONTENDERS["jax"], "needs", {})
+    assert gpu.taking_part(args.contenders, args) == ["xpnet"]
+    assert args.left_out == ["no bf16 here"]
+
+
+def test_further_seeds_are_begun_while_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(*args: Any) -> Any:
+        return SimpleNamespace(fit=lambda *_: None, accuracy=lambda test: 0.5)
+
+    monkeypatch.setitem(CONTENDERS, "xpnet", made)
+    monkeypatch.setattr(gpu_tasks.xpnet, "device", lambda name: CPU)
+    clock = iter(float(now) for now in range(100))
+    monkeypatch.setattr(gpu_tasks.time, "perf_counter", lambda: next(clock))
+    job = {"contender": "xpnet", "data_dir": None, "images": 50, "spawned": 0.0, "recipe": "fast"}
+    job |= {"epochs": 1, "precision": "float32", "seeds": 2}
+    assert len(list(gpu_tasks.train(job | {"seed_seconds": 0.0}))) == 1 + 2
+    # a seed takes 2 s of this clock: those begun after 1, 3, 5 and 7 s
+    assert len(list(gpu_tasks.train(job | {"seed_seconds": 8.0}))) == 1 + 4
 
 
 # Tables and targets ---------------------------------------------------------------------------
@@ -210,6 +334,7 @@ def test_the_time_to_accuracy_sets_the_first_seed_apart(
             yield {"seed": seed, "seconds": seconds, "accuracy": 0.989 + 0.002 * seed}
 
     monkeypatch.setattr(gpu, "child", child)
+    monkeypatch.setattr(CONTENDERS["xpnet"], "needs", {})
     figures: gpu.Row = {}
     args = gpu.checked(["--accuracy", "--epochs", "1", "--data-dir", "somewhere"])
     gpu.time_accuracy(args, {}, figures)
@@ -341,13 +466,24 @@ import json, sys
 sys.path.insert(0, "tests")
 import emulator
 emulator.install()
-from scripts.bench import gpu, gpu_tasks
-from scripts.bench.gpu_contenders import bound
+from scripts.bench import gpu, gpu_tasks, gpu_trace
+from scripts.bench.gpu_contenders import bound, own
+
+class Profile:
+    def __enter__(self):
+        self.before = emulator.counters.graph_launches
+
+    def __exit__(self, *_):
+        launched = emulator.counters.graph_launches - self.before
+        self.events = [{"name": "graph", "ts": 0.0, "dur": 1.0}] * launched
+
+own.Profile, gpu_trace.unfit = Profile, lambda: None
 bound.COPIED = bound.TOGETHER = 2
 job = {"data_dir": None, "precision": "float32", "seconds": 0.0, "images": 48, "steps": 12}
 job |= {"cells": [["two", 4]]}
 for contender in ("xpnet", "xpnet-eager", "gemm"):
     gpu.one("measure", job | {"contender": contender})
+gpu.one("kernels", job | {"contender": "xpnet", "steps": 20})
 gpu.one("memory", job | {"contender": "xpnet", "images": 256, "counts": (1, 1)})
 """
 
@@ -355,7 +491,7 @@ gpu.one("memory", job | {"contender": "xpnet", "images": 256, "counts": (1, 1)})
 def test_xpnet_steps_alike_recorded_and_not_on_an_emulated_gpu() -> None:
     done = run(EMULATED)
     assert done.returncode == 0, done.stderr
-    recorded, eager, bound, before, after = map(json.loads, done.stdout.splitlines())
+    recorded, eager, bound, kernels, before, after = map(json.loads, done.stdout.splitlines())
     for found in (recorded, eager, bound):
         assert found["step_us"] > 0
     assert recorded["loss"] == eager["loss"]
@@ -363,5 +499,6 @@ def test_xpnet_steps_alike_recorded_and_not_on_an_emulated_gpu() -> None:
     assert eager["launches"] is None
     assert recorded["epoch_us"] > 0
     assert bound["by"] == "cupy, one by one"
+    assert kernels["kernels"][0]["count"] == 0.1  # twenty steps are two launches, none besides
     assert before["steps"] < after["steps"]
     assert before["pool_used"] == after["pool_used"] > 0

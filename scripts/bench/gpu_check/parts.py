@@ -75,7 +75,7 @@ def parts(folder: Path, short: bool = False) -> list[Part]:
         steps += (*little, "--workloads", "two", "--contenders", "xpnet", "torch", "jax")
         kernels += (*little, "--workloads", "two")
         more_seeds = seeds = (*seeds[:-1], "1", "--images", "400")
-        tests += ("-k", "test_a_lane_records_work_and_replays_it or test_relu")
+        tests += ("tests/test_functions.py",)
         parity += ("--models", "mlp", "--dtype", "float32", "--steps", "4")
         memory += ("--images", "512", "--steps", "4")
         shows += ("xor_gate",)
@@ -90,7 +90,7 @@ def parts(folder: Path, short: bool = False) -> list[Part]:
         Part("tests", 75, tests, 24, lacks=_lacks("pytest")),
         Part("parity", 30, parity if short else (*parity, "--quick"), shown=18),
         Part("memory", 25, memory, shown=7),
-        Part("gallery", 45, shows, shown=4, lacks=_lacks("matplotlib")),
+        Part("gallery", 35, shows, shown=4, lacks=_lacks("matplotlib")),
         Part("steps-tf32", 110, (*steps, "--precision", "tf32"), 44, extra=True),
         Part("parity-long", 150, parity, 18, extra=True),
         Part("deep", 60, (*bench, "--deep"), 4, lacks=no_mnist, extra=True),

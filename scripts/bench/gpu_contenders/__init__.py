@@ -33,4 +33,4 @@ CONTENDERS: dict[str, type[Contender]] = {
 BOUND = "gemm"
 """The contender whose figures stand beside those of the others, not among them."""
 
-DEFAULT = ("xpnet", "xpnet-eager", "torch", "torch-graph", "jax", BOUND)
+DEFAULT = ("xpnet", "torch", "torch-graph", "xpnet-eager", BOUND, "jax")
