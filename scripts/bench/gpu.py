@@ -658,16 +658,18 @@ def main(argv: list[str] | None = None) -> int:
     if args.one:
         one(args.one[0], json.loads(args.one[1]))
         return 0
-    try:
-        xpnet.device("gpu")
-    except xpnet.DeviceError as error:
-        print(error, file=sys.stderr)
-        return 2
     began = time.perf_counter()
-    figures: Row = about()
-    for group in () if args.facts.path else figures.values():  # where they stand already
-        if isinstance(group, dict):
-            print(", ".join(f"{key} {value}" for key, value in group.items()))
+    figures: Row = {}
+    if args.facts.path is None:  # else a check has looked already, and holds what it saw
+        try:
+            xpnet.device("gpu")
+        except xpnet.DeviceError as error:
+            print(error, file=sys.stderr)
+            return 2
+        figures = about()
+        for group in figures.values():
+            if isinstance(group, dict):
+                print(", ".join(f"{key} {value}" for key, value in group.items()))
     others = Path, Facts
     figures["arguments"] = {
         k: str(v) if isinstance(v, others) else v for k, v in vars(args).items()

@@ -15,7 +15,7 @@ from typing import Any
 
 PIECES = ("kernel", "gpu_memcpy", "gpu_memset")
 """The categories of a trace's events that are pieces of the GPU's work."""
-SHOWN, WIDTH = 5, 58
+SHOWN, WIDTH = 4, 58
 """Kernels of a step that are printed, those that take longest, and letters of their names."""
 
 Event = dict[str, Any]

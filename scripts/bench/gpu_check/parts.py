@@ -80,18 +80,18 @@ def parts(folder: Path, short: bool = False) -> list[Part]:
         memory += ("--images", "512", "--steps", "4")
         shows += ("xor_gate",)
     return [
-        Part("about", 10, ("-m", f"{here}.about", *facts), shown=12),
+        Part("about", 20, ("-m", f"{here}.about", *facts), shown=12),
         Part("preflight", 50, preflight, shown=16, vital=True),
-        Part("steps", 110, steps, shown=44),
-        Part("kernels", 70, kernels, shown=48),
+        Part("steps", 110, steps, shown=62),
+        Part("kernels", 70, kernels, shown=84),
         Part("accuracy", 40, more_seeds, lacks=no_mnist),
         Part("accuracy-tf32", 18, (*seeds, "--precision", "tf32"), 3, lacks=no_mnist),
         Part("accuracy-bf16", 18, (*seeds, "--precision", "bf16"), 3, lacks=no_mnist),
         Part("tests", 75, tests, 24, lacks=_lacks("pytest")),
         Part("parity", 30, parity if short else (*parity, "--quick"), shown=18),
         Part("memory", 25, memory, shown=7),
-        Part("gallery", 35, shows, shown=4, lacks=_lacks("matplotlib")),
-        Part("steps-tf32", 110, (*steps, "--precision", "tf32"), 44, extra=True),
+        Part("gallery", 29, shows, shown=4, lacks=_lacks("matplotlib")),
+        Part("steps-tf32", 110, (*steps, "--precision", "tf32"), 62, extra=True),
         Part("parity-long", 150, parity, 18, extra=True),
         Part("deep", 60, (*bench, "--deep"), 4, lacks=no_mnist, extra=True),
     ]
