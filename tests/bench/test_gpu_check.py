@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.bench import facts, gpu, gpu_results, gpu_trace, parity
@@ -74,8 +75,12 @@ def test_what_parts_run_is_there_and_takes_their_options(
             assert gpu.checked(options).facts.path == tmp_path / "facts.jsonl"
         elif module == "scripts.bench.parity":
             parity.parser().parse_args(options)
+        elif module == "pytest":
+            # an argument of its own would be taken for tests, and its folder for their root
+            assert f"--facts={tmp_path / 'facts.jsonl'}" in options
+            assert str(tmp_path / "facts.jsonl") not in options
         else:
-            assert module == "pytest" or (ROOT / f"{module.replace('.', '/')}.py").exists()
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
 
 def test_what_needs_mnist_says_so_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +185,15 @@ def test_an_interrupted_check_keeps_its_facts_and_leaves_nothing_running(
     assert "KeyboardInterrupt" in (tmp_path / "log.txt").read_text()
     assert "second" in out.partition("== summary")[2]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@linux
+def test_what_a_part_leaves_running_is_ended(tmp_path: Path) -> None:
+    runner = started(tmp_path, ("leaves", HANGS.replace("time.sleep(60)\n", ""), 30))
+    runner.communicate(timeout=60)
+    assert runner.returncode == 0
+    time.sleep(0.1)  # for the kernel to end it
+    assert not any(map(is_running, awaited(tmp_path, "hangs")["pids"]))
 
 
 @linux
@@ -318,6 +332,17 @@ def test_a_gpu_passes_the_preflight(tmp_path: Path, request: pytest.FixtureReque
         (100, 784, 50), (100, 50, 10), (784, 100, 50), (50, 100, 10), (100, 10, 50),
     }  # fmt: skip
     assert all(way["plain"] for way in ways)
+
+
+@pytest.mark.gpu
+def test_replayed_steps_that_end_with_other_bits_do_not_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preflight, "STEPS", 12)
+    weights = iter((1.0, 2.0))
+    monkeypatch.setattr(parity, "kept", lambda trainer: {"1.W": np.full(3, next(weights))})
+    with pytest.raises(preflight.UnfitError, match=r"replayed steps differ from eager ones: 1\.W"):
+        preflight.trained("two")
 
 
 @pytest.mark.slow
