@@ -143,22 +143,27 @@ def name_of(figures: dict[str, Any]) -> str:
     return f"gpu-{slug}-{date}.json"
 
 
+def _facts_of(folder: Path) -> list[Fact]:
+    path = folder / "facts.jsonl"
+    if not path.exists():
+        raise ValueError(f"there are no facts in {folder}: expected what gpu_check.sh was given")
+    return facts.read(path)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the results file of a check's folder; return the exit status."""
+    """Write the results file of a check's folders; return the exit status."""
     p = argparse.ArgumentParser(prog="python -m scripts.bench.gpu_results", description=__doc__)
     p.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="what scripts/gpu_check.sh was given"
-    )
+        "folders", nargs="+", type=Path, metavar="FOLDER",
+        help="what scripts/gpu_check.sh was given; of several the last was made last",
+    )  # fmt: skip
     p.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER", help="(its results/)")
     args = p.parse_args(argv)
-    path = args.folder / "facts.jsonl"
     try:
-        if not path.exists():
-            raise ValueError("there are no facts here: name the folder that gpu_check.sh was given")
-        figures = results(facts.read(path))
+        figures = results([fact for folder in args.folders for fact in _facts_of(folder)])
         out = args.out / name_of(figures)
     except (ValueError, OSError) as error:
-        print(f"{p.prog}: error: {path}: {error}", file=sys.stderr)
+        print(f"{p.prog}: error: {' '.join(map(str, args.folders))}: {error}", file=sys.stderr)
         return 2
     with replacing(out) as part:
         part.write_text(json.dumps(figures, indent=1) + "\n")

@@ -36,7 +36,8 @@ class Profile:
         self._torch = torch
         torch.cuda.synchronize()
         both = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-        self._profiler = torch.profiler.profile(activities=both)
+        profile: Any = torch.profiler.profile
+        self._profiler = profile(activities=both)
         self._profiler.__enter__()
         return self
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -113,12 +112,11 @@ def filled(text: str, results: Path = RESULTS) -> str:
     """
     for name, (pattern, make) in BLOCKS.items():
         begin, end = BEGIN.format(name), END.format(name)
-        made = f"{begin}\n{make(newest(pattern, results))}\n{end}"
-        text, count = re.subn(
-            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, made=made: made, text, flags=re.S
-        )
-        if count != 1:
-            raise ValueError(f"expected once {begin!r}, text, {end!r} in the README, got {count}")
+        before, found, rest = text.partition(begin)
+        _, found_too, after = rest.partition(end)
+        if not (found and found_too):
+            raise ValueError(f"expected {begin!r}, text and {end!r} in the README")
+        text = f"{before}{begin}\n{make(newest(pattern, results))}\n{end}{after}"
     return text
 
 

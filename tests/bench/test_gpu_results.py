@@ -86,6 +86,16 @@ def test_what_was_measured_again_counts_as_it_was_last(folder: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_check_and_parts_of_it_run_elsewhere_make_one_file(folder: Path, tmp_path: Path) -> None:
+    written(tmp_path / "again", [begins("steps"), step("xpnet", 40.0)])
+    assert gpu_results.main([str(folder), str(tmp_path / "again"), "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.glob("gpu-*.json")
+    rows = json.loads(path.read_text())["rows"]
+    assert {row["contender"]: row["step_us"] for row in rows} == {
+        "xpnet": 40, "torch": 200, "torch-graph": 100,
+    }  # fmt: skip
+
+
 def without(kind: str) -> list[Fact]:
     return [fact for fact in FOUND if fact["fact"] != kind]
 
@@ -115,7 +125,7 @@ def test_a_folder_without_facts_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gpu_results.main([str(tmp_path)]) == 2
-    assert "there are no facts here" in capsys.readouterr().err
+    assert f"there are no facts in {tmp_path}" in capsys.readouterr().err
 
 
 # The README -----------------------------------------------------------------------------------
@@ -162,5 +172,5 @@ def test_a_file_that_holds_no_results_is_named(tmp_path: Path, content: str) -> 
 
 
 def test_a_readme_without_the_comments_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected once '<!-- GPU figures"):
+    with pytest.raises(ValueError, match="expected '<!-- GPU figures"):
         readme.filled("no comments")

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         prog=PROG,
         usage=f"{PROG} FOLDER [MINUTES]\n       {PROG} --again FOLDER PART...",
         description=__doc__,
+        epilog=f"parts: {_listed(extra=False)}; by name alone: {_listed(extra=True)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("folder", type=Path, metavar="FOLDER")
@@ -47,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--short", action="store_true", help="as little of each part as shows it works")
     return p
+
+
+def _listed(extra: bool) -> str:
+    own = [part for part in parts(Path()) if part.extra is extra]
+    return ", ".join(f"{part.name} {part.limit:.0f} s" for part in own)
 
 
 def chosen(found: Sequence[Part], wanted: Sequence[str]) -> list[Part]:
@@ -73,7 +79,7 @@ def minutes(rest: Sequence[str]) -> float:
         They are no number above 0.
     """
     try:
-        (value,) = map(float, rest or [MINUTES])
+        [value] = [float(text) for text in rest or [str(MINUTES)]]
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:

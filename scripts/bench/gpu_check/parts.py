@@ -55,51 +55,51 @@ def parts(folder: Path, short: bool = False) -> list[Part]:
     short : bool
         Whether each does as little as shows that it works.
     """
-    facts = ("--facts", str(folder / "facts.jsonl"))
-    no_mnist = lacks_mnist()
+    facts = ["--facts", str(folder / "facts.jsonl")]
     here = "scripts.bench.gpu_check"
-    bench = ("-m", "scripts.bench.gpu", *facts)
-    steps = (*bench, "--quick")
-    seeds = (*bench, "--accuracy", "--epochs", "1", "--seeds", "10")
-    more_seeds = (*seeds, "--seed-seconds", "20")
-    kernels = (*bench, "--kernels")
-    parity = ("-m", "scripts.bench.parity", "--device", "gpu", *facts)
-    preflight = ("-m", f"{here}.preflight", *facts)
+    about = ["-m", f"{here}.about", *facts]
+    preflight = ["-m", f"{here}.preflight", *facts]
+    bench = ["-m", "scripts.bench.gpu", *facts]
+    steps, kernels, memory = [*bench, "--quick"], [*bench, "--kernels"], [*bench, "--memory"]
+    seeds = [*bench, "--accuracy", "--epochs", "1", "--seeds", "1" if short else "10"]
+    more = [] if short else ["--seed-seconds", "20"]
     # in one word, or pytest would take the file for what it is to test, and its folder for the root
-    tests = ("-m", "pytest", "-m", "gpu and not slow", *_how_to_test(), "=".join(facts))
-    shows = ("-m", f"{here}.demonstrations", "--device", "gpu", "--quick", *facts)
-    memory = (*bench, "--memory")
+    tests = ["-m", "pytest", "-m", "gpu and not slow", *_how_to_test(), "=".join(facts)]
+    parity = ["-m", "scripts.bench.parity", "--device", "gpu", *facts]
+    brief = [] if short else ["--quick"]
+    shows = ["-m", f"{here}.demonstrations", "--device", "gpu", "--quick", *facts]
     if short:
-        little = ("--images", "1200")
-        preflight += ("--networks", "two")
-        steps += (*little, "--workloads", "two", "--contenders", "xpnet", "torch", "jax")
-        kernels += (*little, "--workloads", "two")
-        more_seeds = seeds = (*seeds[:-1], "1", "--images", "400")
-        tests += ("tests/test_functions.py",)
-        parity += ("--models", "mlp", "--dtype", "float32", "--steps", "4")
-        memory += ("--images", "512", "--steps", "4")
-        shows += ("xor_gate",)
+        preflight += ["--networks", "two"]
+        steps += ["--images", "1200", "--workloads", "two", "--contenders", "xpnet", "torch", "jax"]
+        kernels += ["--images", "1200", "--workloads", "two"]
+        seeds += ["--images", "400"]
+        tests += ["tests/test_functions.py"]
+        parity += ["--models", "mlp", "--dtype", "float32", "--steps", "4"]
+        memory += ["--images", "512", "--steps", "4"]
+        shows += ["xor_gate"]
+    no_mnist = lacks_mnist()
     return [
-        Part("about", 20, ("-m", f"{here}.about", *facts), shown=12),
+        Part("about", 20, about, shown=12),
         Part("preflight", 50, preflight, shown=16, vital=True),
         Part("steps", 110, steps, shown=62),
         Part("kernels", 70, kernels, shown=84),
-        Part("accuracy", 40, more_seeds, lacks=no_mnist),
-        Part("accuracy-tf32", 18, (*seeds, "--precision", "tf32"), 3, lacks=no_mnist),
-        Part("accuracy-bf16", 18, (*seeds, "--precision", "bf16"), 3, lacks=no_mnist),
+        Part("accuracy", 40, [*seeds, *more], lacks=no_mnist),
+        Part("accuracy-tf32", 18, [*seeds, "--precision", "tf32"], 3, lacks=no_mnist),
+        Part("accuracy-bf16", 18, [*seeds, "--precision", "bf16"], 3, lacks=no_mnist),
         Part("tests", 75, tests, 24, lacks=_lacks("pytest")),
-        Part("parity", 30, parity if short else (*parity, "--quick"), shown=18),
+        Part("parity", 30, [*parity, *brief], shown=18),
         Part("memory", 25, memory, shown=7),
         Part("gallery", 29, shows, shown=4, lacks=_lacks("matplotlib")),
-        Part("steps-tf32", 110, (*steps, "--precision", "tf32"), 62, extra=True),
+        Part("steps-tf32", 110, [*steps, "--precision", "tf32"], 62, extra=True),
         Part("parity-long", 150, parity, 18, extra=True),
-        Part("deep", 60, (*bench, "--deep"), 4, lacks=no_mnist, extra=True),
+        Part("deep", 60, [*bench, "--deep"], 4, lacks=no_mnist, extra=True),
     ]
 
 
 def _how_to_test() -> list[str]:
     options = ["-q", "-p", "no:cacheprovider", "-p", "scripts.bench.gpu_check.pytest_facts"]
-    options += ["-W", "default", "--durations=15", "--tb=short"]
+    # a GPU that broke down fails every test that comes after
+    options += ["-W", "default", "--durations=15", "--tb=short", "--maxfail=50"]
     return options if _lacks("xdist") else [*options, "-n", str(min(WORKERS, cores()))]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from scripts.bench import parity, workloads
 from scripts.bench.facts import Facts
 from xpnet import ops
 from xpnet.data import Dataset
+from xpnet.device import Array
 
 NETWORKS = ("two", "fast")
 """Which are trained."""
@@ -65,7 +67,8 @@ def lane() -> str:
     """Check that work is recorded without being done, and done by each replay."""
     place = xpnet.device("gpu")
     queue = place.lane()
-    x, made = place.asarray(np.arange(-3.0, 3.0, dtype=np.float32)), []
+    x = place.asarray(np.arange(-3.0, 3.0, dtype=np.float32))
+    made: list[Array] = []
 
     def work() -> None:
         made.clear()  # whose memory the next one takes: none can be asked for in a recording
@@ -139,11 +142,8 @@ def products_of(workload: workloads.Workload, images: Dataset) -> Iterator[dict[
     images = images.take(size)
     net = replace(workload, batch_size=size).net().to("gpu")
     trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), workload.optimizer(), graph="off")
-    _cupy._plan = watched
-    try:
+    with mock.patch.object(_cupy, "_plan", watched):
         trainer.fit(images, 1, size)
-    finally:
-        _cupy._plan = plan
     somewhere = net.device.zeros(4096, "float32").data.ptr
     for args in dict.fromkeys(seen):
         named = inspect.signature(plan).bind(*args).arguments
