@@ -1,4 +1,4 @@
-"""The comparison of a GPU with the processor, and the one command for a machine with a GPU."""
+"""The comparison of a GPU with the processor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from scripts.bench import parity
+from scripts.bench import facts, parity
 from xpnet import models
 from xpnet.data import Batches, Dataset
 from xpnet.devices import CPU
@@ -180,10 +180,14 @@ def test_what_fails_makes_the_exit_status_and_the_others_still_run(
     monkeypatch.setitem(parity.CASES, "broken", parity.Case(broken))
     monkeypatch.setattr(parity, "images", lambda data_dir: images())
     path = tmp_path / "new" / "rows.json"
+    kept = tmp_path / "facts.jsonl"
     options = ["--device", "cpu", "--dtype", "float64", "--steps", "4", "--json", str(path)]
+    options += ["--facts", str(kept)]
     status = parity.main([*options, "--models", *asked.split()])
     lines = capsys.readouterr().out.splitlines()
     rows = json.loads(path.read_text())["rows"]
+    about = {"fact": "parity", "data": images().name}
+    assert facts.read(kept) == [about | row for row in rows]
     assert lines[2].split()[:2] == ["model", "dtype"]
     assert rows[-1]["pass"] is True
     if asked == "tiny":
@@ -229,7 +233,7 @@ sys.path.insert(0, "tests")
 import emulator
 emulator.install()
 from functools import partial
-from scripts.bench import parity
+from scripts.bench import facts, parity
 from xpnet import models
 parity.CASES["tiny"] = parity.Case(
     partial(models.mlp, (7, 6), batch_norm=True, dropout=0.25), 10, 24
@@ -254,89 +258,3 @@ def test_an_emulated_gpu_agrees_and_replays_with_the_same_bits(tmp_path: Path) -
         assert 0 < row["loss_difference"] < row["limit"]
         for name in ("weights", "order", "masks", "replayed"):
             assert row[f"same_{name}"] is True, (name, row)
-
-
-# The one command ------------------------------------------------------------------------------
-
-SCRIPT = ROOT / "scripts" / "gpu_check.sh"
-needs_bash = pytest.mark.skipif(
-    shutil.which("bash") is None or shutil.which("timeout") is None,
-    reason="the script needs bash and timeout",
-)
-PARTS = ["pytest", "scripts.bench.parity", "scripts.gallery", "scripts.bench.gpu"]
-
-
-def stub(folder: Path, *failing: str, gpu: bool = True) -> str:
-    """Return the path of an interpreter that notes what it shall run, and fails where told to."""
-    path = folder / "python"
-    cases = "".join(f"    *' {name} '*) exit 3 ;;\n" for name in failing)
-    path.write_text(
-        f"#!/bin/sh\n"
-        f'if [ "$1" = - ]; then cat > /dev/null; echo checked; exit {0 if gpu else 1}; fi\n'
-        f'echo "$*" >> "{folder}/calls"\necho "said by $2"\n'
-        f'case " $* " in\n{cases}    *) exit 0 ;;\nesac\n'
-    )
-    path.chmod(0o755)
-    return str(path)
-
-
-@needs_bash
-class TestGpuCheck:
-    def test_it_refuses_without_a_gpu(self, tmp_path: Path) -> None:
-        out = tmp_path / "out"
-        done = run("bash", SCRIPT, out, PYTHON=sys.executable, **HIDDEN)
-        assert (done.returncode, done.stdout) == (2, "")
-        (sentence,) = done.stderr.splitlines()
-        assert sentence.startswith("gpu_check.sh: error: device 'gpu:0'")
-        assert not out.exists()
-
-    @pytest.mark.parametrize("arguments", [["--help"], ["one", "two"]])
-    def test_it_refuses_other_arguments(self, arguments: list[str]) -> None:
-        done = run("bash", SCRIPT, *arguments)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "usage: scripts/gpu_check.sh [FOLDER]\n"
-
-    def test_it_runs_all_parts(self, tmp_path: Path) -> None:
-        out = tmp_path / "a folder" / "out"
-        done = run("bash", SCRIPT, out, PYTHON=stub(tmp_path))
-        assert (done.returncode, done.stderr) == (0, "")
-        calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
-        assert [call[:2] for call in calls] == [["-m", name] for name in PARTS]
-        assert done.stdout.startswith(f"checked\nlogs and figures in {out}\n")
-        summary = (out / "summary.txt").read_text()
-        assert done.stdout.endswith(summary)
-        assert [(row.split()[0], row.split()[-1]) for row in summary.splitlines()] == [
-            ("tests", "pass"), ("parity", "pass"), ("gallery", "pass"), ("bench", "pass")
-        ]  # fmt: skip
-        logs = sorted(path.name for path in out.iterdir())
-        assert logs == ["bench.log", "gallery.log", "parity.log", "summary.txt", "tests.log"]
-        assert (out / "parity.log").read_text() == "said by scripts.bench.parity\n"
-
-    def test_a_part_that_fails_keeps_none_from_running(self, tmp_path: Path) -> None:
-        done = run(
-            "bash", SCRIPT, PYTHON=stub(tmp_path, "pytest", "scripts.gallery"),
-            TMPDIR=str(tmp_path),
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (1, "")
-        assert len((tmp_path / "calls").read_text().splitlines()) == 4
-        verdicts = [line.split(" s  ")[1] for line in done.stdout.splitlines()[-4:]]
-        assert verdicts == ["FAIL (exit status 3)", "pass", "FAIL (exit status 3)", "pass"]
-        (folder,) = tmp_path.glob("xpnet-gpu-check.*")
-        assert (folder / "summary.txt").exists()
-
-    def test_its_limits_add_up_to_less_than_eight_minutes(self) -> None:
-        parts = [line.split() for line in SCRIPT.read_text().splitlines() if line[:5] == "part "]
-        assert len(parts) == len(PARTS)
-        kill_after = 5
-        assert sum(int(part[2]) + kill_after for part in parts) < 480
-
-    def test_the_programs_take_the_options_that_it_gives(self, tmp_path: Path) -> None:
-        """Each option is one that the program's help knows."""
-        run("bash", SCRIPT, tmp_path / "out", PYTHON=stub(tmp_path))
-        for line in (tmp_path / "calls").read_text().splitlines()[1:]:
-            _, program, *arguments = line.split()
-            text = run(sys.executable, "-m", program, "--help").stdout
-            options = [a for a in arguments if a.startswith("--")]
-            assert options
-            for option in options:
-                assert option in text, (program, option)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 from scripts.bench import facts, gpu, gpu_results, gpu_trace, parity
 from scripts.bench.facts import LEFT_OUT, Fact, Facts
 from scripts.bench.gpu_check import __main__ as check
-from scripts.bench.gpu_check import preflight, pytest_facts
+from scripts.bench.gpu_check import demonstrations, preflight, pytest_facts
 from scripts.bench.gpu_check.parts import MINUTES, parts
 from scripts.bench.gpu_check.runner import GRACE
 
@@ -282,7 +284,10 @@ import emulator
 emulator.install({devices})
 {more}
 """
-NO_NVMATH = "sys.modules['nvmath'] = sys.modules['nvmath.bindings'] = None"
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="emulated kernels are compiled by g++"
+)
+NO_NVMATH = "sys.modules.update({name: None for name in sys.modules if 'nvmath' in name})"
 
 
 def run_check(
@@ -309,6 +314,7 @@ def test_without_a_gpu_it_refuses_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@needs_compiler
 def test_a_preflight_that_fails_keeps_the_rest_of_the_time(tmp_path: Path) -> None:
     done = run_check(tmp_path, "out", more=NO_NVMATH)
     assert done.returncode == 3, done.stdout + done.stderr
@@ -345,6 +351,7 @@ def test_replayed_steps_that_end_with_other_bits_do_not_pass(
         preflight.trained("two")
 
 
+@needs_compiler
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_a_whole_check_finds_all_its_facts(tmp_path: Path) -> None:
@@ -383,6 +390,22 @@ def test_a_check_that_fails_is_told_from_one_that_breaks(
         (False, "ZeroDivisionError: integer division or modulo by zero"),
     ]  # fmt: skip
     assert "1 // 0" in capsys.readouterr().out  # where it broke
+
+
+def test_demonstrations_leave_figures_and_one_archive_of_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "facts.jsonl"
+    options = ["--device", "cpu", "--quick", "--facts", str(kept)]
+    assert demonstrations.main([*options, "xor_gate", "perceptron_gates"]) == 0
+    shown = facts.read(kept)
+    assert [(one["name"], one["pass"]) for one in shown] == [
+        ("perceptron_gates", True), ("xor_gate", True),
+    ]  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "gallery.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [name for one in shown for name in one["pictures"]]
+    assert capsys.readouterr().out.endswith("all show what they should\n")
 
 
 TESTS = """

@@ -43,14 +43,14 @@ def nvmath() -> str:
     try:
         from nvmath.bindings import cublasLt
 
-        version = cublasLt.get_version()
+        found = f"cuBLASLt {cublasLt.get_version()}"
     except Exception as error:
         missing = f", module {error.name}" if isinstance(error, ImportError) and error.name else ""
-        raise UnfitError(f"{type(error).__name__}{missing}: {error}") from error
+        found = f"{type(error).__name__}{missing}: {error}"
     reason = ops.not_recordable("cupy")
     if reason is not None:
-        raise UnfitError(reason)
-    return f"cuBLASLt {version}"
+        raise UnfitError(f"{found}; {reason}")
+    return found
 
 
 def compiled(dtype: str) -> str:
