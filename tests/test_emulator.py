@@ -243,6 +243,19 @@ class TestArrays:
         assert a.get().tolist() == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 2]]
         assert a[1, 2:].data.ptr == a.data.ptr + 64
 
+    def test_a_shape_is_set_where_that_takes_no_copy(self, cp):
+        a = cp.zeros((2, 6))
+        b = a.view()
+        b.shape = (4, 3)
+        b[1] = 1.0
+        assert (a.shape, b.shape, b.data.ptr) == ((2, 6), (4, 3), a.data.ptr)
+        assert a.get().tolist() == [[0, 0, 0, 1, 1, 1], [0] * 6]
+        empty = cp.zeros((0, 6)).T
+        empty.shape = (0, 2)
+        for array, shape in ((a.T, 12), (a, (5, 2))):
+            with pytest.raises(AttributeError, match="incompatible shape"):
+                array.shape = shape
+
     @pytest.mark.parametrize(
         "mix",
         [

@@ -109,11 +109,12 @@ class ndarray:  # noqa: N801
     @shape.setter
     def shape(self, shape: int | tuple[int, ...]) -> None:
         try:
-            view = self._view.view()
-            view.shape = shape  # raises where it would take a copy
-            self._view = view
+            view = self._view.reshape(shape)
         except ValueError as error:
             raise AttributeError(f"incompatible shape: {error}") from None
+        if view.size and not np.may_share_memory(view, self._view):
+            raise AttributeError("incompatible shape: it would take a copy")
+        self._view = view
 
     dtype = property(lambda self: self._view.dtype)
     ndim = property(lambda self: self._view.ndim)
@@ -476,8 +477,7 @@ def astype(
         raise TypeError(f"Cannot cast array data from {a.dtype} to {dtype} by the rule {casting}")
     if not there:
         refuse_in_capture("a copy from another device")
-    like = np.lib.stride_tricks.as_strided(np.empty(1, dtype), a.shape, [0] * a.ndim)
-    made = _place(np.empty_like(a._view, dtype=like.dtype, order=order))
+    made = _place(np.empty_like(a._view, dtype=dtype, order=order))
     source, target = a._view, made._view
 
     def work() -> None:
