@@ -31,7 +31,7 @@ IMPORTERS = {
     "matplotlib": ["plots.py"],
     "llvmlite": ["ops/_vectors.py"],
     "numba": ["ops/_numba.py", "ops/_vectors.py"],
-    "nvmath": ["ops/_cupy.py"],
+    "nvmath": ["ops/_cublaslt.py"],
     "numpy": [
         "arrays.py", "book/", "data/", "devices/", "ops/_cupy.py", "ops/_numba.py", "ops/_numpy.py",
         "plots.py", "random.py", "serialize.py",
@@ -49,6 +49,7 @@ NAMERS = {
     "matplotlib": ["plots.py"],
     "numba": ["ops/"],
     "torch": ["devices/"],
+    "nvmath": ["ops/_cublaslt.py"],
 }
 
 # A room may import from lower ranks, and from its own where that makes no circle.

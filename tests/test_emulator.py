@@ -588,3 +588,21 @@ assert y.device.id == 1
 np.testing.assert_allclose(there, here, rtol=1e-6)
 """
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True)
+
+
+def test_without_nvmath_python_it_is_told_why_nothing_is_recorded():
+    """In a process of its own: the ops look for nvmath-python once."""
+    code = """
+import sys
+import emulator
+emulator.install()
+for name in [name for name in sys.modules if name.startswith("nvmath")]:
+    sys.modules[name] = None
+from xpnet.ops.op import not_narrow, not_recordable
+
+reason = not_recordable("cupy")
+assert "nvmath-python, which does not work here (ModuleNotFoundError: " in reason, reason
+assert reason.endswith("run `pip install nvmath-python`"), reason
+assert reason == not_narrow("cupy")
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True)

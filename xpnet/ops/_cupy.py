@@ -19,6 +19,7 @@ import cupy
 import numpy as np
 
 from xpnet.arrays import Array
+from xpnet.ops._cublaslt import bindings, failure
 from xpnet.ops.batch import has_classes, take, tally
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.dropout import dropout
@@ -41,12 +42,10 @@ from xpnet.ops.update import (
 from xpnet.ops.window import output_sizes
 
 try:
-    from nvmath.bindings import cublas, cublasLt
-
-    cublasLt.get_version()  # loads the library itself, which may be missing or another CUDA's
-except Exception as _error:
-    cublasLt = None  # noqa: N816 - as the module is called
-    _missing = (str(_error).splitlines() or [type(_error).__name__])[0]
+    cublas, cublasLt = bindings()  # noqa: N816 - as the modules are called
+except Exception as error:
+    cublas = cublasLt = None  # noqa: N816
+    _failure = failure(error)
 
 THREADS = 256
 LIMIT = 2**31
@@ -57,8 +56,7 @@ def no_products() -> str | None:
     """Return why products can be neither recorded nor narrow; None if they can."""
     if cublasLt is None:
         return (
-            f"this takes matrix products through nvmath-python, which does not work here "
-            f"({_missing}): run `pip install nvmath-python`"
+            f"this takes matrix products through nvmath-python, which does not work here {_failure}"
         )
     return None
 
