@@ -34,9 +34,10 @@ def bindings() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def _packages_not_run(*names: str) -> Iterator[None]:
-    """Let modules of packages be imported without the packages' own code being run.
+    """Let modules within packages, outermost first, be imported without running the packages.
 
-    Afterwards the packages, outermost first, count as never imported, the modules as imported.
+    In ``sys.modules`` each is stood for by a module that was made from its specification and not
+    executed, and is taken out again: whoever imports the package later runs it.
     """
     made = []
     try:
