@@ -23,7 +23,7 @@ from scripts.bench.facts import LEFT_OUT
 from scripts.bench.gpu_contenders import BOUND, CONTENDERS
 from scripts.bench.gpu_contenders.bound import bytes_of_a_step, operands
 from scripts.bench.workloads import WORKLOADS, Workload, load
-from xpnet.device import CPU
+from xpnet.devices import CPU
 from xpnet.layers import BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Rescale
 from xpnet.ops import generic_only
 

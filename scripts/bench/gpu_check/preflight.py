@@ -26,7 +26,7 @@ from scripts.bench import parity, workloads
 from scripts.bench.facts import Facts
 from xpnet import ops
 from xpnet.data import Dataset
-from xpnet.device import Array
+from xpnet.arrays import Array
 
 NETWORKS = ("two", "fast")
 """Which are trained."""
