@@ -30,24 +30,41 @@ __device__ T block_total(T own, unsigned width)
     return part[t % width];
 }
 
+// Whether this is the last of so many blocks to come here, and so sees what all of them wrote.
+// *arrived is 0 before and after; no other launch may count by it meanwhile.
+__device__ bool last_of(unsigned* arrived, unsigned blocks)
+{
+    __shared__ bool last;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        last = blocks == 1 || atomicInc(arrived, blocks - 1) == blocks - 1;
+        __threadfence();
+    }
+    __syncthreads();
+    return last;
+}
+
 // Single numbers ---------------------------------------------------------------------------------
 
 extern "C" __global__ __launch_bounds__(256)
-void relu(const REAL* x, REAL* y, whole size)
+void relu(const REAL* __restrict__ x, REAL* __restrict__ y, whole size)
 {
     const unsigned i = thread_number();
     if (i < size) y[i] = x[i] < 0 ? REAL(0) : x[i];
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void relu_backward(const REAL* dy, const REAL* y, REAL* dx, whole size)
+void relu_backward(const REAL* __restrict__ dy, const REAL* __restrict__ y, REAL* __restrict__ dx,
+                   whole size)
 {
     const unsigned i = thread_number();
     if (i < size) dx[i] = y[i] > 0 ? dy[i] : REAL(0);
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void rescale_bytes(const unsigned char* x, REAL* y, whole size, double scale)
+void rescale_bytes(const unsigned char* __restrict__ x, REAL* __restrict__ y, whole size,
+                   double scale)
 {
     const unsigned i = thread_number();
     if (i < size) y[i] = REAL(x[i]) * REAL(scale);
@@ -55,7 +72,7 @@ void rescale_bytes(const unsigned char* x, REAL* y, whole size, double scale)
 
 // To the nearest, ties to even; NaN stays NaN.
 extern "C" __global__ __launch_bounds__(256)
-void to_bfloat16(const float* x, unsigned short* y, whole size)
+void to_bfloat16(const float* __restrict__ x, unsigned short* __restrict__ y, whole size)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -66,7 +83,8 @@ void to_bfloat16(const float* x, unsigned short* y, whole size)
 
 // b may be null.
 extern "C" __global__ __launch_bounds__(256)
-void add_bias(REAL* y, const REAL* b, whole size, whole units, whole rectify)
+void add_bias(REAL* __restrict__ y, const REAL* __restrict__ b, whole size, whole units,
+              whole rectify)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -92,66 +110,84 @@ struct Channel {
         there = number < channels;
     }
 
-    __device__ unsigned at(unsigned e) const
+    // Calls visit(index) for the channel's numbers first + part, first + part + parts ... < end.
+    template <class Visit>
+    __device__ __forceinline__ void each(unsigned first, unsigned end, Visit visit) const
     {
-        return e / inner * stride + number * inner + e % inner;
+        if (!there) return;
+        unsigned e = first + part, within = e % inner;
+        unsigned i = e / inner * stride + number * inner + within;
+        const unsigned ahead = parts % inner, jump = parts / inner * stride + ahead;
+        for (; e < end; e += parts) {
+            visit(i);
+            i += jump;
+            within += ahead;
+            if (within >= inner) {
+                within -= inner;
+                i += stride - inner;
+            }
+        }
     }
 };
 
-// Row blockIdx.y of out gets the sums over that share of the numbers.  With y, each number counts
-// only where y > 0, and is written to kept as it counts.
+// A block sums row blockIdx.y's share of the numbers into that row of shares; the last block of
+// these channels to do so adds the rows to out.  A single row is out itself.  With y, each number
+// counts only where y > 0, and is written to kept as it counts.
 extern "C" __global__ __launch_bounds__(256)
-void channel_sums(const REAL* a, const REAL* y, REAL* kept, REAL* out, whole outer,
-                  whole channels, whole inner)
+void channel_sums(const REAL* __restrict__ a, const REAL* __restrict__ y, REAL* __restrict__ kept,
+                  REAL* shares, REAL* out, unsigned* arrived, whole outer, whole channels,
+                  whole inner)
 {
     const Channel channel(channels, inner);
     const unsigned count = unsigned(outer * inner);
     const unsigned share = (count + gridDim.y - 1) / gridDim.y;
     const unsigned first = blockIdx.y * share;
-    const unsigned end = min(first + share, count);
     REAL sum = 0;
-    if (channel.there) {
-        for (unsigned e = first + channel.part; e < end; e += channel.parts) {
-            const unsigned i = channel.at(e);
-            REAL value = a[i];
-            if (y) {
-                if (!(y[i] > 0)) value = 0;
-                kept[i] = value;
-            }
-            sum += value;
+    channel.each(first, min(first + share, count), [&](unsigned i) {
+        REAL value = a[i];
+        if (y) {
+            if (!(y[i] > 0)) value = 0;
+            kept[i] = value;
         }
-    }
+        sum += value;
+    });
     sum = block_total(sum, channel.width);
-    if (channel.there && channel.part == 0)
-        out[blockIdx.y * unsigned(channels) + channel.number] = sum;
+    const bool writes = channel.there && channel.part == 0;
+    if (writes) shares[blockIdx.y * unsigned(channels) + channel.number] = sum;
+    if (gridDim.y == 1 || !last_of(arrived + blockIdx.x, gridDim.y)) return;
+    sum = 0;
+    if (channel.there)
+        for (unsigned row = channel.part; row < gridDim.y; row += channel.parts)
+            sum += __ldcg(shares + row * unsigned(channels) + channel.number);
+    sum = block_total(sum, channel.width);
+    if (writes) out[channel.number] = sum;
 }
 
 extern "C" __global__ __launch_bounds__(1024)
-void batch_norm(const REAL* x, const REAL* gamma, const REAL* beta, REAL* mean, REAL* var,
-                REAL* y, REAL* x_hat, REAL* scales, whole outer, whole channels, whole inner,
-                double momentum, double eps)
+void batch_norm(const REAL* __restrict__ x, const REAL* __restrict__ gamma,
+                const REAL* __restrict__ beta, REAL* __restrict__ mean, REAL* __restrict__ var,
+                REAL* __restrict__ y, REAL* __restrict__ x_hat, REAL* __restrict__ scales,
+                whole outer, whole channels, whole inner, double momentum, double eps)
 {
     const Channel channel(channels, inner);
     const unsigned count = unsigned(outer * inner), own = channel.number;
     REAL sum = 0;
-    if (channel.there)
-        for (unsigned e = channel.part; e < count; e += channel.parts) sum += x[channel.at(e)];
+    channel.each(0, count, [&](unsigned i) { sum += x[i]; });
     const REAL centre = block_total(sum, channel.width) / REAL(count);
     sum = 0;
-    if (channel.there)
-        for (unsigned e = channel.part; e < count; e += channel.parts) {
-            const REAL apart = x[channel.at(e)] - centre;
-            sum += apart * apart;
-        }
+    channel.each(0, count, [&](unsigned i) {
+        const REAL apart = x[i] - centre;
+        sum += apart * apart;
+    });
     const REAL spread = block_total(sum, channel.width) / REAL(count);
     if (!channel.there) return;
     const REAL scale = REAL(1) / sqrt(spread + REAL(eps));
-    for (unsigned e = channel.part; e < count; e += channel.parts) {
-        const unsigned i = channel.at(e);
+    const REAL wide = gamma[own], shift = beta[own];
+    channel.each(0, count, [&](unsigned i) {
         const REAL normal = (x[i] - centre) * scale;
         x_hat[i] = normal;
-        y[i] = normal * gamma[own] + beta[own];
-    }
+        y[i] = normal * wide + shift;
+    });
     if (channel.part == 0) {
         const double fresh = 1 - momentum;
         scales[own] = scale;
@@ -162,19 +198,18 @@ void batch_norm(const REAL* x, const REAL* gamma, const REAL* beta, REAL* mean, 
 
 // dx may be null: then only the parameters' gradients are written.
 extern "C" __global__ __launch_bounds__(1024)
-void batch_norm_backward(const REAL* dy, const REAL* x_hat, const REAL* scales,
-                         const REAL* gamma, REAL* dgamma, REAL* dbeta, REAL* dx, whole outer,
-                         whole channels, whole inner)
+void batch_norm_backward(const REAL* __restrict__ dy, const REAL* __restrict__ x_hat,
+                         const REAL* __restrict__ scales, const REAL* __restrict__ gamma,
+                         REAL* __restrict__ dgamma, REAL* __restrict__ dbeta, REAL* __restrict__ dx,
+                         whole outer, whole channels, whole inner)
 {
     const Channel channel(channels, inner);
     const unsigned count = unsigned(outer * inner), own = channel.number;
     REAL sum = 0, products = 0;
-    if (channel.there)
-        for (unsigned e = channel.part; e < count; e += channel.parts) {
-            const unsigned i = channel.at(e);
-            sum += dy[i];
-            products += dy[i] * x_hat[i];
-        }
+    channel.each(0, count, [&](unsigned i) {
+        sum += dy[i];
+        products += dy[i] * x_hat[i];
+    });
     sum = block_total(sum, channel.width);
     products = block_total(products, channel.width);
     if (!channel.there) return;
@@ -184,233 +219,386 @@ void batch_norm_backward(const REAL* dy, const REAL* x_hat, const REAL* scales,
     }
     if (!dx) return;
     const REAL share = REAL(1) / REAL(count), factor = gamma[own] * scales[own];
-    for (unsigned e = channel.part; e < count; e += channel.parts) {
-        const unsigned i = channel.at(e);
+    channel.each(0, count, [&](unsigned i) {
         dx[i] = (dy[i] - sum * share - x_hat[i] * (products * share)) * factor;
-    }
+    });
 }
 
-// Convolution ------------------------------------------------------------------------------------
+// Images -----------------------------------------------------------------------------------------
 
 // Columns are (c kh kw, n oh ow) and responses (f, n oh ow), so that neighbouring threads meet
 // neighbouring pixels wherever they read and write.
 
-extern "C" __global__ __launch_bounds__(256)
-void im2col(const REAL* x, REAL* columns, whole n, whole c_, whole h_, whole w_, whole kh_,
-            whole kw_, whole stride, whole pad, whole oh_, whole ow_)
-{
-    const unsigned c = unsigned(c_), h = unsigned(h_), w = unsigned(w_), kh = unsigned(kh_);
-    const unsigned kw = unsigned(kw_), oh = unsigned(oh_), ow = unsigned(ow_);
-    const unsigned positions = unsigned(n) * oh * ow, m = thread_number();
-    if (m >= positions) return;
-    const unsigned image = m / (oh * ow), p = m / ow % oh, q = m % ow;
-    for (unsigned r = blockIdx.y; r < c * kh * kw; r += gridDim.y) {
-        const unsigned channel = r / (kh * kw), i = r / kw % kh, j = r % kw;
-        const int row = int(p * unsigned(stride) + i) - int(pad);
-        const int col = int(q * unsigned(stride) + j) - int(pad);
-        const bool inside = row >= 0 && row < int(h) && col >= 0 && col < int(w);
-        const unsigned map = (image * c + channel) * h;
-        columns[r * positions + m] = inside ? x[(map + row) * w + col] : REAL(0);
+// A thread keeps one place on the (n, rows, cols) of every channel, which costs it two divisions,
+// and walks the channels blockIdx.y, blockIdx.y + gridDim.y ...
+struct Place {
+    unsigned number, image, row, col;
+    bool there;
+
+    __device__ Place(whole n, unsigned rows, unsigned cols) : number(thread_number())
+    {
+        there = number < unsigned(n) * rows * cols;
+        col = number % cols;
+        row = number / cols % rows;
+        image = number / cols / rows;
     }
+};
+
+#define EACH_CHANNEL(channel, channels) \
+    for (unsigned channel = blockIdx.y; channel < unsigned(channels); channel += gridDim.y)
+
+// A window that moves over maps of h by w pixels, to oh by ow positions.
+struct Window {
+    unsigned h, w, oh, ow, kh, kw, stride, pad;
+
+    __device__ Window(whole h_, whole w_, whole oh_, whole ow_, whole kh_, whole kw_,
+                      whole stride_, whole pad_)
+        : h(unsigned(h_)), w(unsigned(w_)), oh(unsigned(oh_)), ow(unsigned(ow_)),
+          kh(unsigned(kh_)), kw(unsigned(kw_)), stride(unsigned(stride_)), pad(unsigned(pad_))
+    {
+    }
+
+    // The same window, of a size and stride that the compiler then knows and unrolls loops by.
+    __device__ Window known(unsigned size, unsigned stride_) const
+    {
+        Window same = *this;
+        same.kh = same.kw = size;
+        same.stride = stride_;
+        return same;
+    }
+
+    // The pixel, as a number of its map, of the first cell at a position: it may lie off the map.
+    __device__ int corner(unsigned p, unsigned q) const
+    {
+        return int((p * stride - pad) * w + q * stride - pad);
+    }
+
+    __device__ bool is(unsigned size, unsigned stride_) const
+    {
+        return kh == size && kw == size && stride == stride_;
+    }
+};
+
+// Calls visit(i, j) for the cells of the window at (p, q) that lie on the map, in reading order.
+template <class Visit>
+__device__ __forceinline__ void over_cells(const Window& at, unsigned p, unsigned q, Visit visit)
+{
+    if (at.is(2, 2) && at.pad == 0) {  // always all four
+#pragma unroll
+        for (int cell = 0; cell < 4; cell++) visit(cell / 2, cell % 2);
+        return;
+    }
+    const int top = int(p * at.stride - at.pad), left = int(q * at.stride - at.pad);
+    const int bottom = min(int(at.kh), int(at.h) - top), right = min(int(at.kw), int(at.w) - left);
+    for (int i = max(-top, 0); i < bottom; i++)
+        for (int j = max(-left, 0); j < right; j++) visit(i, j);
+}
+
+// The sum over the windows that a pixel is in, top to bottom of their cells, of what `read` gives
+// for the window's position and the pixel's cell in it.
+template <class Read>
+__device__ __forceinline__ REAL over_windows(const Window& at, unsigned row, unsigned col,
+                                             Read read)
+{
+    const unsigned lowest = (row + at.pad) / at.stride, rightmost = (col + at.pad) / at.stride;
+    const unsigned top = row + at.pad - lowest * at.stride;
+    const unsigned left = col + at.pad - rightmost * at.stride;
+    REAL sum = 0;
+#pragma unroll
+    for (unsigned i = top, p = lowest; i < at.kh; i += at.stride, p--)
+#pragma unroll
+        for (unsigned j = left, q = rightmost; j < at.kw; j += at.stride, q--)
+            sum += p < at.oh && q < at.ow ? read(p * at.ow + q, i * at.kw + j) : REAL(0);
+    return sum;  // what is less than 0 has become more than any size
+}
+
+// Convolution ------------------------------------------------------------------------------------
+
+template <class T>
+__device__ __forceinline__ void taps(const Window& at, const T* __restrict__ map, unsigned top,
+                                     unsigned left, T* __restrict__ column, unsigned positions)
+{
+    const T* corner = map + int(top * at.w + left);
+#pragma unroll
+    for (unsigned i = 0; i < at.kh; i++)
+#pragma unroll
+        for (unsigned j = 0; j < at.kw; j++) {
+            const bool inside = top + i < at.h && left + j < at.w;  // less than 0 is more, too
+            column[(i * at.kw + j) * positions] = inside ? corner[i * at.w + j] : T(0);
+        }
+}
+
+template <class T>
+__device__ __forceinline__ void image_columns(const T* __restrict__ x, T* __restrict__ columns,
+                                              whole n, whole c, const Window& window)
+{
+    const Place at(n, window.oh, window.ow);
+    if (!at.there) return;
+    const unsigned positions = unsigned(n) * window.oh * window.ow;
+    const unsigned top = at.row * window.stride - window.pad;
+    const unsigned left = at.col * window.stride - window.pad;
+    EACH_CHANNEL(channel, c) {
+        const T* map = x + (at.image * unsigned(c) + channel) * (window.h * window.w);
+        T* column = columns + channel * (window.kh * window.kw) * positions + at.number;
+        if (window.is(3, 1)) taps(window.known(3, 1), map, top, left, column, positions);
+        else if (window.is(5, 1)) taps(window.known(5, 1), map, top, left, column, positions);
+        else taps(window, map, top, left, column, positions);
+    }
+}
+
+extern "C" __global__ __launch_bounds__(256)
+void im2col(const REAL* __restrict__ x, REAL* __restrict__ columns, whole n, whole c, whole h,
+            whole w, whole kh, whole kw, whole stride, whole pad, whole oh, whole ow)
+{
+    image_columns(x, columns, n, c, Window(h, w, oh, ow, kh, kw, stride, pad));
+}
+
+// Numbers of 16 bits, of whatever format.
+extern "C" __global__ __launch_bounds__(256)
+void im2col_narrow(const unsigned short* __restrict__ x, unsigned short* __restrict__ columns,
+                   whole n, whole c, whole h, whole w, whole kh, whole kw, whole stride, whole pad,
+                   whole oh, whole ow)
+{
+    image_columns(x, columns, n, c, Window(h, w, oh, ow, kh, kw, stride, pad));
 }
 
 // Each pixel gathers from the windows it is in: nothing is added to by two threads.
 extern "C" __global__ __launch_bounds__(256)
-void col2im(const REAL* columns, REAL* x, whole n, whole c_, whole h_, whole w_, whole kh_,
-            whole kw_, whole stride_, whole pad, whole oh_, whole ow_)
+void col2im(const REAL* __restrict__ columns, REAL* __restrict__ x, whole n, whole c, whole h,
+            whole w, whole kh, whole kw, whole stride, whole pad, whole oh, whole ow)
 {
-    const unsigned c = unsigned(c_), h = unsigned(h_), w = unsigned(w_);
-    const int kh = int(kh_), kw = int(kw_), stride = int(stride_), oh = int(oh_), ow = int(ow_);
-    const unsigned positions = unsigned(n) * oh * ow, at = thread_number();
-    if (at >= unsigned(n) * c * h * w) return;
-    const unsigned image = at / (c * h * w), channel = at / (h * w) % c;
-    const int row = int(at / w % h) + int(pad), col = int(at % w) + int(pad);
-    REAL sum = 0;
-    for (int i = 0; i < kh; i++) {
-        const int p = (row - i) / stride;
-        if (row < i || p >= oh || p * stride != row - i) continue;
-        for (int j = 0; j < kw; j++) {
-            const int q = (col - j) / stride;
-            if (col < j || q >= ow || q * stride != col - j) continue;
-            const unsigned r = (channel * kh + i) * kw + j;
-            sum += columns[r * positions + (image * oh + p) * ow + q];
-        }
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const Place at(n, window.h, window.w);
+    if (!at.there) return;
+    const unsigned area = window.oh * window.ow, positions = unsigned(n) * area;
+    const unsigned cells = window.kh * window.kw, pixel = at.row * window.w + at.col;
+    EACH_CHANNEL(channel, c) {
+        const REAL* own = columns + channel * cells * positions + at.image * area;
+        const auto read = [&](unsigned seen, unsigned cell) {
+            return own[cell * positions + seen];
+        };
+        REAL sum;
+        if (window.is(3, 1)) sum = over_windows(window.known(3, 1), at.row, at.col, read);
+        else if (window.is(5, 1)) sum = over_windows(window.known(5, 1), at.row, at.col, read);
+        else sum = over_windows(window, at.row, at.col, read);
+        x[(at.image * unsigned(c) + channel) * (window.h * window.w) + pixel] = sum;
     }
-    x[at] = sum;
 }
 
-// Responses (f, n, oh ow) to images (n, f, oh ow), with bias (or null), rectified or not.
+// Responses (f, n area) to images (n, f, area), with bias (or null), rectified or not.
 extern "C" __global__ __launch_bounds__(256)
-void responses_to_images(const REAL* z, const REAL* b, REAL* y, whole n_, whole f_,
-                         whole area_, whole rectify)
+void responses_to_images(const REAL* __restrict__ z, const REAL* __restrict__ b,
+                         REAL* __restrict__ y, whole n, whole f, whole area_, whole rectify)
 {
-    const unsigned n = unsigned(n_), f = unsigned(f_), area = unsigned(area_), at = thread_number();
-    if (at >= n * f * area) return;
-    const unsigned filter = at / area % f, image = at / (area * f);
-    REAL value = z[(filter * n + image) * area + at % area];
-    if (b) value += b[filter];
-    y[at] = rectify && value < 0 ? REAL(0) : value;
+    const unsigned area = unsigned(area_);
+    const Place at(n, 1, area);
+    if (!at.there) return;
+    EACH_CHANNEL(filter, f) {
+        REAL value = z[filter * (unsigned(n) * area) + at.number];
+        if (b) value += b[filter];
+        if (rectify && value < 0) value = 0;
+        y[(at.image * unsigned(f) + filter) * area + at.col] = value;
+    }
 }
 
 // The way back; with y (images too), a slope passes only where y > 0.
 extern "C" __global__ __launch_bounds__(256)
-void images_to_responses(const REAL* dy, const REAL* y, REAL* dz, whole n_, whole f_,
-                         whole area_)
+void images_to_responses(const REAL* __restrict__ dy, const REAL* __restrict__ y,
+                         REAL* __restrict__ dz, whole n, whole f, whole area_)
 {
-    const unsigned n = unsigned(n_), f = unsigned(f_), area = unsigned(area_), at = thread_number();
-    if (at >= n * f * area) return;
-    const unsigned filter = at / area % f, image = at / (area * f);
-    dz[(filter * n + image) * area + at % area] = !y || y[at] > 0 ? dy[at] : REAL(0);
+    const unsigned area = unsigned(area_);
+    const Place at(n, 1, area);
+    if (!at.there) return;
+    EACH_CHANNEL(filter, f) {
+        const unsigned i = (at.image * unsigned(f) + filter) * area + at.col;
+        dz[filter * (unsigned(n) * area) + at.number] = !y || y[i] > 0 ? dy[i] : REAL(0);
+    }
 }
 
 // Pooling ----------------------------------------------------------------------------------------
 
-struct Window {
-    unsigned h, w, oh, ow;
-    int kh, kw, stride, pad;
+struct Best {
+    REAL value;
+    unsigned char cell;
 };
 
-// The best cell of a window over a map, what lies outside it being minus infinity.  Of equal
-// numbers the first in reading order wins; a NaN makes the result NaN.
+// The best cell of a window, what lies off the map being minus infinity.  Of equal numbers the
+// first in reading order wins; a NaN makes the result NaN.
 template <class Read>
-__device__ REAL best_of(const Window& at, unsigned p, unsigned q, unsigned char& winner, Read read)
+__device__ __forceinline__ Best best_of(const Window& at, unsigned p, unsigned q, Read read)
 {
     const REAL outside = log(REAL(0));
-    REAL best = outside;
-    winner = 0;
-    for (int i = 0; i < at.kh; i++) {
-        const int row = int(p) * at.stride + i - at.pad;
-        if (row < 0 || row >= int(at.h)) continue;
-        for (int j = 0; j < at.kw; j++) {
-            const int col = int(q) * at.stride + j - at.pad;
-            if (col < 0 || col >= int(at.w)) continue;
-            const REAL value = read(row * at.w + col);
-            if (value > best) winner = (unsigned char)(i * at.kw + j);
-            if (value > best || value != value) best = value;
-        }
-    }
+    Best best{outside, 0};
+    over_cells(at, p, q, [&](int i, int j) {
+        const REAL value = read(i, j);
+        if (value > best.value) best.cell = (unsigned char)(i * int(at.kw) + j);
+        if (value > best.value || value != value) best.value = value;
+    });
     return best;
 }
 
-// The sum over the windows that a pixel is in of what `read` gives for a window and its cell.
-template <class Read>
-__device__ REAL over_windows(const Window& at, int row, int col, Read read)
+// Two neighbours written at once, so that a warp's write has no gaps.
+struct __align__(2 * sizeof(REAL)) Pair {
+    REAL first, second;
+};
+
+// Writes a thread's share of the way back through pooling: what `slope` gives for a window's
+// position and a cell, over the windows that a pixel is in.  That is one pixel where tile is 1.
+// Windows side by side hold a pixel once at most: there a thread has its window's tile of pixels,
+// or one at the right or lower edge that no window holds.
+template <class Slope>
+__device__ __forceinline__ void pool_slopes(const Window& window, unsigned tile, const Place& at,
+                                            REAL* __restrict__ map, Slope slope)
 {
-    REAL sum = 0;
-    row += at.pad;
-    col += at.pad;
-    for (int i = 0; i < at.kh; i++) {
-        const int p = (row - i) / at.stride;
-        if (row < i || p >= int(at.oh) || p * at.stride != row - i) continue;
-        for (int j = 0; j < at.kw; j++) {
-            const int q = (col - j) / at.stride;
-            if (col < j || q >= int(at.ow) || q * at.stride != col - j) continue;
-            sum += read(p * at.ow + q, i * at.kw + j);
-        }
+    const unsigned h = window.h, w = window.w, row = at.row * tile, col = at.col * tile;
+    if (tile == 1) {
+        map[row * w + col] = over_windows(window, row, col, slope);
+        return;
     }
-    return sum;
+    const bool held = at.row < window.oh && at.col < window.ow;
+    const unsigned seen = at.row * window.ow + at.col;
+    const auto one = [&](unsigned cell) { return held ? slope(seen, cell) : REAL(0); };
+    if (tile == 2 && w % 2 == 0) {
+#pragma unroll
+        for (unsigned i = 0; i < 2; i++)
+            if (row + i < h)
+                *reinterpret_cast<Pair*>(map + (row + i) * w + col) =
+                    Pair{one(2 * i), one(2 * i + 1)};
+        return;
+    }
+    for (unsigned i = 0; i < tile && row + i < h; i++)
+        for (unsigned j = 0; j < tile && col + j < w; j++)
+            map[(row + i) * w + col + j] = one(i * tile + j);
 }
 
-__device__ Window window_of(whole h, whole w, whole oh, whole ow, whole kh, whole kw, whole stride,
-                            whole pad)
+// The places of pool_slopes.
+__device__ __forceinline__ Place tiled(whole n, const Window& window, unsigned tile)
 {
-    return Window{unsigned(h), unsigned(w), unsigned(oh), unsigned(ow),
-                  int(kh), int(kw), int(stride), int(pad)};
+    return Place(n, (window.h + tile - 1) / tile, (window.w + tile - 1) / tile);
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void max_pool(const REAL* x, REAL* y, unsigned char* winners, whole maps, whole h, whole w,
+void max_pool(const REAL* __restrict__ x, REAL* __restrict__ y, unsigned char* __restrict__ winners,
+              whole n, whole c, whole h, whole w, whole oh, whole ow, whole kh, whole kw,
+              whole stride, whole pad)
+{
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const Place at(n, window.oh, window.ow);
+    if (!at.there) return;
+    const int corner = window.corner(at.row, at.col);
+    EACH_CHANNEL(channel, c) {
+        const unsigned map = at.image * unsigned(c) + channel;
+        const REAL* own = x + map * (window.h * window.w);
+        const Best best = best_of(window, at.row, at.col, [&](int i, int j) {
+            return own[corner + i * int(window.w) + j];
+        });
+        const unsigned to = (map * window.oh + at.row) * window.ow + at.col;
+        y[to] = best.value;
+        winners[to] = best.cell;
+    }
+}
+
+extern "C" __global__ __launch_bounds__(256)
+void max_pool_backward(const REAL* __restrict__ dy, const unsigned char* __restrict__ winners,
+                       REAL* __restrict__ dx, whole n, whole c, whole h, whole w, whole oh,
+                       whole ow, whole kh, whole kw, whole stride, whole pad, whole tile_)
+{
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const unsigned tile = unsigned(tile_);
+    const Place at = tiled(n, window, tile);
+    if (!at.there) return;
+    EACH_CHANNEL(channel, c) {
+        const unsigned map = at.image * unsigned(c) + channel;
+        const unsigned start = map * (window.oh * window.ow);
+        pool_slopes(window, tile, at, dx + map * (window.h * window.w),
+                    [&](unsigned seen, unsigned cell) {
+            return winners[start + seen] == cell ? dy[start + seen] : REAL(0);
+        });
+    }
+}
+
+extern "C" __global__ __launch_bounds__(256)
+void avg_pool(const REAL* __restrict__ x, REAL* __restrict__ y, whole n, whole c, whole h, whole w,
               whole oh, whole ow, whole kh, whole kw, whole stride, whole pad)
 {
-    const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned area = window.oh * window.ow, at = thread_number();
-    if (at >= unsigned(maps) * area) return;
-    const REAL* map = x + at / area * (window.h * window.w);
-    y[at] = best_of(window, at % area / window.ow, at % window.ow, winners[at],
-                    [&](unsigned cell) { return map[cell]; });
-}
-
-extern "C" __global__ __launch_bounds__(256)
-void max_pool_backward(const REAL* dy, const unsigned char* winners, REAL* dx, whole maps,
-                       whole h, whole w, whole oh, whole ow, whole kh, whole kw, whole stride,
-                       whole pad)
-{
-    const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned area = window.h * window.w, at = thread_number();
-    if (at >= unsigned(maps) * area) return;
-    const unsigned start = at / area * (window.oh * window.ow);
-    const int row = at % area / window.w, col = at % window.w;
-    dx[at] = over_windows(window, row, col, [&](unsigned seen, int cell) {
-        return winners[start + seen] == cell ? dy[start + seen] : REAL(0);
-    });
-}
-
-extern "C" __global__ __launch_bounds__(256)
-void avg_pool(const REAL* x, REAL* y, whole maps, whole h, whole w, whole oh, whole ow,
-              whole kh, whole kw, whole stride, whole pad)
-{
-    const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned area = window.oh * window.ow, at = thread_number();
-    if (at >= unsigned(maps) * area) return;
-    const REAL* map = x + at / area * (window.h * window.w);
-    const int top = int(at % area / window.ow) * window.stride - window.pad;
-    const int left = int(at % window.ow) * window.stride - window.pad;
-    REAL sum = 0;
-    for (int row = max(top, 0); row < min(top + window.kh, int(window.h)); row++)
-        for (int col = max(left, 0); col < min(left + window.kw, int(window.w)); col++)
-            sum += map[row * window.w + col];
-    y[at] = sum * REAL(1.0 / (window.kh * window.kw));
-}
-
-extern "C" __global__ __launch_bounds__(256)
-void avg_pool_backward(const REAL* dy, REAL* dx, whole maps, whole h, whole w, whole oh,
-                       whole ow, whole kh, whole kw, whole stride, whole pad)
-{
-    const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned area = window.h * window.w, at = thread_number();
-    if (at >= unsigned(maps) * area) return;
-    const REAL* map = dy + at / area * (window.oh * window.ow);
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const Place at(n, window.oh, window.ow);
+    if (!at.there) return;
+    const int corner = window.corner(at.row, at.col);
     const REAL share = REAL(1.0 / (window.kh * window.kw));
-    dx[at] = over_windows(window, at % area / window.w, at % window.w,
-                          [&](unsigned seen, int) { return map[seen] * share; });
+    EACH_CHANNEL(channel, c) {
+        const unsigned map = at.image * unsigned(c) + channel;
+        const REAL* own = x + map * (window.h * window.w);
+        REAL sum = 0;
+        over_cells(window, at.row, at.col, [&](int i, int j) {
+            sum += own[corner + i * int(window.w) + j];
+        });
+        y[(map * window.oh + at.row) * window.ow + at.col] = sum * share;
+    }
 }
 
-// Responses (f, n, oh ow) with bias (or null), rectified, then pooled to images (n, f, ph pw).
 extern "C" __global__ __launch_bounds__(256)
-void responses_to_pooled(const REAL* z, const REAL* b, REAL* y, unsigned char* winners,
-                         whole n_, whole f_, whole h, whole w, whole oh, whole ow, whole kh,
-                         whole kw, whole stride, whole pad)
+void avg_pool_backward(const REAL* __restrict__ dy, REAL* __restrict__ dx, whole n, whole c,
+                       whole h, whole w, whole oh, whole ow, whole kh, whole kw, whole stride,
+                       whole pad, whole tile_)
 {
-    const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned n = unsigned(n_), f = unsigned(f_), area = window.oh * window.ow;
-    const unsigned at = thread_number();
-    if (at >= n * f * area) return;
-    const unsigned filter = at / area % f, image = at / (area * f);
-    const REAL* map = z + (filter * n + image) * (window.h * window.w);
-    const REAL bias = b ? b[filter] : REAL(0);
-    y[at] = best_of(window, at % area / window.ow, at % window.ow, winners[at], [&](unsigned cell) {
-        const REAL value = map[cell] + bias;
-        return value < 0 ? REAL(0) : value;
-    });
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const unsigned tile = unsigned(tile_);
+    const Place at = tiled(n, window, tile);
+    if (!at.there) return;
+    const REAL share = REAL(1.0 / (window.kh * window.kw));
+    EACH_CHANNEL(channel, c) {
+        const unsigned map = at.image * unsigned(c) + channel;
+        const REAL* own = dy + map * (window.oh * window.ow);
+        pool_slopes(window, tile, at, dx + map * (window.h * window.w),
+                    [&](unsigned seen, unsigned) { return own[seen] * share; });
+    }
+}
+
+// Responses (f, n oh ow) with bias (or null), rectified, then pooled to images (n, f, ph pw).
+extern "C" __global__ __launch_bounds__(256)
+void responses_to_pooled(const REAL* __restrict__ z, const REAL* __restrict__ b,
+                         REAL* __restrict__ y, unsigned char* __restrict__ winners, whole n,
+                         whole f, whole h, whole w, whole oh, whole ow, whole kh, whole kw,
+                         whole stride, whole pad)
+{
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const Place at(n, window.oh, window.ow);
+    if (!at.there) return;
+    const int corner = window.corner(at.row, at.col);
+    EACH_CHANNEL(filter, f) {
+        const REAL* own = z + (filter * unsigned(n) + at.image) * (window.h * window.w);
+        const REAL bias = b ? b[filter] : REAL(0);
+        const Best best = best_of(window, at.row, at.col, [&](int i, int j) {
+            const REAL value = own[corner + i * int(window.w) + j] + bias;
+            return value < 0 ? REAL(0) : value;
+        });
+        const unsigned map = at.image * unsigned(f) + filter;
+        const unsigned to = (map * window.oh + at.row) * window.ow + at.col;
+        y[to] = best.value;
+        winners[to] = best.cell;
+    }
 }
 
 // The way back: a slope goes to its window's winner where the pooled number is above 0.
 extern "C" __global__ __launch_bounds__(256)
-void pooled_to_responses(const REAL* dy, const REAL* y, const unsigned char* winners, REAL* dz,
-                         whole n_, whole f_, whole h, whole w, whole oh, whole ow, whole kh,
-                         whole kw, whole stride, whole pad)
+void pooled_to_responses(const REAL* __restrict__ dy, const REAL* __restrict__ y,
+                         const unsigned char* __restrict__ winners, REAL* __restrict__ dz, whole n,
+                         whole f, whole h, whole w, whole oh, whole ow, whole kh, whole kw,
+                         whole stride, whole pad, whole tile_)
 {
-    const Window window = window_of(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned n = unsigned(n_), f = unsigned(f_), area = window.h * window.w;
-    const unsigned at = thread_number();
-    if (at >= n * f * area) return;
-    const unsigned filter = at / area / n, image = at / area % n;
-    const unsigned start = (image * f + filter) * (window.oh * window.ow);
-    const int row = at % area / window.w, col = at % window.w;
-    dz[at] = over_windows(window, row, col, [&](unsigned seen, int cell) {
-        const unsigned i = start + seen;
-        return winners[i] == cell && y[i] > 0 ? dy[i] : REAL(0);
-    });
+    const Window window(h, w, oh, ow, kh, kw, stride, pad);
+    const unsigned tile = unsigned(tile_);
+    const Place at = tiled(n, window, tile);
+    if (!at.there) return;
+    EACH_CHANNEL(filter, f) {
+        const unsigned start = (at.image * unsigned(f) + filter) * (window.oh * window.ow);
+        REAL* own = dz + (filter * unsigned(n) + at.image) * (window.h * window.w);
+        pool_slopes(window, tile, at, own, [&](unsigned seen, unsigned cell) {
+            const unsigned i = start + seen;
+            return winners[i] == cell && y[i] > 0 ? dy[i] : REAL(0);
+        });
+    }
 }
 
 // Losses -----------------------------------------------------------------------------------------
@@ -430,11 +618,12 @@ __device__ __forceinline__ REAL warp_max(REAL value)
     return value;
 }
 
-// A warp to a row.  Element blockIdx.x of losses gets the summed shares of this block's rows.
+// A warp to a row.  Element blockIdx.x of losses gets the summed shares of this block's rows, and
+// the last block, of at most 1024, adds them to loss.
 extern "C" __global__ __launch_bounds__(1024)
-void softmax_cross_entropy(const REAL* scores, const whole* labels, REAL* dscores,
-                           REAL* losses, whole n, whole k_, double smoothing, double share,
-                           double least)
+void softmax_cross_entropy(const REAL* __restrict__ scores, const whole* __restrict__ labels,
+                           REAL* __restrict__ dscores, REAL* losses, REAL* loss, unsigned* arrived,
+                           whole n, whole k_, double smoothing, double share, double least)
 {
     const unsigned lane = threadIdx.x % 32, k = unsigned(k_), warps = blockDim.x / 32;
     const REAL off = REAL(smoothing / k), on = REAL(1 - smoothing) + off;
@@ -443,7 +632,7 @@ void softmax_cross_entropy(const REAL* scores, const whole* labels, REAL* dscore
     for (unsigned row = blockIdx.x * warps + threadIdx.x / 32; row < n; row += gridDim.x * warps) {
         const REAL* own = scores + row * k;
         const whole label = labels[row];
-        REAL highest = own[lane < k ? lane : 0], sum = 0, loss = 0;
+        REAL highest = own[lane < k ? lane : 0], sum = 0, lost = 0;
         for (unsigned j = lane + 32; j < k; j += 32)
             highest = own[j] > highest || own[j] != own[j] ? own[j] : highest;
         highest = warp_max(highest);
@@ -454,19 +643,22 @@ void softmax_cross_entropy(const REAL* scores, const whole* labels, REAL* dscore
             const REAL log_p = own[j] - highest - log_sum, t = whole(j) == label ? on : off;
             const REAL slope = (exp(log_p) * wanted - t) * REAL(share);
             dscores[row * k + j] = fabs(slope) < REAL(least) ? REAL(0) : slope;
-            if (t != 0 || !known) loss -= log_p * t;
+            if (t != 0 || !known) lost -= log_p * t;
         }
-        total += warp_total(loss);
+        total += warp_total(lost);
     }
     total = block_total(lane == 0 ? total : REAL(0), 1);
     if (threadIdx.x == 0) losses[blockIdx.x] = total * REAL(share);
+    if (gridDim.x == 1 || !last_of(arrived, gridDim.x)) return;
+    total = block_total(threadIdx.x < gridDim.x ? __ldcg(losses + threadIdx.x) : REAL(0), 1);
+    if (threadIdx.x == 0) *loss = total;
 }
 
 // record: summed loss, right answers, batches.  One block.  The class is the highest score's, or
 // of a single score whether it is positive; without labels nothing is right.
 extern "C" __global__ __launch_bounds__(1024)
-void tally(const REAL* scores, const whole* labels, const REAL* loss, double* record, whole n,
-           whole k)
+void tally(const REAL* __restrict__ scores, const whole* __restrict__ labels,
+           const REAL* __restrict__ loss, double* __restrict__ record, whole n, whole k)
 {
     double right = 0;
     for (whole row = threadIdx.x; labels && row < n; row += blockDim.x) {
@@ -506,11 +698,11 @@ __device__ void philox(word key0, word key1, word c[4])
     }
 }
 
-// A thread draws the next eight numbers.  A single block counts its own mask; of several blocks
-// one might count before another has read.
+// A thread draws the next eight numbers.  The last block counts the mask: all have read by then.
 extern "C" __global__ __launch_bounds__(512)
-void dropout(const REAL* x, REAL* y, REAL* mask, whole* counter, whole key0, whole key1,
-             whole size, double rate, double scale)
+void dropout(const REAL* __restrict__ x, REAL* __restrict__ y, REAL* __restrict__ mask,
+             whole* counter, unsigned* arrived, whole key0, whole key1, whole size, double rate,
+             double scale)
 {
     const word step = word(*counter);
     const unsigned blocks = unsigned((size + 7) / 8);
@@ -527,9 +719,7 @@ void dropout(const REAL* x, REAL* y, REAL* mask, whole* counter, whole key0, who
             y[i] = x[i] * kept;
         }
     }
-    if (gridDim.x > 1) return;
-    __syncthreads();
-    if (threadIdx.x == 0) *counter += 1;
+    if (last_of(arrived, gridDim.x) && threadIdx.x == 0) *counter += 1;
 }
 
 // Batches ----------------------------------------------------------------------------------------
@@ -561,24 +751,26 @@ __device__ void take(const Pixel* x, const whole* labels, const Chosen& chosen, 
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void take_bytes(const unsigned char* x, const whole* labels, const whole* order,
-                const double* record, whole first, whole n, whole length, double scale,
-                REAL* y, whole* t)
+void take_bytes(const unsigned char* __restrict__ x, const whole* __restrict__ labels,
+                const whole* __restrict__ order, const double* __restrict__ record, whole first,
+                whole n, whole length, double scale, REAL* __restrict__ y, whole* __restrict__ t)
 {
     take(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void take_reals(const REAL* x, const whole* labels, const whole* order, const double* record,
-                whole first, whole n, whole length, double scale, REAL* y, whole* t)
+void take_reals(const REAL* __restrict__ x, const whole* __restrict__ labels,
+                const whole* __restrict__ order, const double* __restrict__ record, whole first,
+                whole n, whole length, double scale, REAL* __restrict__ y, whole* __restrict__ t)
 {
     take(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
 }
 
 // Rows of bytes, whatever they mean.
 extern "C" __global__ __launch_bounds__(256)
-void take_rows(const unsigned char* x, const whole* order, const double* record, whole first,
-               whole n, whole length, unsigned char* y)
+void take_rows(const unsigned char* __restrict__ x, const whole* __restrict__ order,
+               const double* __restrict__ record, whole first, whole n, whole length,
+               unsigned char* __restrict__ y)
 {
     const unsigned at = thread_number(), row = at / unsigned(length);
     if (row < n) y[at] = x[Chosen(order, record, first, n)[row] * length + at % unsigned(length)];
@@ -603,12 +795,13 @@ struct Pace {
     }
 };
 
-#define PACE_PARAMETERS double lr, double flush, double hat, double spread, const double* table, \
-                        const double* record
+#define PACE_PARAMETERS double lr, double flush, double hat, double spread, \
+                        const double* __restrict__ table, const double* __restrict__ record
 #define PACE Pace(lr, flush, hat, spread, table, record)
 
 extern "C" __global__ __launch_bounds__(256)
-void sgd(REAL* p, const REAL* g, whole size, PACE_PARAMETERS, double decay)
+void sgd(REAL* __restrict__ p, const REAL* __restrict__ g, whole size, PACE_PARAMETERS,
+         double decay)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -616,8 +809,8 @@ void sgd(REAL* p, const REAL* g, whole size, PACE_PARAMETERS, double decay)
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void momentum(REAL* p, const REAL* g, REAL* v, whole size, PACE_PARAMETERS, double mu,
-              double decay, whole nesterov, double least)
+void momentum(REAL* __restrict__ p, const REAL* __restrict__ g, REAL* __restrict__ v, whole size,
+              PACE_PARAMETERS, double mu, double decay, whole nesterov, double least)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -631,8 +824,8 @@ void momentum(REAL* p, const REAL* g, REAL* v, whole size, PACE_PARAMETERS, doub
 
 // h = alpha h + fresh g^2: RMSprop, and AdaGrad with both of them 1.
 extern "C" __global__ __launch_bounds__(256)
-void rmsprop(REAL* p, const REAL* g, REAL* h, whole size, PACE_PARAMETERS, double alpha,
-             double fresh, double eps, double decay, double least)
+void rmsprop(REAL* __restrict__ p, const REAL* __restrict__ g, REAL* __restrict__ h, whole size,
+             PACE_PARAMETERS, double alpha, double fresh, double eps, double decay, double least)
 {
     const unsigned i = thread_number();
     if (i >= size) return;
@@ -645,9 +838,9 @@ void rmsprop(REAL* p, const REAL* g, REAL* h, whole size, PACE_PARAMETERS, doubl
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void adam(REAL* p, const REAL* g, REAL* m, REAL* v, whole size, PACE_PARAMETERS, double beta1,
-          double beta2, double eps, double decay, whole decoupled, double least,
-          double least_square)
+void adam(REAL* __restrict__ p, const REAL* __restrict__ g, REAL* __restrict__ m,
+          REAL* __restrict__ v, whole size, PACE_PARAMETERS, double beta1, double beta2, double eps,
+          double decay, whole decoupled, double least, double least_square)
 {
     const unsigned i = thread_number();
     if (i >= size) return;

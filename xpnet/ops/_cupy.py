@@ -77,13 +77,42 @@ def _module(kind: str) -> Any:
     return cupy.RawModule(code=code, options=("-std=c++17", f"-DREAL={real}"))
 
 
-def _each(name: str, kind: str, size: int, *args: Any, rows: int = 1) -> None:
-    """Launch a kernel with a thread for each of ``size`` numbers (of each of so many rows).
+def _each(name: str, kind: str, size: int, *args: Any) -> None:
+    """Launch a kernel with a thread for each of ``size`` numbers.
 
     Of its arguments None is a null pointer.
     """
     if size:
-        _kernel(name, kind)((-(-size // THREADS), rows), (THREADS,), args)
+        _kernel(name, kind)((-(-size // THREADS),), (THREADS,), args)
+
+
+BLOCKS = 2048
+"""Blocks of threads that fill the largest GPU twice; beyond, a thread walks several channels."""
+
+
+def _each_place(name: str, kind: str, places: int, channels: int, *args: Any) -> None:
+    """Launch a kernel whose threads have a place each, and walk the channels."""
+    if places and channels:
+        across = -(-places // THREADS)
+        turns = max(1, across * channels // BLOCKS, -(-channels // 2**15))
+        _kernel(name, kind)((across, -(-channels // turns)), (THREADS,), args)
+
+
+COUNTERS = 1024
+"""Groups of blocks of a launch that can have a last one each."""
+
+
+def _arrived() -> Array:
+    """Return what blocks count by which of them is the last; every launch leaves it at 0.
+
+    Launches that may run at the same time, on several streams, need counters of their own.
+    """
+    return _counters(cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr)
+
+
+@functools.cache
+def _counters(gpu: int, stream: int) -> Array:
+    return cupy.zeros(COUNTERS, np.uint32)
 
 
 def _kind(*arrays: Array | None) -> str | None:
@@ -434,12 +463,17 @@ def _channel_sums(
     """
     channels, kind = out.size, a.dtype.char
     width = NEIGHBOURS if inner == 1 else 1
+    groups = -(-channels // width)
     shares = min(-(-outer * inner // (SHARE * THREADS // width)), 64)
-    sums = out if shares == 1 else cupy.empty((shares, channels), a.dtype)
-    grid = -(-channels // width), shares
-    _kernel("channel_sums", kind)(grid, (THREADS,), (a, y, kept, sums, outer, channels, inner))
+    if groups > COUNTERS:  # enough to fill a GPU
+        shares = 1
+    sums, arrived = out, None
     if shares > 1:
-        _channel_sums(sums, out, shares, 1)
+        sums, arrived = cupy.empty((shares, channels), a.dtype), _arrived()
+    _kernel("channel_sums", kind)(
+        (groups, max(shares, 1)), (THREADS,),
+        (a, y, kept, sums, out, arrived, outer, channels, inner),
+    )  # fmt: skip
 
 
 # Convolution ----------------------------------------------------------------------------------
@@ -457,32 +491,40 @@ class _Kept(NamedTuple):
 def _convolve(
     x: Array, W: Array, b: Array | None, stride: int, pad: int,
     window: tuple[int, int, int, int] | None, rectify: bool, precision: str,
-) -> tuple[Array, _Kept] | None:  # fmt: skip
+) -> tuple[Array, _Kept | list[_Kept]] | None:  # fmt: skip
     kind, (n, c, h, w), (f, _, kh, kw) = _fit(x, b), x.shape, W.shape
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     positions, length = n * oh * ow, c * kh * kw
-    if kind is None or not _suits(W, x, precision) or positions * max(length, f) >= LIMIT:
+    if kind is None or not _suits(W, x, precision):
         return None
     if window is not None and window[0] * window[1] > 256:
         return None
-    columns = cupy.empty((length, positions), x.dtype)
-    _each(
-        "im2col", kind, positions, _dense(x), columns, n, c, h, w, kh, kw, stride, pad, oh, ow,
-        rows=min(length, 2**15),
+    images = (LIMIT - 1) // (oh * ow * max(length, f))  # whose columns kernels can count
+    if not images:
+        return None
+    if n > images:
+        parts = [x[first : first + images] for first in range(0, n, images)]
+        made = [_convolve(part, W, b, stride, pad, window, rectify, precision) for part in parts]
+        ys, kept = zip(*made, strict=True)
+        return cupy.concatenate(ys), list(kept)
+    cells = _operand(x, precision)
+    columns = cupy.empty((length, positions), cells.dtype)
+    _each_place(
+        "im2col" if cells.dtype == x.dtype else "im2col_narrow", kind, positions, c, cells,
+        columns, n, c, h, w, kh, kw, stride, pad, oh, ow,
     )  # fmt: skip
-    columns = _operand(columns, precision)
     z = _product(_operand(W, precision).reshape(f, length), columns, precision)
-    bias = b
     if window is None:
         y = cupy.empty((n, f, oh, ow), x.dtype)
-        _each("responses_to_images", kind, y.size, z, bias, y, n, f, oh * ow, int(rectify))
+        _each_place("responses_to_images", kind, positions, f, z, b, y, n, f, oh * ow, int(rectify))
         return y, _Kept(columns, x.shape, y if rectify else None, None)
     rows, cols = output_sizes((oh, ow), *window)
     y = cupy.empty((n, f, rows, cols), x.dtype)
     winners = cupy.empty(y.shape, np.uint8)
-    _each(
-        "responses_to_pooled", kind, y.size, z, bias, y, winners, n, f, oh, ow, rows, cols, *window
-    )
+    _each_place(
+        "responses_to_pooled", kind, n * rows * cols, f, z, b, y, winners, n, f, oh, ow, rows,
+        cols, *window,
+    )  # fmt: skip
     return y, _Kept(columns, x.shape, y, winners)
 
 
@@ -521,6 +563,8 @@ def _convolve_back(
     dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
     window: tuple[int, int, int, int] | None, need_dx: bool, precision: str,
 ) -> Array | None:  # fmt: skip
+    if isinstance(kept, list):
+        return _convolve_back_in_parts(dy, kept, W, dW, db, stride, pad, window, need_dx, precision)
     if not isinstance(kept, _Kept):
         return NotImplemented
     columns, (n, c, h, w), y, winners = kept
@@ -529,11 +573,12 @@ def _convolve_back(
     kind, dy = dW.dtype.char, _dense(dy)
     dz = cupy.empty((f, columns.shape[1]), dW.dtype)
     if window is None:
-        _each("images_to_responses", kind, dz.size, dy, y, dz, n, f, oh * ow)
+        _each_place("images_to_responses", kind, n * oh * ow, f, dy, y, dz, n, f, oh * ow)
     else:
-        _each(
-            "pooled_to_responses", kind, dz.size, dy, y, winners, dz, n, f, oh, ow, *dy.shape[2:],
-            *window,
+        tile, places = _tiles(n, oh, ow, *window)
+        _each_place(
+            "pooled_to_responses", kind, places, f, dy, y, winners, dz, n, f, oh, ow,
+            *dy.shape[2:], *window, tile,
         )  # fmt: skip
     if db is not None:
         _channel_sums(dz, db, 1, dz.shape[1])
@@ -543,11 +588,42 @@ def _convolve_back(
         return None
     slopes = _product(_operand(W, precision).reshape(f, -1).T, dz, precision)
     dx = cupy.empty((n, c, h, w), dW.dtype)
-    _each("col2im", kind, dx.size, slopes, dx, n, c, h, w, kh, kw, stride, pad, oh, ow)
+    _each_place("col2im", kind, n * h * w, c, slopes, dx, n, c, h, w, kh, kw, stride, pad, oh, ow)
     return dx
 
 
+def _convolve_back_in_parts(
+    dy: Array, kept: list[_Kept], W: Array, dW: Array, db: Array | None, *args: Any
+) -> Array | None:
+    """Add the parts' gradients up in the batch's order."""
+    dxs, end = [], 0
+    for number, part in enumerate(kept):
+        start, end = end, end + part.x_shape[0]
+        own_dW = dW if number == 0 else cupy.empty_like(dW)
+        own_db = db if number == 0 or db is None else cupy.empty_like(db)
+        dxs.append(_convolve_back(dy[start:end], part, W, own_dW, own_db, *args))
+        if number:
+            dW += own_dW
+            if db is not None:
+                db += own_db
+    return None if dxs[0] is None else cupy.concatenate(dxs)
+
+
 # Pooling --------------------------------------------------------------------------------------
+
+
+def _tiles(n: int, h: int, w: int, kh: int, kw: int, stride: int, pad: int) -> tuple[int, int]:
+    """Return how a kernel shares out n maps on the way back through pooling.
+
+    Returns
+    -------
+    tile : int
+        A thread has so many rows and columns of pixels: one, or, where windows stand side by
+        side, a window's.
+    threads : int
+    """
+    tile = stride if kh == kw == stride and pad == 0 else 1
+    return tile, n * -(-h // tile) * -(-w // tile)
 
 
 @max_pool2d.register("cupy")
@@ -560,7 +636,7 @@ def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Arra
         return NotImplemented  # type: ignore[no-any-return]
     y, winners = cupy.empty((n, c, oh, ow), x.dtype), cupy.empty((n, c, oh, ow), np.uint8)
     window = h, w, oh, ow, kh, kw, stride, pad
-    _each("max_pool", kind, y.size, _dense(x), y, winners, n * c, *window)
+    _each_place("max_pool", kind, n * oh * ow, c, _dense(x), y, winners, n, c, *window)
     return y, (winners, x.shape)
 
 
@@ -571,8 +647,9 @@ def _max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pa
     if kind is None or winners.dtype != np.uint8:
         return NotImplemented
     dx = cupy.empty((n, c, h, w), dy.dtype)
-    window = h, w, *dy.shape[2:], kh, kw, stride, pad
-    _each("max_pool_backward", kind, dx.size, _dense(dy), winners, dx, n * c, *window)
+    tile, places = _tiles(n, h, w, kh, kw, stride, pad)
+    window = h, w, *dy.shape[2:], kh, kw, stride, pad, tile
+    _each_place("max_pool_backward", kind, places, c, _dense(dy), winners, dx, n, c, *window)
     return dx
 
 
@@ -585,7 +662,8 @@ def _avg_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
     if n * c * oh * ow >= LIMIT:
         return NotImplemented
     y = cupy.empty((n, c, oh, ow), x.dtype)
-    _each("avg_pool", kind, y.size, _dense(x), y, n * c, h, w, oh, ow, kh, kw, stride, pad)
+    window = h, w, oh, ow, kh, kw, stride, pad
+    _each_place("avg_pool", kind, n * oh * ow, c, _dense(x), y, n, c, *window)
     return y
 
 
@@ -597,8 +675,9 @@ def _avg_pool2d_backward(
     if kind is None or math.prod(x_shape) >= LIMIT:
         return NotImplemented
     dx = cupy.empty((n, c, h, w), dy.dtype)
-    window = h, w, *dy.shape[2:], kh, kw, stride, pad
-    _each("avg_pool_backward", kind, dx.size, _dense(dy), dx, n * c, *window)
+    tile, places = _tiles(n, h, w, kh, kw, stride, pad)
+    window = h, w, *dy.shape[2:], kh, kw, stride, pad, tile
+    _each_place("avg_pool_backward", kind, places, c, _dense(dy), dx, n, c, *window)
     return dx
 
 
@@ -653,7 +732,7 @@ def _batch_norm_backward(
 # Losses and the frame of a step ---------------------------------------------------------------
 
 ROWS_OF_ONE_BLOCK = 256
-"""Samples whose losses one block adds up; more are spread, and the blocks' sums added."""
+"""Samples whose losses one block adds up; more are spread over several."""
 
 
 @softmax_cross_entropy.register("cupy")
@@ -667,14 +746,15 @@ def _softmax_cross_entropy(
         return NotImplemented  # type: ignore[no-any-return]
     dscores, loss = cupy.empty((n, k), scores.dtype), cupy.empty((), scores.dtype)
     blocks = 1 if n <= ROWS_OF_ONE_BLOCK else min(-(-n // 32), 1024)  # a row to each warp
-    losses = loss if blocks == 1 else cupy.empty(blocks, scores.dtype)
+    losses, arrived = loss, None
+    if blocks > 1:
+        losses, arrived = cupy.empty(blocks, scores.dtype), _arrived()
     least = smallest_kept(cupy, scores.dtype)
     _kernel("softmax_cross_entropy", kind)(
         (blocks,), (1024,),
-        (_dense(scores), _dense(targets), dscores, losses, n, k, float(smoothing), 1 / n, least),
+        (_dense(scores), _dense(targets), dscores, losses, loss, arrived, n, k, float(smoothing),
+         1 / n, least),
     )  # fmt: skip
-    if blocks > 1:
-        _channel_sums(losses, loss, blocks, 1)
     return loss, dscores
 
 
@@ -728,9 +808,6 @@ def _tally(record: Array, scores: Array, targets: Array, loss: Array, classes: b
 
 # Dropout --------------------------------------------------------------------------------------
 
-ONE_BLOCK = 2**14
-"""Numbers that one block draws, and counts its mask; of more, the count is a launch of its own."""
-
 
 @dropout.register("cupy")
 def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
@@ -740,14 +817,12 @@ def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> t
     x = _dense(x)
     y, mask = cupy.empty_like(x), cupy.empty_like(x)
     keys = (_signed(key % 2**64), _signed(key >> 64))
-    draws = -(-x.size // 8)
-    alone = x.size <= ONE_BLOCK
-    grid, block = ((1,), (512,)) if alone else ((-(-draws // THREADS),), (THREADS,))
+    blocks = max(1, -(-x.size // (8 * THREADS)))  # a thread draws eight numbers
+    arrived = _arrived() if blocks > 1 else None
     _kernel("dropout", kind)(
-        grid, block, (x, y, mask, counter, *keys, x.size, float(rate), float(scale))
-    )
-    if grid != (1,):
-        counter += 1
+        (blocks,), (THREADS,),
+        (x, y, mask, counter, arrived, *keys, x.size, float(rate), float(scale)),
+    )  # fmt: skip
     return y, mask
 
 
