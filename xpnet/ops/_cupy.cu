@@ -1,9 +1,10 @@
 // Every CUDA line of xpnet: the kernels behind ops/_cupy.py, which launches them.
 //
 // REAL is float or double: the file is compiled once for each dtype that is met.  Arrays are
-// C-contiguous and smaller than 2^31 numbers.  Whole numbers arrive as 64 bits and real ones as
-// doubles, as CuPy passes Python's.  No kernel adds with atomics: every sum has one order, so
-// that a run repeats itself bit for bit.
+// C-contiguous and so small that thread_number() stays below 2^31.  Whole numbers arrive as 64 bits
+// and real ones as doubles, as CuPy passes Python's.  Pointers are __restrict__ where no other
+// argument is written through (the compiler may then read ahead of writes).  No kernel adds with
+// atomics: every sum has one order, so that a run repeats itself bit for bit.
 
 typedef unsigned long long word;
 typedef long long whole;
@@ -229,37 +230,64 @@ void batch_norm_backward(const REAL* __restrict__ dy, const REAL* __restrict__ x
 // Columns are (c kh kw, n oh ow) and responses (f, n oh ow), so that neighbouring threads meet
 // neighbouring pixels wherever they read and write.
 
-// A thread keeps one place on the (n, rows, cols) of every channel, which costs it two divisions,
-// and walks the channels blockIdx.y, blockIdx.y + gridDim.y ...
-struct Place {
-    unsigned number, image, row, col;
-    bool there;
+// Division by a number d that the host knows: (2 x m) 2^-(32 + s) with m = ceil(2^(31 + s) / d) and
+// 2^s >= d, exact for x < 2^31 (Granlund and Montgomery, 1994).  It comes as m + 2^32 s.
+struct Divisor {
+    unsigned factor, shift;
 
-    __device__ Place(whole n, unsigned rows, unsigned cols) : number(thread_number())
-    {
-        there = number < unsigned(n) * rows * cols;
-        col = number % cols;
-        row = number / cols % rows;
-        image = number / cols / rows;
-    }
+    __device__ Divisor(whole packed) : factor(unsigned(packed)), shift(unsigned(packed >> 32)) {}
+
+    __device__ unsigned of(unsigned x) const { return __umulhi(2 * x, factor) >> shift; }
 };
 
-#define EACH_CHANNEL(channel, channels) \
-    for (unsigned channel = blockIdx.y; channel < unsigned(channels); channel += gridDim.y)
+// A thread has a place on the (n, rows, cols) of one channel, which comes from the grid.
+struct Place {
+    unsigned n, channels, rows, cols, number, channel, image, row, col;
+
+    __device__ Place(whole n_, whole channels_, whole rows_, whole cols_, Divisor by_rows,
+                     Divisor by_cols)
+        : n(unsigned(n_)), channels(unsigned(channels_)), rows(unsigned(rows_)),
+          cols(unsigned(cols_)), number(thread_number()), channel(blockIdx.y)
+    {
+        const unsigned line = by_cols.of(number);
+        image = by_rows.of(line);
+        row = line - image * rows;
+        col = number - line * cols;
+    }
+
+    __device__ bool there() const { return image < n; }
+
+    // Where a map of so many numbers starts in images, and in columns and responses.
+    __device__ unsigned in_images(unsigned area) const
+    {
+        return (image * channels + channel) * area;
+    }
+
+    __device__ unsigned by_channel(unsigned area) const { return (channel * n + image) * area; }
+};
+
+#define PLACE_PARAMETERS whole n, whole channels, whole rows, whole cols, whole by_rows, \
+                         whole by_cols
+#define PLACE Place(n, channels, rows, cols, by_rows, by_cols)
 
 // A window that moves over maps of h by w pixels, to oh by ow positions.
 struct Window {
-    unsigned h, w, oh, ow, kh, kw, stride, pad;
+    int h, w, oh, ow, kh, kw, stride, pad;
 
     __device__ Window(whole h_, whole w_, whole oh_, whole ow_, whole kh_, whole kw_,
                       whole stride_, whole pad_)
-        : h(unsigned(h_)), w(unsigned(w_)), oh(unsigned(oh_)), ow(unsigned(ow_)),
-          kh(unsigned(kh_)), kw(unsigned(kw_)), stride(unsigned(stride_)), pad(unsigned(pad_))
+        : h(int(h_)), w(int(w_)), oh(int(oh_)), ow(int(ow_)), kh(int(kh_)), kw(int(kw_)),
+          stride(int(stride_)), pad(int(pad_))
     {
     }
 
+    __device__ bool is(int size, int stride_) const
+    {
+        return kh == size && kw == size && stride == stride_;
+    }
+
     // The same window, of a size and stride that the compiler then knows and unrolls loops by.
-    __device__ Window known(unsigned size, unsigned stride_) const
+    __device__ Window known(int size, int stride_) const
     {
         Window same = *this;
         same.kh = same.kw = size;
@@ -267,171 +295,161 @@ struct Window {
         return same;
     }
 
-    // The pixel, as a number of its map, of the first cell at a position: it may lie off the map.
-    __device__ int corner(unsigned p, unsigned q) const
+    // The pixel of the first cell at a position, as a number of its map; it may lie off the map.
+    __device__ int corner(int p, int q) const
     {
-        return int((p * stride - pad) * w + q * stride - pad);
-    }
-
-    __device__ bool is(unsigned size, unsigned stride_) const
-    {
-        return kh == size && kw == size && stride == stride_;
+        return (p * stride - pad) * w + q * stride - pad;
     }
 };
 
 // Calls visit(i, j) for the cells of the window at (p, q) that lie on the map, in reading order.
 template <class Visit>
-__device__ __forceinline__ void over_cells(const Window& at, unsigned p, unsigned q, Visit visit)
+__device__ __forceinline__ void over_cells(const Window& at, int p, int q, Visit visit)
 {
     if (at.is(2, 2) && at.pad == 0) {  // always all four
 #pragma unroll
         for (int cell = 0; cell < 4; cell++) visit(cell / 2, cell % 2);
         return;
     }
-    const int top = int(p * at.stride - at.pad), left = int(q * at.stride - at.pad);
-    const int bottom = min(int(at.kh), int(at.h) - top), right = min(int(at.kw), int(at.w) - left);
+    const int top = p * at.stride - at.pad, left = q * at.stride - at.pad;
+    const int bottom = min(at.kh, at.h - top), right = min(at.kw, at.w - left);
     for (int i = max(-top, 0); i < bottom; i++)
         for (int j = max(-left, 0); j < right; j++) visit(i, j);
 }
 
-// The sum over the windows that a pixel is in, top to bottom of their cells, of what `read` gives
-// for the window's position and the pixel's cell in it.
+// The sum over the windows that a pixel is in, top to bottom of their cells, of what read(index,
+// cell) gives: index is first + cell spacing + the number of the window's position, found by steps.
 template <class Read>
 __device__ __forceinline__ REAL over_windows(const Window& at, unsigned row, unsigned col,
-                                             Read read)
+                                             unsigned first, unsigned spacing, Read read)
 {
-    const unsigned lowest = (row + at.pad) / at.stride, rightmost = (col + at.pad) / at.stride;
-    const unsigned top = row + at.pad - lowest * at.stride;
-    const unsigned left = col + at.pad - rightmost * at.stride;
+    const unsigned stride = at.stride, oh = at.oh, ow = at.ow, kh = at.kh, kw = at.kw;
+    row += at.pad;
+    col += at.pad;
+    const unsigned lowest = row / stride, rightmost = col / stride;
+    const unsigned top = row - lowest * stride, left = col - rightmost * stride;
+    const unsigned across = stride * spacing - 1, down = stride * kw * spacing - ow;
+    unsigned line = first + (top * kw + left) * spacing + lowest * ow + rightmost;
     REAL sum = 0;
 #pragma unroll
-    for (unsigned i = top, p = lowest; i < at.kh; i += at.stride, p--)
+    for (unsigned i = top, p = lowest; i < kh; i += stride, p--, line += down) {
+        unsigned index = line;
 #pragma unroll
-        for (unsigned j = left, q = rightmost; j < at.kw; j += at.stride, q--)
-            sum += p < at.oh && q < at.ow ? read(p * at.ow + q, i * at.kw + j) : REAL(0);
-    return sum;  // what is less than 0 has become more than any size
+        for (unsigned j = left, q = rightmost; j < kw; j += stride, q--, index += across)
+            sum += p < oh && q < ow ? read(index, int(i * kw + j)) : REAL(0);
+    }
+    return sum;
 }
 
 // Convolution ------------------------------------------------------------------------------------
 
+// Writes the cells of a window, whose first is at `corner` of a map, into a column.
 template <class T>
-__device__ __forceinline__ void taps(const Window& at, const T* __restrict__ map, unsigned top,
-                                     unsigned left, T* __restrict__ column, unsigned positions)
+__device__ __forceinline__ void taps(const Window& at, const T* __restrict__ corner, int top,
+                                     int left, T* __restrict__ column, unsigned positions)
 {
-    const T* corner = map + int(top * at.w + left);
 #pragma unroll
-    for (unsigned i = 0; i < at.kh; i++)
+    for (int i = 0; i < at.kh; i++)
 #pragma unroll
-        for (unsigned j = 0; j < at.kw; j++) {
-            const bool inside = top + i < at.h && left + j < at.w;  // less than 0 is more, too
-            column[(i * at.kw + j) * positions] = inside ? corner[i * at.w + j] : T(0);
+        for (int j = 0; j < at.kw; j++) {
+            const bool inside = unsigned(top + i) < unsigned(at.h)
+                             && unsigned(left + j) < unsigned(at.w);
+            column[unsigned(i * at.kw + j) * positions] = inside ? corner[i * at.w + j] : T(0);
         }
 }
 
 template <class T>
 __device__ __forceinline__ void image_columns(const T* __restrict__ x, T* __restrict__ columns,
-                                              whole n, whole c, const Window& window)
+                                              const Place& at, const Window& window)
 {
-    const Place at(n, window.oh, window.ow);
-    if (!at.there) return;
-    const unsigned positions = unsigned(n) * window.oh * window.ow;
-    const unsigned top = at.row * window.stride - window.pad;
-    const unsigned left = at.col * window.stride - window.pad;
-    EACH_CHANNEL(channel, c) {
-        const T* map = x + (at.image * unsigned(c) + channel) * (window.h * window.w);
-        T* column = columns + channel * (window.kh * window.kw) * positions + at.number;
-        if (window.is(3, 1)) taps(window.known(3, 1), map, top, left, column, positions);
-        else if (window.is(5, 1)) taps(window.known(5, 1), map, top, left, column, positions);
-        else taps(window, map, top, left, column, positions);
-    }
+    if (!at.there()) return;
+    const unsigned positions = at.n * at.rows * at.cols, cells = window.kh * window.kw;
+    const int top = int(at.row) * window.stride - window.pad;
+    const int left = int(at.col) * window.stride - window.pad;
+    const T* corner = x + at.in_images(window.h * window.w) + window.corner(at.row, at.col);
+    T* column = columns + at.channel * cells * positions + at.number;
+    if (window.is(3, 1)) taps(window.known(3, 1), corner, top, left, column, positions);
+    else if (window.is(5, 1)) taps(window.known(5, 1), corner, top, left, column, positions);
+    else taps(window, corner, top, left, column, positions);
 }
 
+// A thread has a position of the window.
 extern "C" __global__ __launch_bounds__(256)
-void im2col(const REAL* __restrict__ x, REAL* __restrict__ columns, whole n, whole c, whole h,
-            whole w, whole kh, whole kw, whole stride, whole pad, whole oh, whole ow)
+void im2col(const REAL* __restrict__ x, REAL* __restrict__ columns, PLACE_PARAMETERS, whole h,
+            whole w, whole kh, whole kw, whole stride, whole pad)
 {
-    image_columns(x, columns, n, c, Window(h, w, oh, ow, kh, kw, stride, pad));
+    image_columns(x, columns, PLACE, Window(h, w, rows, cols, kh, kw, stride, pad));
 }
 
 // Numbers of 16 bits, of whatever format.
 extern "C" __global__ __launch_bounds__(256)
 void im2col_narrow(const unsigned short* __restrict__ x, unsigned short* __restrict__ columns,
-                   whole n, whole c, whole h, whole w, whole kh, whole kw, whole stride, whole pad,
-                   whole oh, whole ow)
+                   PLACE_PARAMETERS, whole h, whole w, whole kh, whole kw, whole stride, whole pad)
 {
-    image_columns(x, columns, n, c, Window(h, w, oh, ow, kh, kw, stride, pad));
+    image_columns(x, columns, PLACE, Window(h, w, rows, cols, kh, kw, stride, pad));
 }
 
-// Each pixel gathers from the windows it is in: nothing is added to by two threads.
+// A thread has a pixel, which gathers from the windows it is in: nothing is added to by two.
 extern "C" __global__ __launch_bounds__(256)
-void col2im(const REAL* __restrict__ columns, REAL* __restrict__ x, whole n, whole c, whole h,
-            whole w, whole kh, whole kw, whole stride, whole pad, whole oh, whole ow)
+void col2im(const REAL* __restrict__ columns, REAL* __restrict__ x, PLACE_PARAMETERS, whole oh,
+            whole ow, whole kh, whole kw, whole stride, whole pad)
 {
-    const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const Place at(n, window.h, window.w);
-    if (!at.there) return;
-    const unsigned area = window.oh * window.ow, positions = unsigned(n) * area;
-    const unsigned cells = window.kh * window.kw, pixel = at.row * window.w + at.col;
-    EACH_CHANNEL(channel, c) {
-        const REAL* own = columns + channel * cells * positions + at.image * area;
-        const auto read = [&](unsigned seen, unsigned cell) {
-            return own[cell * positions + seen];
-        };
-        REAL sum;
-        if (window.is(3, 1)) sum = over_windows(window.known(3, 1), at.row, at.col, read);
-        else if (window.is(5, 1)) sum = over_windows(window.known(5, 1), at.row, at.col, read);
-        else sum = over_windows(window, at.row, at.col, read);
-        x[(at.image * unsigned(c) + channel) * (window.h * window.w) + pixel] = sum;
-    }
+    const Place at = PLACE;
+    if (!at.there()) return;
+    const Window window(rows, cols, oh, ow, kh, kw, stride, pad);
+    const unsigned area = window.oh * window.ow, positions = at.n * area;
+    const unsigned cells = window.kh * window.kw;
+    const unsigned first = at.channel * cells * positions + at.image * area;
+    const auto sum = [&](const Window& same) {
+        return over_windows(same, at.row, at.col, first, positions,
+                            [&](unsigned i, int) { return columns[i]; });
+    };
+    x[at.in_images(at.rows * at.cols) + at.row * at.cols + at.col] =
+        window.is(3, 1) ? sum(window.known(3, 1))
+        : window.is(5, 1) ? sum(window.known(5, 1)) : sum(window);
 }
 
-// Responses (f, n area) to images (n, f, area), with bias (or null), rectified or not.
+// Responses to images, with bias (or null), rectified or not.
 extern "C" __global__ __launch_bounds__(256)
 void responses_to_images(const REAL* __restrict__ z, const REAL* __restrict__ b,
-                         REAL* __restrict__ y, whole n, whole f, whole area_, whole rectify)
+                         REAL* __restrict__ y, PLACE_PARAMETERS, whole rectify)
 {
-    const unsigned area = unsigned(area_);
-    const Place at(n, 1, area);
-    if (!at.there) return;
-    EACH_CHANNEL(filter, f) {
-        REAL value = z[filter * (unsigned(n) * area) + at.number];
-        if (b) value += b[filter];
-        if (rectify && value < 0) value = 0;
-        y[(at.image * unsigned(f) + filter) * area + at.col] = value;
-    }
+    const Place at = PLACE;
+    if (!at.there()) return;
+    REAL value = z[at.by_channel(at.cols) + at.col];
+    if (b) value += b[at.channel];
+    if (rectify && value < 0) value = 0;
+    y[at.in_images(at.cols) + at.col] = value;
 }
 
 // The way back; with y (images too), a slope passes only where y > 0.
 extern "C" __global__ __launch_bounds__(256)
 void images_to_responses(const REAL* __restrict__ dy, const REAL* __restrict__ y,
-                         REAL* __restrict__ dz, whole n, whole f, whole area_)
+                         REAL* __restrict__ dz, PLACE_PARAMETERS)
 {
-    const unsigned area = unsigned(area_);
-    const Place at(n, 1, area);
-    if (!at.there) return;
-    EACH_CHANNEL(filter, f) {
-        const unsigned i = (at.image * unsigned(f) + filter) * area + at.col;
-        dz[filter * (unsigned(n) * area) + at.number] = !y || y[i] > 0 ? dy[i] : REAL(0);
-    }
+    const Place at = PLACE;
+    if (!at.there()) return;
+    const unsigned i = at.in_images(at.cols) + at.col;
+    dz[at.by_channel(at.cols) + at.col] = !y || y[i] > 0 ? dy[i] : REAL(0);
 }
 
 // Pooling ----------------------------------------------------------------------------------------
 
 struct Best {
     REAL value;
-    unsigned char cell;
+    int cell;
 };
 
 // The best cell of a window, what lies off the map being minus infinity.  Of equal numbers the
 // first in reading order wins; a NaN makes the result NaN.
 template <class Read>
-__device__ __forceinline__ Best best_of(const Window& at, unsigned p, unsigned q, Read read)
+__device__ __forceinline__ Best best_of(const Window& at, int p, int q, Read read)
 {
     const REAL outside = log(REAL(0));
     Best best{outside, 0};
     over_cells(at, p, q, [&](int i, int j) {
         const REAL value = read(i, j);
-        if (value > best.value) best.cell = (unsigned char)(i * int(at.kw) + j);
+        if (value > best.value) best.cell = i * at.kw + j;
         if (value > best.value || value != value) best.value = value;
     });
     return best;
@@ -442,163 +460,122 @@ struct __align__(2 * sizeof(REAL)) Pair {
     REAL first, second;
 };
 
-// Writes a thread's share of the way back through pooling: what `slope` gives for a window's
-// position and a cell, over the windows that a pixel is in.  That is one pixel where tile is 1.
-// Windows side by side hold a pixel once at most: there a thread has its window's tile of pixels,
-// or one at the right or lower edge that no window holds.
+// Writes a thread's share of the way back through pooling: what slope(index, cell) gives for the
+// index of a window in pooled images and a cell, added over the windows that hold a pixel.  A
+// thread has a pixel where tile is 1.  Windows side by side hold a pixel once at most: there a
+// thread has the tile of pixels of a window, or one at the right or lower edge that none holds.
 template <class Slope>
-__device__ __forceinline__ void pool_slopes(const Window& window, unsigned tile, const Place& at,
+__device__ __forceinline__ void pool_slopes(const Window& window, int tile, const Place& at,
                                             REAL* __restrict__ map, Slope slope)
 {
-    const unsigned h = window.h, w = window.w, row = at.row * tile, col = at.col * tile;
+    const unsigned first = at.in_images(window.oh * window.ow);
+    const int h = window.h, w = window.w, row = int(at.row) * tile, col = int(at.col) * tile;
     if (tile == 1) {
-        map[row * w + col] = over_windows(window, row, col, slope);
+        map[row * w + col] = over_windows(window, row, col, first, 0, slope);
         return;
     }
-    const bool held = at.row < window.oh && at.col < window.ow;
-    const unsigned seen = at.row * window.ow + at.col;
-    const auto one = [&](unsigned cell) { return held ? slope(seen, cell) : REAL(0); };
+    const bool held = int(at.row) < window.oh && int(at.col) < window.ow;
+    const unsigned index = first + at.row * window.ow + at.col;
+    const auto one = [&](int cell) { return held ? slope(index, cell) : REAL(0); };
     if (tile == 2 && w % 2 == 0) {
-#pragma unroll
-        for (unsigned i = 0; i < 2; i++)
-            if (row + i < h)
-                *reinterpret_cast<Pair*>(map + (row + i) * w + col) =
-                    Pair{one(2 * i), one(2 * i + 1)};
+        Pair* pair = reinterpret_cast<Pair*>(map + row * w + col);
+        *pair = Pair{one(0), one(1)};
+        if (row + 1 < h) pair[w / 2] = Pair{one(2), one(3)};
         return;
     }
-    for (unsigned i = 0; i < tile && row + i < h; i++)
-        for (unsigned j = 0; j < tile && col + j < w; j++)
+    for (int i = 0; i < tile && row + i < h; i++)
+        for (int j = 0; j < tile && col + j < w; j++)
             map[(row + i) * w + col + j] = one(i * tile + j);
-}
-
-// The places of pool_slopes.
-__device__ __forceinline__ Place tiled(whole n, const Window& window, unsigned tile)
-{
-    return Place(n, (window.h + tile - 1) / tile, (window.w + tile - 1) / tile);
 }
 
 extern "C" __global__ __launch_bounds__(256)
 void max_pool(const REAL* __restrict__ x, REAL* __restrict__ y, unsigned char* __restrict__ winners,
-              whole n, whole c, whole h, whole w, whole oh, whole ow, whole kh, whole kw,
-              whole stride, whole pad)
+              PLACE_PARAMETERS, whole h, whole w, whole kh, whole kw, whole stride, whole pad)
 {
-    const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const Place at(n, window.oh, window.ow);
-    if (!at.there) return;
-    const int corner = window.corner(at.row, at.col);
-    EACH_CHANNEL(channel, c) {
-        const unsigned map = at.image * unsigned(c) + channel;
-        const REAL* own = x + map * (window.h * window.w);
-        const Best best = best_of(window, at.row, at.col, [&](int i, int j) {
-            return own[corner + i * int(window.w) + j];
-        });
-        const unsigned to = (map * window.oh + at.row) * window.ow + at.col;
-        y[to] = best.value;
-        winners[to] = best.cell;
-    }
+    const Place at = PLACE;
+    if (!at.there()) return;
+    const Window window(h, w, rows, cols, kh, kw, stride, pad);
+    const REAL* corner = x + at.in_images(window.h * window.w) + window.corner(at.row, at.col);
+    const Best best = best_of(window, at.row, at.col, [&](int i, int j) {
+        return corner[i * window.w + j];
+    });
+    const unsigned to = at.in_images(at.rows * at.cols) + at.row * at.cols + at.col;
+    y[to] = best.value;
+    winners[to] = (unsigned char)(best.cell);
 }
 
 extern "C" __global__ __launch_bounds__(256)
 void max_pool_backward(const REAL* __restrict__ dy, const unsigned char* __restrict__ winners,
-                       REAL* __restrict__ dx, whole n, whole c, whole h, whole w, whole oh,
-                       whole ow, whole kh, whole kw, whole stride, whole pad, whole tile_)
+                       REAL* __restrict__ dx, PLACE_PARAMETERS, whole h, whole w, whole oh,
+                       whole ow, whole kh, whole kw, whole stride, whole pad, whole tile)
 {
+    const Place at = PLACE;
+    if (!at.there()) return;
     const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned tile = unsigned(tile_);
-    const Place at = tiled(n, window, tile);
-    if (!at.there) return;
-    EACH_CHANNEL(channel, c) {
-        const unsigned map = at.image * unsigned(c) + channel;
-        const unsigned start = map * (window.oh * window.ow);
-        pool_slopes(window, tile, at, dx + map * (window.h * window.w),
-                    [&](unsigned seen, unsigned cell) {
-            return winners[start + seen] == cell ? dy[start + seen] : REAL(0);
-        });
-    }
+    pool_slopes(window, int(tile), at, dx + at.in_images(window.h * window.w),
+                [&](unsigned i, int cell) { return winners[i] == cell ? dy[i] : REAL(0); });
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void avg_pool(const REAL* __restrict__ x, REAL* __restrict__ y, whole n, whole c, whole h, whole w,
-              whole oh, whole ow, whole kh, whole kw, whole stride, whole pad)
+void avg_pool(const REAL* __restrict__ x, REAL* __restrict__ y, PLACE_PARAMETERS, whole h, whole w,
+              whole kh, whole kw, whole stride, whole pad, double share)
 {
-    const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const Place at(n, window.oh, window.ow);
-    if (!at.there) return;
-    const int corner = window.corner(at.row, at.col);
-    const REAL share = REAL(1.0 / (window.kh * window.kw));
-    EACH_CHANNEL(channel, c) {
-        const unsigned map = at.image * unsigned(c) + channel;
-        const REAL* own = x + map * (window.h * window.w);
-        REAL sum = 0;
-        over_cells(window, at.row, at.col, [&](int i, int j) {
-            sum += own[corner + i * int(window.w) + j];
-        });
-        y[(map * window.oh + at.row) * window.ow + at.col] = sum * share;
-    }
+    const Place at = PLACE;
+    if (!at.there()) return;
+    const Window window(h, w, rows, cols, kh, kw, stride, pad);
+    const REAL* corner = x + at.in_images(window.h * window.w) + window.corner(at.row, at.col);
+    REAL sum = 0;
+    over_cells(window, at.row, at.col, [&](int i, int j) { sum += corner[i * window.w + j]; });
+    y[at.in_images(at.rows * at.cols) + at.row * at.cols + at.col] = sum * REAL(share);
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void avg_pool_backward(const REAL* __restrict__ dy, REAL* __restrict__ dx, whole n, whole c,
+void avg_pool_backward(const REAL* __restrict__ dy, REAL* __restrict__ dx, PLACE_PARAMETERS,
                        whole h, whole w, whole oh, whole ow, whole kh, whole kw, whole stride,
-                       whole pad, whole tile_)
+                       whole pad, whole tile, double share)
 {
+    const Place at = PLACE;
+    if (!at.there()) return;
     const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned tile = unsigned(tile_);
-    const Place at = tiled(n, window, tile);
-    if (!at.there) return;
-    const REAL share = REAL(1.0 / (window.kh * window.kw));
-    EACH_CHANNEL(channel, c) {
-        const unsigned map = at.image * unsigned(c) + channel;
-        const REAL* own = dy + map * (window.oh * window.ow);
-        pool_slopes(window, tile, at, dx + map * (window.h * window.w),
-                    [&](unsigned seen, unsigned) { return own[seen] * share; });
-    }
+    pool_slopes(window, int(tile), at, dx + at.in_images(window.h * window.w),
+                [&](unsigned i, int) { return dy[i] * REAL(share); });
 }
 
-// Responses (f, n oh ow) with bias (or null), rectified, then pooled to images (n, f, ph pw).
+// Responses with bias (or null), rectified, then pooled to images.
 extern "C" __global__ __launch_bounds__(256)
 void responses_to_pooled(const REAL* __restrict__ z, const REAL* __restrict__ b,
-                         REAL* __restrict__ y, unsigned char* __restrict__ winners, whole n,
-                         whole f, whole h, whole w, whole oh, whole ow, whole kh, whole kw,
-                         whole stride, whole pad)
+                         REAL* __restrict__ y, unsigned char* __restrict__ winners,
+                         PLACE_PARAMETERS, whole h, whole w, whole kh, whole kw, whole stride,
+                         whole pad)
 {
-    const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const Place at(n, window.oh, window.ow);
-    if (!at.there) return;
-    const int corner = window.corner(at.row, at.col);
-    EACH_CHANNEL(filter, f) {
-        const REAL* own = z + (filter * unsigned(n) + at.image) * (window.h * window.w);
-        const REAL bias = b ? b[filter] : REAL(0);
-        const Best best = best_of(window, at.row, at.col, [&](int i, int j) {
-            const REAL value = own[corner + i * int(window.w) + j] + bias;
-            return value < 0 ? REAL(0) : value;
-        });
-        const unsigned map = at.image * unsigned(f) + filter;
-        const unsigned to = (map * window.oh + at.row) * window.ow + at.col;
-        y[to] = best.value;
-        winners[to] = best.cell;
-    }
+    const Place at = PLACE;
+    if (!at.there()) return;
+    const Window window(h, w, rows, cols, kh, kw, stride, pad);
+    const REAL* corner = z + at.by_channel(window.h * window.w) + window.corner(at.row, at.col);
+    const REAL bias = b ? b[at.channel] : REAL(0);
+    const Best best = best_of(window, at.row, at.col, [&](int i, int j) {
+        const REAL value = corner[i * window.w + j] + bias;
+        return value < 0 ? REAL(0) : value;
+    });
+    const unsigned to = at.in_images(at.rows * at.cols) + at.row * at.cols + at.col;
+    y[to] = best.value;
+    winners[to] = (unsigned char)(best.cell);
 }
 
 // The way back: a slope goes to its window's winner where the pooled number is above 0.
 extern "C" __global__ __launch_bounds__(256)
 void pooled_to_responses(const REAL* __restrict__ dy, const REAL* __restrict__ y,
-                         const unsigned char* __restrict__ winners, REAL* __restrict__ dz, whole n,
-                         whole f, whole h, whole w, whole oh, whole ow, whole kh, whole kw,
-                         whole stride, whole pad, whole tile_)
+                         const unsigned char* __restrict__ winners, REAL* __restrict__ dz,
+                         PLACE_PARAMETERS, whole h, whole w, whole oh, whole ow, whole kh,
+                         whole kw, whole stride, whole pad, whole tile)
 {
+    const Place at = PLACE;
+    if (!at.there()) return;
     const Window window(h, w, oh, ow, kh, kw, stride, pad);
-    const unsigned tile = unsigned(tile_);
-    const Place at = tiled(n, window, tile);
-    if (!at.there) return;
-    EACH_CHANNEL(filter, f) {
-        const unsigned start = (at.image * unsigned(f) + filter) * (window.oh * window.ow);
-        REAL* own = dz + (filter * unsigned(n) + at.image) * (window.h * window.w);
-        pool_slopes(window, tile, at, own, [&](unsigned seen, unsigned cell) {
-            const unsigned i = start + seen;
-            return winners[i] == cell && y[i] > 0 ? dy[i] : REAL(0);
-        });
-    }
+    pool_slopes(window, int(tile), at, dz + at.by_channel(window.h * window.w),
+                [&](unsigned i, int cell) {
+        return winners[i] == cell && y[i] > 0 ? dy[i] : REAL(0);
+    });
 }
 
 // Losses -----------------------------------------------------------------------------------------

@@ -48,8 +48,11 @@ except Exception as error:
     _failure = failure(error)
 
 THREADS = 256
-LIMIT = 2**31
-"""Numbers in the largest array that kernels count in 32 bits."""
+LIMIT = 2**31 - THREADS
+"""More numbers than the largest array has that kernels count in 32 bits, whole blocks of them."""
+
+CHANNELS = 2**16
+"""More channels than a grid can have rows."""
 
 
 def no_products() -> str | None:
@@ -86,16 +89,23 @@ def _each(name: str, kind: str, size: int, *args: Any) -> None:
         _kernel(name, kind)((-(-size // THREADS),), (THREADS,), args)
 
 
-BLOCKS = 2048
-"""Blocks of threads that fill the largest GPU twice; beyond, a thread walks several channels."""
+def _each_place(
+    name: str, kind: str, arrays: tuple[Array | None, ...], n: int, channels: int, rows: int,
+    cols: int, *args: Any,
+) -> None:  # fmt: skip
+    """Launch a kernel with a thread for each place on (n, channels, rows, cols)."""
+    if n and channels and rows and cols:
+        _kernel(name, kind)(
+            (-(-n * rows * cols // THREADS), channels), (THREADS,),
+            (*arrays, n, channels, rows, cols, _divisor(rows), _divisor(cols), *args),
+        )  # fmt: skip
 
 
-def _each_place(name: str, kind: str, places: int, channels: int, *args: Any) -> None:
-    """Launch a kernel whose threads have a place each, and walk the channels."""
-    if places and channels:
-        across = -(-places // THREADS)
-        turns = max(1, across * channels // BLOCKS, -(-channels // 2**15))
-        _kernel(name, kind)((across, -(-channels // turns)), (THREADS,), args)
+@functools.lru_cache(4096)
+def _divisor(d: int) -> int:
+    """Return a number that kernels divide by, as they take it: a multiplication and a shift."""
+    shift = (d - 1).bit_length()
+    return -(-(2 ** (31 + shift)) // d) + 2**32 * shift
 
 
 COUNTERS = 1024
@@ -495,7 +505,7 @@ def _convolve(
     kind, (n, c, h, w), (f, _, kh, kw) = _fit(x, b), x.shape, W.shape
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     positions, length = n * oh * ow, c * kh * kw
-    if kind is None or not _suits(W, x, precision):
+    if kind is None or not _suits(W, x, precision) or max(c, f) >= CHANNELS:
         return None
     if window is not None and window[0] * window[1] > 256:
         return None
@@ -510,20 +520,19 @@ def _convolve(
     cells = _operand(x, precision)
     columns = cupy.empty((length, positions), cells.dtype)
     _each_place(
-        "im2col" if cells.dtype == x.dtype else "im2col_narrow", kind, positions, c, cells,
-        columns, n, c, h, w, kh, kw, stride, pad, oh, ow,
+        "im2col" if cells.dtype == x.dtype else "im2col_narrow", kind, (cells, columns),
+        n, c, oh, ow, h, w, kh, kw, stride, pad,
     )  # fmt: skip
     z = _product(_operand(W, precision).reshape(f, length), columns, precision)
     if window is None:
         y = cupy.empty((n, f, oh, ow), x.dtype)
-        _each_place("responses_to_images", kind, positions, f, z, b, y, n, f, oh * ow, int(rectify))
+        _each_place("responses_to_images", kind, (z, b, y), n, f, 1, oh * ow, int(rectify))
         return y, _Kept(columns, x.shape, y if rectify else None, None)
     rows, cols = output_sizes((oh, ow), *window)
     y = cupy.empty((n, f, rows, cols), x.dtype)
     winners = cupy.empty(y.shape, np.uint8)
     _each_place(
-        "responses_to_pooled", kind, n * rows * cols, f, z, b, y, winners, n, f, oh, ow, rows,
-        cols, *window,
+        "responses_to_pooled", kind, (z, b, y, winners), n, f, rows, cols, oh, ow, *window
     )  # fmt: skip
     return y, _Kept(columns, x.shape, y, winners)
 
@@ -573,11 +582,11 @@ def _convolve_back(
     kind, dy = dW.dtype.char, _dense(dy)
     dz = cupy.empty((f, columns.shape[1]), dW.dtype)
     if window is None:
-        _each_place("images_to_responses", kind, n * oh * ow, f, dy, y, dz, n, f, oh * ow)
+        _each_place("images_to_responses", kind, (dy, y, dz), n, f, 1, oh * ow)
     else:
-        tile, places = _tiles(n, oh, ow, *window)
+        tile, tiles = _tiles(oh, ow, *window)
         _each_place(
-            "pooled_to_responses", kind, places, f, dy, y, winners, dz, n, f, oh, ow,
+            "pooled_to_responses", kind, (dy, y, winners, dz), n, f, *tiles, oh, ow,
             *dy.shape[2:], *window, tile,
         )  # fmt: skip
     if db is not None:
@@ -588,7 +597,7 @@ def _convolve_back(
         return None
     slopes = _product(_operand(W, precision).reshape(f, -1).T, dz, precision)
     dx = cupy.empty((n, c, h, w), dW.dtype)
-    _each_place("col2im", kind, n * h * w, c, slopes, dx, n, c, h, w, kh, kw, stride, pad, oh, ow)
+    _each_place("col2im", kind, (slopes, dx), n, c, h, w, oh, ow, kh, kw, stride, pad)
     return dx
 
 
@@ -612,31 +621,31 @@ def _convolve_back_in_parts(
 # Pooling --------------------------------------------------------------------------------------
 
 
-def _tiles(n: int, h: int, w: int, kh: int, kw: int, stride: int, pad: int) -> tuple[int, int]:
-    """Return how a kernel shares out n maps on the way back through pooling.
+def _tiles(h: int, w: int, kh: int, kw: int, stride: int, pad: int) -> tuple[int, tuple[int, int]]:
+    """Return how a kernel shares out a map on the way back through pooling.
 
     Returns
     -------
     tile : int
         A thread has so many rows and columns of pixels: one, or, where windows stand side by
         side, a window's.
-    threads : int
+    tiles : (rows, columns)
     """
     tile = stride if kh == kw == stride and pad == 0 else 1
-    return tile, n * -(-h // tile) * -(-w // tile)
+    return tile, (-(-h // tile), -(-w // tile))
 
 
 @max_pool2d.register("cupy")
 def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
     kind, (n, c, h, w) = _kind(x), x.shape
-    if kind is None or kh * kw > 256:
+    if kind is None or kh * kw > 256 or c >= CHANNELS:
         return NotImplemented  # type: ignore[no-any-return]
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     if n * c * oh * ow >= LIMIT:
         return NotImplemented  # type: ignore[no-any-return]
     y, winners = cupy.empty((n, c, oh, ow), x.dtype), cupy.empty((n, c, oh, ow), np.uint8)
-    window = h, w, oh, ow, kh, kw, stride, pad
-    _each_place("max_pool", kind, n * oh * ow, c, _dense(x), y, winners, n, c, *window)
+    window = h, w, kh, kw, stride, pad
+    _each_place("max_pool", kind, (_dense(x), y, winners), n, c, oh, ow, *window)
     return y, (winners, x.shape)
 
 
@@ -647,23 +656,23 @@ def _max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pa
     if kind is None or winners.dtype != np.uint8:
         return NotImplemented
     dx = cupy.empty((n, c, h, w), dy.dtype)
-    tile, places = _tiles(n, h, w, kh, kw, stride, pad)
+    tile, tiles = _tiles(h, w, kh, kw, stride, pad)
     window = h, w, *dy.shape[2:], kh, kw, stride, pad, tile
-    _each_place("max_pool_backward", kind, places, c, _dense(dy), winners, dx, n, c, *window)
+    _each_place("max_pool_backward", kind, (_dense(dy), winners, dx), n, c, *tiles, *window)
     return dx
 
 
 @avg_pool2d.register("cupy")
 def _avg_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
     kind, (n, c, h, w) = _kind(x), x.shape
-    if kind is None:
+    if kind is None or c >= CHANNELS:
         return NotImplemented
     oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
     if n * c * oh * ow >= LIMIT:
         return NotImplemented
     y = cupy.empty((n, c, oh, ow), x.dtype)
-    window = h, w, oh, ow, kh, kw, stride, pad
-    _each_place("avg_pool", kind, n * oh * ow, c, _dense(x), y, n, c, *window)
+    window = h, w, kh, kw, stride, pad, 1 / (kh * kw)
+    _each_place("avg_pool", kind, (_dense(x), y), n, c, oh, ow, *window)
     return y
 
 
@@ -672,12 +681,12 @@ def _avg_pool2d_backward(
     dy: Array, x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
 ) -> Array:
     kind, (n, c, h, w) = _kind(dy), x_shape
-    if kind is None or math.prod(x_shape) >= LIMIT:
+    if kind is None or math.prod(x_shape) >= LIMIT or c >= CHANNELS:
         return NotImplemented
     dx = cupy.empty((n, c, h, w), dy.dtype)
-    tile, places = _tiles(n, h, w, kh, kw, stride, pad)
-    window = h, w, *dy.shape[2:], kh, kw, stride, pad, tile
-    _each_place("avg_pool_backward", kind, places, c, _dense(dy), dx, n, c, *window)
+    tile, tiles = _tiles(h, w, kh, kw, stride, pad)
+    window = h, w, *dy.shape[2:], kh, kw, stride, pad, tile, 1 / (kh * kw)
+    _each_place("avg_pool_backward", kind, (_dense(dy), dx), n, c, *tiles, *window)
     return dx
 
 
