@@ -270,6 +270,19 @@ def count(code: Code, launch: Launch) -> tuple[float, float]:
     return LANES * issued / numbers, numbers / (launch.block * len(places))
 
 
+def counted(case: Case, single: Compiled, double: Compiled) -> Iterator[Count]:
+    """Count a case's kernels in float32."""
+    made = launches(case)
+    for kernel in case.kernels:
+        instructions, numbers = count(single.code[kernel], made[kernel])
+        yield Count(
+            case.name, kernel, instructions, numbers,
+            single.registers[kernel], double.registers[kernel],
+            single.spills[kernel] + double.spills[kernel],
+            TARGETS.get(kernel) if (case.size, case.stride) == (3, 1) else None,
+        )  # fmt: skip
+
+
 def table(counts: list[Count]) -> str:
     """Return the counts as lines."""
     lines = [
@@ -314,25 +327,7 @@ def main(argv: list[str] | None = None) -> int:
     import emulator
 
     emulator.install(devices=1)
-    counts = []
-    for case in CASES:
-        made = launches(case)
-        for kernel in case.kernels:
-            instructions, numbers = count(single.code[kernel], made[kernel])
-            target = TARGETS.get(kernel) if (case.size, case.stride) == (3, 1) else None
-            spilled = single.spills[kernel] + double.spills[kernel]
-            counts.append(
-                Count(
-                    case.name,
-                    kernel,
-                    instructions,
-                    numbers,
-                    single.registers[kernel],
-                    double.registers[kernel],
-                    spilled,
-                    target,
-                )  # fmt: skip
-            )
+    counts = [c for case in CASES for c in counted(case, single, double)]
     print(table(counts))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(c) for c in counts], indent=1) + "\n")

@@ -161,7 +161,7 @@ class _Warp:
         self.at = np.zeros(LANES, np.int64)
         self.alive = np.ones(LANES, bool)
         self.active = self.alive
-        self.joining: dict[str, Lanes] = {}  # whom a barrier is for
+        self.joining: dict[str, tuple[Lanes, int]] = {}  # whom a barrier is for, and where to go on
         self.waits_at = np.full(LANES, "", "U4")
 
     def run(self) -> int:
@@ -270,10 +270,11 @@ class _Warp:
 
     def release(self) -> None:
         """Let those go on who wait at a barrier for which all are there that are left."""
-        for barrier, threads in self.joining.items():
+        for barrier, (threads, target) in self.joining.items():
             left = threads & self.alive
-            if (self.waits_at[left] == barrier).all():
+            if left.any() and (self.waits_at[left] == barrier).all():
                 self.waits_at[left] = ""
+                self.at[left] = target
 
 
 Body = Callable[[_Warp, Instruction], None]
@@ -330,7 +331,7 @@ def _return(w: _Warp, i: Instruction) -> None:
 
 @_body("BSSY")
 def _join_later(w: _Warp, i: Instruction) -> None:
-    w.joining[i.operands[0]] = w.active.copy()
+    w.joining[i.operands[0]] = w.active.copy(), _target(w, i.operands[1])
 
 
 @_body("BSYNC")

@@ -105,7 +105,7 @@ def _each_place(
 def _divisor(d: int) -> int:
     """Return a number that kernels divide by, as they take it: a multiplication and a shift."""
     shift = (d - 1).bit_length()
-    return -(-(2 ** (31 + shift)) // d) + 2**32 * shift
+    return -(-(1 << (31 + shift)) // d) + (shift << 32)
 
 
 COUNTERS = 1024
