@@ -173,6 +173,82 @@ def test_bias_gradients_of_many_samples(dtype):
     agree(dW_gpu, dW, dtype, exact=True)
 
 
+def launched(monkeypatch):
+    """Return a list that the names of all kernels launched from now on go to."""
+    load()
+    from xpnet.ops import _cupy
+
+    names, kernel = [], _cupy._kernel
+
+    def noted(name, kind):
+        names.append(name)
+        return kernel(name, kind)
+
+    monkeypatch.setattr(_cupy, "_kernel", noted)
+    return names
+
+
+def large_sums():
+    """Call ops whose sums several blocks share; return the sums on the host."""
+    dy, x, W = draw((3001, 33), "float32"), draw((3001, 2), "float32"), draw((2, 33), "float32")
+    dW, db, counter = gpu(W), gpu(dy[0]), gpu(np.array(5))
+    own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW, db, False)
+    own(linear.linear_relu_backward, gpu(x), gpu(W), gpu(-dy), gpu(dy), dW, db, False)
+    images, filters = draw((9, 2, 40, 40), "float32"), draw((5, 2, 1, 1), "float32")
+    y, kept = own(conv.conv2d, gpu(images), gpu(filters), None, 1, 0)
+    slopes = gpu(np.zeros(5, "float32"))
+    own(conv.conv2d_backward, y, kept, gpu(filters), gpu(filters), slopes, 1, 0, False)
+    labels = np.arange(1500) % 33
+    value, _ = own(loss.softmax_cross_entropy, gpu(dy[:1500]), gpu(labels), None, 0.0)
+    own(dropout.dropout, gpu(dy), 3, counter, 0.5, 2.0)
+    return [host(a) for a in (db, slopes, value, counter)]
+
+
+def test_a_sum_that_blocks_share_ends_in_the_same_launch(monkeypatch):
+    names = launched(monkeypatch)
+    large_sums()
+    ours = [n for n in names if n in ("channel_sums", "softmax_cross_entropy", "dropout")]
+    assert ours == ["channel_sums"] * 3 + ["softmax_cross_entropy", "dropout"]
+
+
+def test_shared_sums_repeat_themselves_and_leave_their_counters_at_0():
+    load()
+    from xpnet.ops import _cupy
+
+    first, again = large_sums(), large_sums()
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert first[-1] == 6
+    assert not host(_cupy._arrived()).any()
+
+
+def test_streams_count_blocks_apart():
+    load()
+    from xpnet.ops import _cupy
+
+    here = _cupy._arrived()
+    with device("gpu").xp.cuda.Stream(non_blocking=True):
+        there = _cupy._arrived()
+        assert there is _cupy._arrived()
+    assert here is _cupy._arrived()
+    assert here.data.ptr != there.data.ptr
+
+
+@pytest.mark.parametrize("units", [16, 17])
+def test_sums_of_more_channels_than_there_are_counters(monkeypatch, units):
+    load()
+    from xpnet.ops import _cupy
+
+    monkeypatch.setattr(_cupy, "COUNTERS", 2)  # each for eight neighbouring channels
+    dy, x, W = (
+        draw(s, "float32", seed=i, whole=True)
+        for i, s in enumerate([(1500, units), (1500, 1), (1, units)])
+    )
+    dW, db = gpu(W), gpu(W[0])
+    own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW, db, False)
+    agree(db, dy.sum(axis=0), exact=True)
+
+
 WINDOWS = ["plain", None, (1, 1, 1, 0), (2, 2, 2, 0), (3, 3, 3, 0), (2, 2, 1, 0), (3, 3, 2, 1),
            (2, 3, 3, 0)]  # fmt: skip
 
@@ -214,6 +290,123 @@ def test_convolutions_of_any_geometry(
     assert (dx is None) == (expected is None) == (not need_dx)
     if need_dx:
         agree(dx, expected, dtype, exact=whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("pad", [0, 1, 4])
+@pytest.mark.parametrize("window", ["plain", (2, 2, 2, 0)], ids=["plain", "pooled"])
+def test_convolutions_of_sizes_that_kernels_know(dtype, size, stride, pad, window):
+    convolution(((3, 2, 9, 11), size, size), stride, pad, window, dtype)
+
+
+def convolution(shapes, stride, pad, window, dtype, *, bias=True):
+    """Compare a convolution of whole numbers, both ways, with the generic one: equal bits."""
+    x_shape, kh, kw = shapes
+    x = draw(x_shape, dtype, whole=True)
+    W, b = draw((4, x_shape[1], kh, kw), dtype, seed=1, whole=True), draw((4,), dtype, whole=True)
+    b = b if bias else None
+    forward, backward, extra = conv.conv_relu_pool, conv.conv_relu_pool_backward, (window,)
+    if window == "plain":
+        forward, backward, extra = conv.conv2d, conv.conv2d_backward, ()
+    y, kept = own(forward, gpu(x), gpu(W), gpu(b), stride, pad, *extra)
+    expected, theirs = generic(forward, x, W, b, stride, pad, *extra)
+    agree(y, expected, dtype, exact=True)
+    dy, dW, db = draw(y.shape, dtype, seed=3, whole=True), np.full_like(W, 7), np.full(4, 7, dtype)
+    db = db if bias else None
+    dW_gpu, db_gpu = gpu(dW), gpu(db)
+    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, stride, pad, *extra, True)
+    expected = generic(backward, dy, theirs, W, dW, db, stride, pad, *extra, True)
+    agree(dx, expected, dtype, exact=True)
+    agree(dW_gpu, dW, dtype, exact=True)
+    if bias:
+        agree(db_gpu, db, dtype, exact=True)
+    return kept
+
+
+@pytest.mark.parametrize("window", ["plain", None, (2, 2, 2, 0), (3, 3, 2, 1)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("images", "parts"), [(7, 1), (3, 3), (1, 7)])
+def test_columns_too_many_to_count_are_made_in_parts_of_a_batch(
+    monkeypatch, window, bias, images, parts
+):
+    load()
+    from xpnet.ops import _cupy
+
+    columns = 2 * 9 * 6 * 5  # of an image
+    monkeypatch.setattr(_cupy, "LIMIT", images * columns + columns // 2)
+    kept = convolution(((7, 2, 6, 5), 3, 3), 1, 1, window, "float32", bias=bias)
+    assert (len(kept) if isinstance(kept, list) else 1) == parts
+
+
+def test_an_image_whose_columns_are_too_many_goes_another_way(monkeypatch):
+    load()
+    from xpnet.ops import _cupy
+
+    monkeypatch.setattr(_cupy, "LIMIT", 2 * 9 * 6 * 5)
+    x, W = draw((1, 2, 6, 5), "float32"), draw((4, 2, 3, 3), "float32", seed=1)
+    assert conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, 1, 1) is NotImplemented
+    agree(conv.conv2d(gpu(x), gpu(W), None, 1, 1)[0], generic(conv.conv2d, x, W, None, 1, 1)[0])
+
+
+@pytest.mark.parametrize(("channels", "served"), [(6, True), (7, False)])
+def test_more_channels_than_a_grid_has_rows_go_another_way(monkeypatch, channels, served):
+    load()
+    from xpnet.ops import _cupy
+
+    assert _cupy.CHANNELS == 2**16
+    monkeypatch.setattr(_cupy, "CHANNELS", 7)
+    x, window = draw((1, channels, 2, 1), "float32"), (2, 1, 1, 0)
+    W = draw((1, channels, 1, 1), "float32", seed=1)
+    made = [f.bodies["cupy"](gpu(x), *window) for f in (pool.max_pool2d, pool.avg_pool2d)]
+    assert [y is not NotImplemented for y in made] == [served] * 2
+    agree(pool.max_pool2d(gpu(x), *window)[0], generic(pool.max_pool2d, x, *window)[0])
+    agree(pool.avg_pool2d(gpu(x), *window), generic(pool.avg_pool2d, x, *window))
+    dy = gpu(draw((1, channels, 1, 1), "float32"))
+    back = pool.avg_pool2d_backward.bodies["cupy"](dy, x.shape, *window)
+    convolved = conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, 1, 0)
+    assert [y is not NotImplemented for y in (back, convolved)] == [served] * 2
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 7, 28, 196, 641, 2**16 + 1, 2**30 + 1, 2**31 - 257])
+def test_a_number_is_divided_by_a_multiplication(d):
+    load()
+    from xpnet.ops._cupy import LIMIT, _divisor
+
+    packed = _divisor(d)
+    factor, shift = packed % 2**32, packed >> 32
+    last = LIMIT // d * d
+    near = {x + off for x in (0, d, 5 * d, last - d, last, LIMIT) for off in (-1, 0, 1)}
+    for x in near:
+        if 0 <= x < LIMIT:
+            assert (2 * x * factor >> 32) >> shift == x // d
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(2, 3, 6, 8), (2, 3, 7, 8), (2, 3, 6, 7), (2, 3, 5, 9)], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("start", [0, 1])
+def test_windows_side_by_side(dtype, shape, size, start):
+    # with a remainder or none, of arrays that start at any number of a larger one
+    def within(values):
+        whole_array = gpu(np.concatenate([np.zeros(start, dtype), values.ravel()]))
+        return whole_array[start:].reshape(values.shape)
+
+    window = size, size, size, 0
+    x = draw(shape, dtype, whole=True)
+    x[0, 0, 0, 1] = x[1, 2, -1, 0] = np.nan
+    x[0, 1, 2:4, 2:4] = -np.inf
+    y, kept = own(pool.max_pool2d, within(x), *window)
+    expected, theirs = generic(pool.max_pool2d, x, *window)
+    agree(y, expected, dtype, exact=True)
+    dy = draw(y.shape, dtype, seed=1)
+    dx = own(pool.max_pool2d_backward, within(dy), kept, *window)
+    agree(dx, generic(pool.max_pool2d_backward, dy, theirs, *window), dtype, exact=True)
+    x = draw(shape, dtype, whole=True)
+    agree(own(pool.avg_pool2d, within(x), *window), generic(pool.avg_pool2d, x, *window), dtype)
+    dx = own(pool.avg_pool2d_backward, within(dy), shape, *window)
+    agree(dx, generic(pool.avg_pool2d_backward, dy, shape, *window), dtype, exact=True)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -111,7 +111,8 @@ struct Channel {
         there = number < channels;
     }
 
-    // Calls visit(index) for the channel's numbers first + part, first + part + parts ... < end.
+    // Calls visit(index) for the channel's numbers first + part, first + part + parts ... < end, by
+    // fours: the reads of four calls are under way together, the last ones' too.
     template <class Visit>
     __device__ __forceinline__ void each(unsigned first, unsigned end, Visit visit) const
     {
@@ -119,15 +120,17 @@ struct Channel {
         unsigned e = first + part, within = e % inner;
         unsigned i = e / inner * stride + number * inner + within;
         const unsigned ahead = parts % inner, jump = parts / inner * stride + ahead;
-        for (; e < end; e += parts) {
-            visit(i);
-            i += jump;
-            within += ahead;
-            if (within >= inner) {
-                within -= inner;
-                i += stride - inner;
+        for (; e < end; e += 4 * parts)
+#pragma unroll
+            for (unsigned k = 0; k < 4; k++) {
+                if (e + k * parts < end) visit(i);
+                i += jump;
+                within += ahead;
+                if (within >= inner) {
+                    within -= inner;
+                    i += stride - inner;
+                }
             }
-        }
     }
 };
 
