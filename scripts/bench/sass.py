@@ -6,10 +6,9 @@ an emulated GPU.  So grids and arguments are those of a training step, and what 
 writes is compared with what the emulated GPU wrote.
 
 A figure is 32 times the instructions issued to the warps of a few blocks, drawn from the grid,
-over the numbers that those wrote to the array the kernel mainly writes; so
-divisions, the idle threads of a last block and the parting of a warp's threads count, and what
-memory costs does not.  Registers and spilled bytes are the compiler's own account, in float32 and
-float64.
+over the numbers that those wrote to the array the kernel mainly writes.  So subroutines, the idle
+threads of a last block and the parting of a warp's threads count, and what memory costs does not.
+Registers and spilled bytes are the compiler's own account, in float32 and float64.
 
 --checkout FOLDER counts the xpnet of another checkout, to compare a change with what was before.
 """
@@ -53,14 +52,21 @@ TARGETS = {"im2col": 25.0, "col2im": 120.0}
 """The most instructions a number, of a 3x3 window."""
 
 
+TOOLS = {
+    "nvcc": "CUDA's toolkit has it, --nvcc says where",
+    "nvdisasm": "CUDA's toolkit and the package triton have it, --nvdisasm says where",
+    "g++": "the emulated GPU compiles kernels with it",
+}
+
+
 class ToolError(RuntimeError):
     """Something this needs is not on the machine."""
 
 
-def find(name: str, given: str | None) -> str:
-    """Return the path of one of CUDA's tools.
+def find(name: str, given: str | None = None) -> str:
+    """Return the path of one of the tools.
 
-    Looked for where it is said to be, on the PATH, in CUDA_HOME and in the package triton.
+    Looked for where it is said to be; else on the PATH, in CUDA_HOME and in the package triton.
     """
     if given is not None:
         if shutil.which(given) is None:
@@ -72,8 +78,7 @@ def find(name: str, given: str | None) -> str:
     folders += [f"{package}/backends/nvidia/bin" for package in packages]
     found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
-        hint = "CUDA's toolkit" if name == "nvcc" else "CUDA's toolkit or `pip install triton`"
-        raise ToolError(f"{name} is not here: it comes with {hint}; --{name} says where it is")
+        raise ToolError(f"{name} is not here ({TOOLS[name]})")
     return found
 
 
@@ -308,7 +313,9 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m scripts.bench.sass", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--checkout", type=Path, default=ROOT, metavar="FOLDER")
+    parser.add_argument(
+        "--checkout", type=Path, default=ROOT, metavar="FOLDER", help="by default this one"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts there, too")
     parser.add_argument("--nvcc", metavar="FILE", help="the compiler; else it is looked for")
     parser.add_argument("--nvdisasm", metavar="FILE", help="the disassembler, likewise")
@@ -317,17 +324,17 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not source.is_file():
             raise ToolError(f"--checkout: {source} is no file")
-        find("g++", None)
         tools = find("nvcc", options.nvcc), find("nvdisasm", options.nvdisasm)
+        find("g++")
         single, double = (compiled(source, real, *tools) for real in ("float", "double"))
-    except ToolError as error:
+        sys.path[:0] = [str(options.checkout.resolve()), str(ROOT / "tests")]
+        import emulator
+
+        emulator.install(devices=1)
+        counts = [c for case in CASES for c in counted(case, single, double)]
+    except (ToolError, SassError) as error:
         print(f"machine instructions cannot be counted: {error}", file=sys.stderr)
         return 2
-    sys.path[:0] = [str(options.checkout.resolve()), str(ROOT / "tests")]
-    import emulator
-
-    emulator.install(devices=1)
-    counts = [c for case in CASES for c in counted(case, single, double)]
     print(table(counts))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(c) for c in counts], indent=1) + "\n")

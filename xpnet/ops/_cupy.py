@@ -474,14 +474,14 @@ def _channel_sums(
     channels, kind = out.size, a.dtype.char
     width = NEIGHBOURS if inner == 1 else 1
     groups = -(-channels // width)
-    shares = min(-(-outer * inner // (SHARE * THREADS // width)), 64)
-    if groups > COUNTERS:  # enough to fill a GPU
-        shares = 1
+    shares = 1  # many groups of channels fill a GPU by themselves
+    if groups <= COUNTERS:
+        shares = min(-(-outer * inner // (SHARE * THREADS // width)), 64)
     sums, arrived = out, None
     if shares > 1:
         sums, arrived = cupy.empty((shares, channels), a.dtype), _arrived()
     _kernel("channel_sums", kind)(
-        (groups, max(shares, 1)), (THREADS,),
+        (groups, shares), (THREADS,),
         (a, y, kept, sums, out, arrived, outer, channels, inner),
     )  # fmt: skip
 
@@ -509,7 +509,7 @@ def _convolve(
         return None
     if window is not None and window[0] * window[1] > 256:
         return None
-    images = (LIMIT - 1) // (oh * ow * max(length, f))  # whose columns kernels can count
+    images = (LIMIT - 1) // max(oh * ow * max(length, f), 1)  # whose columns kernels can count
     if not images:
         return None
     if n > images:
