@@ -25,8 +25,8 @@ import xpnet
 from scripts.bench import parity, workloads
 from scripts.bench.facts import Facts
 from xpnet import ops
-from xpnet.data import Dataset
 from xpnet.arrays import Array
+from xpnet.data import Dataset
 
 NETWORKS = ("two", "fast")
 """Which are trained."""
