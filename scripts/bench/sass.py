@@ -201,7 +201,7 @@ CASES = (
 
 def launches(case: Case) -> dict[str, Launch]:
     """Return a case's launches by kernel."""
-    from xpnet.device import device
+    from xpnet import device
 
     from xpnet.ops import conv, pool
 

@@ -1,0 +1,181 @@
+"""The checks of arguments: one for each kind of argument, with one sentence for what is wrong.
+
+A check takes an argument's name and value and returns the value as a plain Python one, whatever
+library it came from (``numpy.float32(0.2)``, a 0-d array), or raises a ValueError that says what
+was expected and what came.  Booleans, strings and NaN are no numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+__all__ = [
+    "Hyperparameter",
+    "check_fields",
+    "finite",
+    "flag",
+    "fraction",
+    "function",
+    "not_negative",
+    "number",
+    "one_of",
+    "pair",
+    "plain",
+    "positive",
+    "whole_number",
+]
+
+T = TypeVar("T")
+S = TypeVar("S", bound=str)
+P = ParamSpec("P")
+
+
+def plain(value: Any) -> Any:
+    """Return a number of any array library as Python's own; anything else as it is."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else value
+
+
+def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) -> float:
+    """Return a finite real number that fits.
+
+    Parameters
+    ----------
+    fits : callable
+        Whether a number is in range.
+    expected : str
+        The same in words, for the sentence of the ValueError.
+    """
+    result = _real(plain(value))
+    if not math.isfinite(result) or not fits(result):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return result
+
+
+def _real(value: Any) -> float:
+    """Return a real number as a float; NaN for what is none."""
+    if isinstance(value, (bool, str, bytes)) or getattr(value, "shape", ()) != ():
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def finite(name: str, value: Any) -> float:
+    """Return a finite real number."""
+    return number(name, value, lambda x: True, "a finite number")
+
+
+def positive(name: str, value: Any) -> float:
+    """Return a number above zero."""
+    return number(name, value, lambda x: x > 0, "a number above 0")
+
+
+def not_negative(name: str, value: Any) -> float:
+    """Return a number that is not below zero."""
+    return number(name, value, lambda x: x >= 0, "a number >= 0")
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return a number in [0, 1)."""
+    return number(name, value, lambda x: 0 <= x < 1, f"0 <= {name} < 1")
+
+
+def whole_number(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
+    """Return a whole number of at least ``least`` and, if that is given, at most ``most``."""
+    given = plain(value)
+    try:
+        result = None if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        result = None
+    if result is None or result < least or (most is not None and result > most):
+        bounds = f">= {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}: expected a whole number {bounds}, got {value!r}")
+    return result
+
+
+def pair(name: str, value: Any, least: int = 0) -> tuple[int, int]:
+    """Return a size given as one whole number or as (height, width)."""
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2:
+        raise ValueError(f"{name}: expected one size or (height, width), got {value!r}")
+    return whole_number(name, both[0], least), whole_number(name, both[1], least)
+
+
+def flag(name: str, value: Any, hint: str = "") -> bool:
+    """Return True or False; ``hint`` is what to say to those who gave something else."""
+    given = plain(value)
+    if not isinstance(given, bool):
+        raise ValueError(
+            f"{name}: expected True or False, got {value!r}{f' ({hint})' if hint else ''}"
+        )
+    return given
+
+
+def one_of(name: str, value: S, choices: Iterable[str]) -> S:
+    """Return one of several names; the sentence suggests the nearest of them."""
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        *others, last = map(repr, known)
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name}: expected {expected}, got {value!r}{_nearest(value, known)}")
+    return value
+
+
+def _nearest(value: Any, known: list[str]) -> str:
+    from difflib import get_close_matches  # for a mistake alone: importing it takes a while
+
+    by_lower = {choice.lower(): choice for choice in known}
+    near = get_close_matches(value.lower(), by_lower, 1) if isinstance(value, str) else []
+    return f": did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def function(name: str, value: Any, of: str) -> Any:
+    """Return a function; ``of`` says what it takes, such as ``"(step, total)"``."""
+    if not callable(value):
+        raise ValueError(f"{name}: expected a function of {of}, got {value!r}")
+    return value
+
+
+class Hyperparameter(Generic[T]):
+    """An attribute that is checked each time it is set.
+
+    Parameters
+    ----------
+    check : callable
+        Of name and value, as those of this module.
+    arguments
+        What else it takes.
+
+    Examples
+    --------
+    >>> class Dropout:
+    ...     rate = Hyperparameter(fraction)
+    """
+
+    def __init__(
+        self, check: Callable[Concatenate[str, Any, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        self._check: Callable[[str, Any], T] = lambda name, value: check(
+            name, value, *args, **kwargs
+        )
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        vars(instance)[self._name] = self._check(self._name, value)
+
+    if TYPE_CHECKING:  # without a __get__ Python reads the instance's own value, at no cost
+
+        def __get__(self, instance: Any, owner: Any = None) -> T: ...
+
+
+def check_fields(instance: Any, **checks: Callable[[str, Any], Any]) -> None:
+    """Put what their checks return in the place of a frozen dataclass's fields."""
+    for name, check in checks.items():
+        object.__setattr__(instance, name, check(name, getattr(instance, name)))
