@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from xpnet import schedules
@@ -109,9 +111,10 @@ def test_every_schedule_is_known_by_name():
 def test_an_unknown_name_is_told_the_known_ones():
     with pytest.raises(
         ValueError,
-        match=r"schedule: expected one of constant, step, cosine, one-cycle, warmup, got 'linear'",
+        match=r"schedule: expected 'constant', 'step', 'cosine', 'one-cycle' or 'warmup', got "
+        r"'onecycle': did you mean 'one-cycle'\?$",
     ):
-        schedule("linear")
+        schedule("onecycle")
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,30 @@ def test_an_unknown_name_is_told_the_known_ones():
 def test_a_share_outside_the_run_is_refused(make, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cosine("0"), "last: expected a finite number, got '0'"),
+        (lambda: step(factor=math.nan), "factor: expected a finite number, got nan"),
+        (lambda: one_cycle(first=True), "first: expected a finite number, got True"),
+        (lambda: warmup(then=0.5), "then: expected a function of (step, total), got 0.5"),
+    ],
+)
+def test_what_is_no_factor_is_refused(make, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make()
+
+
+def test_schedules_are_values():
+    assert cosine() == cosine(0) == cosine(np.float32(0)) != cosine(0.1)
+    assert warmup(0.1, cosine()) == warmup(0.1, cosine()) != warmup(0.1, step())
+    assert len({cosine(), cosine(0.0), constant()}) == 2
+    assert repr(warmup(0.1, cosine())) == "warmup(share=0.1, then=cosine(last=0.0))"
+    assert type(cosine(np.float32(0.5))(3, 10)) is float
+    with pytest.raises(FrozenInstanceError):
+        cosine().last = 0.5
 
 
 class TestAsTorchComputesThem:

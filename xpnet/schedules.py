@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from xpnet.checks import check_fields, finite, function, number, one_of
 
 __all__ = ["NAMES", "Schedule", "constant", "cosine", "one_cycle", "schedule", "step", "warmup"]
 
 Schedule: TypeAlias = Callable[[int, int], float]
 
 
-def constant() -> Schedule:
-    """Return the schedule that leaves the rate alone."""
-    return lambda step, total: 1.0
+@dataclass(frozen=True)
+class constant:
+    """The schedule that leaves the rate alone."""
+
+    def __call__(self, step: int, total: int) -> float:
+        """Return 1."""
+        return 1.0
 
 
-def step(every: float = 1 / 3, factor: float = 0.1) -> Schedule:
-    """Return the schedule that multiplies the rate by ``factor`` after each share of the run.
+@dataclass(frozen=True)
+class step:
+    """The schedule that multiplies the rate by ``factor`` after each share of the run.
 
     Parameters
     ----------
@@ -29,22 +38,39 @@ def step(every: float = 1 / 3, factor: float = 0.1) -> Schedule:
         The share of all steps between two drops, 0 < every <= 1.
     factor : float
     """
-    if not 0 < every <= 1:
-        raise ValueError(f"every: expected a share of the run, 0 < every <= 1, got {every!r}")
-    # A step on the border belongs to what comes after it, whatever rounding says.
-    return lambda step, total: factor ** math.floor(step / (every * total) + 1e-9)
+
+    every: float = 1 / 3
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, every=_share("0 < every <= 1", lambda x: 0 < x <= 1), factor=finite)
+
+    def __call__(self, step: int, total: int) -> float:
+        """Return the factor of a step."""
+        # A step on the border belongs to what comes after it, whatever rounding says.
+        return self.factor ** math.floor(step / (self.every * total) + 1e-9)
 
 
-def cosine(last: float = 0.0) -> Schedule:
-    """Return the schedule that falls from 1 to ``last`` along half a cosine wave.
+@dataclass(frozen=True)
+class cosine:
+    """The schedule that falls from 1 to ``last`` along half a cosine wave.
 
     Loshchilov and Hutter, "SGDR", 2017.
     """
-    return lambda step, total: last + (1 - last) * _half_wave(step / max(total - 1, 1))
+
+    last: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, last=finite)
+
+    def __call__(self, step: int, total: int) -> float:
+        """Return the factor of a step."""
+        return self.last + (1 - self.last) * _half_wave(step / max(total - 1, 1))
 
 
-def one_cycle(peak: float = 0.3, first: float = 1 / 25, last: float = 1e-4) -> Schedule:
-    """Return the schedule that rises to 1 and falls to next to nothing, along cosine waves.
+@dataclass(frozen=True)
+class one_cycle:
+    """The schedule that rises to 1 and falls to next to nothing, along cosine waves.
 
     Parameters
     ----------
@@ -57,20 +83,26 @@ def one_cycle(peak: float = 0.3, first: float = 1 / 25, last: float = 1e-4) -> S
     -----
     Smith and Topin, "Super-convergence", 2018.
     """
-    if not 0 <= peak < 1:
-        raise ValueError(f"peak: expected a share of the run, 0 <= peak < 1, got {peak!r}")
 
-    def factor(step: int, total: int) -> float:
-        done = step / max(total - 1, 1)
+    peak: float = 0.3
+    first: float = 1 / 25
+    last: float = 1e-4
+
+    def __post_init__(self) -> None:
+        peak = _share("0 <= peak < 1", lambda x: 0 <= x < 1)
+        check_fields(self, peak=peak, first=finite, last=finite)
+
+    def __call__(self, step: int, total: int) -> float:
+        """Return the factor of a step."""
+        done, peak, last = step / max(total - 1, 1), self.peak, self.last
         if done < peak:
-            return 1 - (1 - first) * _half_wave(done / peak)
+            return 1 - (1 - self.first) * _half_wave(done / peak)
         return last + (1 - last) * _half_wave((done - peak) / (1 - peak))
 
-    return factor
 
-
-def warmup(share: float = 0.05, then: Schedule | None = None) -> Schedule:
-    """Return the schedule that rises evenly to 1 during a share of the run, then follows another.
+@dataclass(frozen=True)
+class warmup:
+    """The schedule that rises evenly to 1 during a share of the run, then follows another.
 
     Parameters
     ----------
@@ -79,17 +111,27 @@ def warmup(share: float = 0.05, then: Schedule | None = None) -> Schedule:
     then : Schedule, optional
         What follows, over the steps that are left; by default the rate stays.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share: expected a share of the run, 0 < share < 1, got {share!r}")
-    after = then or constant()
 
-    def factor(step: int, total: int) -> float:
-        rising = math.ceil(share * total - 1e-9)  # whole shares stay whole, whatever rounding says
+    share: float = 0.05
+    then: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, share=_share("0 < share < 1", lambda x: 0 < x < 1))
+        if self.then is not None:
+            check_fields(self, then=partial(function, of="(step, total)"))
+
+    def __call__(self, step: int, total: int) -> float:
+        """Return the factor of a step."""
+        # Whole shares stay whole, whatever rounding says.
+        rising = math.ceil(self.share * total - 1e-9)
         if step < rising:
             return (step + 1) / rising
-        return after(step - rising, total - rising)
+        return self.then(step - rising, total - rising) if self.then else 1.0
 
-    return factor
+
+def _share(words: str, fits: Callable[[float], bool]) -> Callable[[str, Any], float]:
+    """Return the check of a share of the run."""
+    return partial(number, fits=fits, expected=f"a share of the run, {words}")
 
 
 def _half_wave(done: float) -> float:
@@ -117,6 +159,4 @@ def schedule(name: str) -> Schedule:
     ValueError
         The name is not one of ``NAMES``.
     """
-    if name not in _BY_NAME:
-        raise ValueError(f"schedule: expected one of {', '.join(NAMES)}, got {name!r}")
-    return _BY_NAME[name]()
+    return _BY_NAME[one_of("schedule", name, NAMES)]()
