@@ -16,8 +16,8 @@ from xpnet.initializers import (
     he,
     initializer,
     normal,
-    saved,
     uniform,
+    weight_initializer,
     xavier,
     zeros,
 )
@@ -71,10 +71,10 @@ def test_constant_rules_set_every_number(rule, value):
 
 
 def test_a_bias_number_is_a_value_and_a_weight_number_a_deviation():
-    assert (bias_initializer(0.5)(STREAM, (100,), 9, 100) == 0.5).all()
-    assert initializer(0.5)(STREAM, (100,), 9, 100).std() == pytest.approx(0.5, rel=0.3)
-    assert bias_initializer("zeros") is zeros
-    assert bias_initializer(he) is he
+    assert (bias_initializer("b", 0.5)(STREAM, (100,), 9, 100) == 0.5).all()
+    assert weight_initializer("W", 0.5)(STREAM, (100,), 9, 100).std() == pytest.approx(0.5, rel=0.3)
+    assert bias_initializer("b", "zeros") == initializer(zeros)
+    assert bias_initializer("b", he) == initializer(he) == initializer("he")
 
 
 def test_a_rule_of_ones_own_is_called_with_stream_shape_and_fans():
@@ -111,7 +111,9 @@ def test_he_keeps_the_size_of_rectified_signals():
 
 @pytest.mark.parametrize("init", ["He", "", "kaiming"])
 def test_an_unknown_name_raises_and_lists_the_known(init):
-    with pytest.raises(ValueError, match="init: expected one of glorot_uniform, he, xavier, zeros"):
+    with pytest.raises(
+        ValueError, match="init: expected 'glorot_uniform', 'he', 'xavier' or 'zeros', got"
+    ):
         initializer(init)
 
 
@@ -124,8 +126,45 @@ def test_what_is_no_rule_raises(init):
         Linear(3, init=init)
 
 
+@pytest.mark.parametrize("init", [math.nan, math.inf, None, True, [0.1], 1j, "He"])
+def test_what_is_no_bias_raises(init):
+    with pytest.raises(ValueError, match=r"^bias_init: expected"):
+        Linear(3, bias_init=init)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: normal(-1), "std: expected a number >= 0, got -1"),
+        (lambda: uniform(0, math.inf), "high: expected a finite number, got inf"),
+        (lambda: constant("1"), "value: expected a finite number, got '1'"),
+    ],
+)
+def test_rules_check_their_numbers(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
+
+
+def test_rules_are_values():
+    assert normal(np.float32(0.5)) == normal(0.5)
+    assert normal(0.5) != normal(0.4)
+    assert repr(uniform(-1, 1)) == "uniform(low=-1.0, high=1.0)"
+    assert repr(Linear(3, init=0.1)) == "Linear(units=3, bias=True, init=0.1, bias_init=0.0)"
+    assert "init=normal(std=0.1), bias_init='zeros'" in repr(Linear(3, True, normal(0.1), zeros))
+
+
+def test_an_init_may_be_changed_before_the_layer_is_built():
+    layer = Linear(50, init="he")
+    layer.init = 2.0
+    Sequential([layer], input_shape=(40,))
+    assert np.std(layer.params["W"]) == pytest.approx(2, rel=0.1)
+    with pytest.raises(ValueError, match="init: expected"):
+        layer.init = "He"
+
+
 def test_what_is_saved_is_a_name_or_a_number():
-    assert [saved(init) for init in ("he", 0.1, he, glorot_uniform, zeros, normal(0.1))] == [
-        "he", 0.1, "he", "glorot_uniform", "zeros", "zeros",
+    given = ("he", 0.1, he, glorot_uniform, zeros, normal(0.1), lambda *_: 0.0)
+    assert [initializer(init).recorded for init in given] == [
+        "he", 0.1, "he", "glorot_uniform", "zeros", "zeros", "zeros",
     ]  # fmt: skip
     assert set(initializers.__all__) >= {"he", "xavier", "glorot_uniform", "normal", "uniform"}

@@ -394,7 +394,7 @@ def test_backward_takes_the_gradient_once(xp: Backend, loss):
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.5, math.nan])
 def test_label_smoothing_must_be_a_share(smoothing):
-    with pytest.raises(ValueError, match="label_smoothing: expected 0 <= it < 1, got"):
+    with pytest.raises(ValueError, match="label_smoothing: expected 0 <= label_smoothing < 1, got"):
         SoftmaxCrossEntropy(smoothing)
 
 

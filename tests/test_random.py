@@ -130,7 +130,12 @@ def test_paths_grow_by_components():
     assert Stream(0).child("body").child(0).child("W") == Stream(0, "body.0.W")
 
 
-@pytest.mark.parametrize("seed", [-1, 1.0, "1", None, True, np.int64(1)])
+@pytest.mark.parametrize("seed", [-1, 1.0, "1", None, True, np.float32(1)])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ValueError, match="seed: expected a whole number >= 0, got"):
         Stream(seed)
+
+
+def test_a_seed_of_any_library_becomes_a_plain_number():
+    assert type(Stream(np.int64(3)).seed) is int
+    assert Stream(np.int64(3)) == Stream(3)

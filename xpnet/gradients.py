@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace, to_numpy
+from xpnet.checks import finite, positive, whole_number
 from xpnet.devices import device_of
 from xpnet.random import Stream
 
@@ -33,7 +34,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     -------
     array, shape, dtype and device of x; for complex x, dL/dRe + i dL/dIm
     """
-    xp, place = namespace(x), device_of(x)
+    xp, place, h = namespace(x), device_of(x), positive("h", h)
     if dtype_kind(xp, x.dtype) == "exact":
         raise ValueError(f"numerical_gradient: expected floating-point x, got {dtype_name(x)}")
     host = to_numpy(x).copy()
@@ -73,8 +74,8 @@ def gradient_descent(
     path : list of arrays
         Every point on the way, ``steps + 1`` of them, the start first.
     """
-    x, path = start, [start]
-    for _ in range(steps):
+    x, path, lr = start, [start], finite("lr", lr)
+    for _ in range(whole_number("steps", steps)):
         x = x - lr * numerical_gradient(f, x)
         path.append(x)
     return x, path
@@ -123,6 +124,7 @@ def gradient_check(
         )
     if loss is not None and not hasattr(loss, "backward"):
         raise TypeError(f"gradient_check: expected a loss, got {type(loss).__name__}")
+    h = positive("h", h)
     inputs = x if isinstance(x, tuple) else (x,)
     rng = Stream(seed, "gradient_check")
     with _state_restored(layer):

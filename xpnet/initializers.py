@@ -10,63 +10,95 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from xpnet.checks import check_fields, finite, not_negative, one_of, plain
 from xpnet.random import Stream
 
 __all__ = [
     "Init",
     "Initializer",
+    "Rule",
     "bias_initializer",
     "constant",
     "glorot_uniform",
     "he",
     "initializer",
     "normal",
-    "saved",
     "uniform",
+    "weight_initializer",
     "xavier",
     "zeros",
 ]
 
-Initializer: TypeAlias = Callable[[Stream, tuple[int, ...], int, int], Any]
-Init: TypeAlias = str | float | Initializer
+Shape: TypeAlias = tuple[int, ...]
+Rule: TypeAlias = Callable[[Stream, Shape, int, int], Any]
+Init: TypeAlias = str | float | Rule
 
 
-def normal(std: float) -> Initializer:
-    """Return the rule of normal numbers of mean 0 and a given standard deviation."""
-    return lambda stream, shape, fan_in, fan_out: stream.normal(shape, std)
+@dataclass(frozen=True)
+class normal:
+    """The rule of normal numbers of mean 0 and a given standard deviation."""
+
+    std: float
+
+    def __post_init__(self) -> None:
+        check_fields(self, std=not_negative)
+
+    def __call__(self, stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        """Draw the numbers."""
+        return stream.normal(shape, self.std)
 
 
-def uniform(low: float, high: float) -> Initializer:
-    """Return the rule of numbers spread evenly over [low, high)."""
-    return lambda stream, shape, fan_in, fan_out: stream.uniform(shape, low, high)
+@dataclass(frozen=True)
+class uniform:
+    """The rule of numbers spread evenly over [low, high)."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        check_fields(self, low=finite, high=finite)
+
+    def __call__(self, stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        """Draw the numbers."""
+        return stream.uniform(shape, self.low, self.high)
 
 
-def constant(value: float) -> Initializer:
-    """Return the rule that sets every number to one value."""
-    return lambda stream, shape, fan_in, fan_out: stream.uniform(shape, value, value)
+@dataclass(frozen=True)
+class constant:
+    """The rule that sets every number to one value."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        check_fields(self, value=finite)
+
+    def __call__(self, stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        """Make the numbers."""
+        return stream.uniform(shape, self.value, self.value)
 
 
-def xavier(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
+def xavier(stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
     """Draw normal numbers of standard deviation ``sqrt(1 / fan_in)``: keeps tanh's variance."""
     return stream.normal(shape, math.sqrt(1 / fan_in))
 
 
-def glorot_uniform(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
+def glorot_uniform(stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
     """Draw numbers evenly within ``sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio, 2010)."""
     bound = math.sqrt(6 / (fan_in + fan_out))
     return stream.uniform(shape, -bound, bound)
 
 
-def he(stream: Stream, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
+def he(stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
     """Draw normal numbers of standard deviation ``sqrt(2 / fan_in)``: for ReLU (He, 2015)."""
     return stream.normal(shape, math.sqrt(2 / fan_in))
 
 
 zeros = constant(0.0)
 
-_BY_NAME: dict[str, Initializer] = {
+_BY_NAME: dict[str, Rule] = {
     "glorot_uniform": glorot_uniform,
     "he": he,
     "xavier": xavier,
@@ -74,38 +106,64 @@ _BY_NAME: dict[str, Initializer] = {
 }
 
 
+@dataclass(frozen=True, repr=False)
+class Initializer:
+    """What a layer's ``init`` argument stands for.
+
+    Attributes
+    ----------
+    rule : function
+    recorded : str or float
+        What a saved network records: the rule's name or number.  A loaded network takes its
+        numbers from the file, so a function of one's own is recorded as zeros, not by code.
+    """
+
+    rule: Rule
+    recorded: str | float = "zeros"
+
+    def __call__(self, stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
+        """Draw the numbers."""
+        return self.rule(stream, shape, fan_in, fan_out)
+
+    def __repr__(self) -> str:
+        own = self.recorded == "zeros" and self.rule != zeros
+        return repr(self.rule if own else self.recorded)
+
+
 def initializer(init: Init) -> Initializer:
-    """Return the rule that a layer's ``init`` argument stands for.
+    """Return the rule that an ``init`` argument stands for; a number is a standard deviation.
 
     Raises
     ------
     ValueError
         It is neither a known name, nor a number, nor a function.
     """
+    return weight_initializer("init", init)
+
+
+def weight_initializer(name: str, init: Any) -> Initializer:
+    """Return the rule of an argument that is about weights: a number is a standard deviation."""
+    return _initializer(name, init, normal, "a standard deviation")
+
+
+def bias_initializer(name: str, init: Any) -> Initializer:
+    """Return the rule of an argument that is about biases: a number is the value of them all."""
+    return _initializer(name, init, constant, "a value")
+
+
+def _initializer(
+    name: str, init: Any, of_number: Callable[[float], Rule], number: str
+) -> Initializer:
+    init = plain(init)
+    if isinstance(init, Initializer):
+        return init
     if callable(init):
-        return init
+        names = (known for known, rule in _BY_NAME.items() if rule is init)
+        return Initializer(init, next(names, "zeros"))
     if isinstance(init, str):
-        if init in _BY_NAME:
-            return _BY_NAME[init]
-        raise ValueError(f"init: expected one of {', '.join(_BY_NAME)}, got {init!r}")
-    if not isinstance(init, (int, float)) or isinstance(init, bool) or not 0 <= init < math.inf:
-        raise ValueError(f"init: expected a name, a standard deviation or a function, got {init!r}")
-    return normal(init)
-
-
-def bias_initializer(init: Init) -> Initializer:
-    """Return the rule of a ``bias_init`` argument: here a number is the value of every bias."""
-    if isinstance(init, (int, float)):
-        return constant(init)
-    return initializer(init)
-
-
-def saved(init: Init) -> str | float:
-    """Return what a saved network records of an ``init``.
-
-    A loaded network takes its numbers from the file, so a function of one's own is recorded as
-    zeros rather than by code.
-    """
-    if not callable(init):
-        return init
-    return next((name for name, rule in _BY_NAME.items() if rule is init), "zeros")
+        return Initializer(_BY_NAME[one_of(name, init, _BY_NAME)], init)
+    try:
+        value = finite(name, init)
+        return Initializer(of_number(value), value)
+    except ValueError:
+        raise ValueError(f"{name}: expected a name, {number} or a function, got {init!r}") from None

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 
 from xpnet import ops
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace
+from xpnet.checks import Hyperparameter, fraction
+from xpnet.config import Configurable
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
 
-class Loss(ABC):
+class Loss(Configurable, ABC):
     """A loss of scores and targets.
 
     ``forward`` computes the gradient along with the loss and keeps it, as many numbers as there
@@ -123,14 +125,6 @@ class Loss(ABC):
         if kind == "real" and is_complex(targets):
             raise ValueError(f"{name}: expected real targets, got {dtype_name(targets)}")
 
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {}
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
-        return f"{type(self).__name__}({arguments})"
-
 
 class SoftmaxCrossEntropy(Loss):
     """Softmax, then cross-entropy: for one class out of several.
@@ -147,11 +141,11 @@ class SoftmaxCrossEntropy(Loss):
 
     replayable = True
 
+    label_smoothing = Hyperparameter(fraction)
+
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing: expected 0 <= it < 1, got {label_smoothing!r}")
-        self.label_smoothing = float(label_smoothing)
+        self.label_smoothing = label_smoothing
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
@@ -159,10 +153,6 @@ class SoftmaxCrossEntropy(Loss):
             scores, targets, weights, self.label_smoothing
         )
         return result
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"label_smoothing": self.label_smoothing}
 
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)

@@ -8,7 +8,6 @@ whatever the number of layers.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
 from numbers import Number
@@ -16,6 +15,8 @@ from typing import Any, ClassVar
 
 from xpnet import ops
 from xpnet.arrays import Array, dtype_name, namespace, to_numpy
+from xpnet.checks import Hyperparameter, fraction, not_negative, positive
+from xpnet.config import Configurable
 from xpnet.devices import CPU, device_of
 from xpnet.ops.update import FLUSH_EVERY, Pace, Timetable
 
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-class Optimizer(ABC):
+class Optimizer(Configurable, ABC):
     """An update rule with what it remembers.
 
     Attributes
@@ -54,9 +55,12 @@ class Optimizer(ABC):
     slot_names: ClassVar[tuple[str, ...]] = ()
     real_slots: ClassVar[frozenset[str]] = frozenset()
 
+    lr = Hyperparameter(positive)
+    weight_decay = Hyperparameter(not_negative)
+
     def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
-        self.lr = positive("lr", lr)
-        self.weight_decay = not_negative("weight_decay", weight_decay)
+        self.lr = lr
+        self.weight_decay = weight_decay
         self.lr_factor = 1.0
         self.steps = 0
         self._pace: Pace | Timetable = Pace(self.lr)
@@ -72,10 +76,6 @@ class Optimizer(ABC):
     def pace(self, step: int) -> Pace:
         """Return what of the rule is particular to an update, counted from 1."""
         return Pace(self.rate, step % FLUSH_EVERY == 0)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"lr": self.lr, "weight_decay": self.weight_decay}
 
     @property
     def rate(self) -> float:
@@ -224,10 +224,6 @@ class Optimizer(ABC):
             self._slots[name][key] = namespace(values).asarray(values, copy=True)
         self._flat, self._owner, self.steps = None, None, steps
 
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
-        return f"{type(self).__name__}({arguments})"
-
 
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr g``.
@@ -267,13 +263,11 @@ class Momentum(Optimizer):
     slot_names = ("v",)
     nesterov: ClassVar[bool] = False
 
+    momentum = Hyperparameter(fraction)
+
     def __init__(self, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
-        self.momentum = share("momentum", momentum)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().config() | {"momentum": self.momentum}
+        self.momentum = momentum
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and v in place."""
@@ -317,13 +311,11 @@ class AdaGrad(Optimizer):
     slot_names = ("h",)
     real_slots = frozenset({"h"})
 
+    eps = Hyperparameter(positive)
+
     def __init__(self, lr: float = 0.01, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
-        self.eps = positive("eps", eps)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().config() | {"eps": self.eps}
+        self.eps = eps
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
@@ -350,16 +342,15 @@ class RMSprop(Optimizer):
     slot_names = ("h",)
     real_slots = frozenset({"h"})
 
+    alpha = Hyperparameter(fraction)
+    eps = Hyperparameter(positive)
+
     def __init__(
         self, lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
         super().__init__(lr, weight_decay)
-        self.alpha = share("alpha", alpha)
-        self.eps = positive("eps", eps)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().config() | {"alpha": self.alpha, "eps": self.eps}
+        self.alpha = alpha
+        self.eps = eps
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p`` and h in place."""
@@ -391,6 +382,10 @@ class Adam(Optimizer):
     real_slots = frozenset({"v"})
     decoupled: ClassVar[bool] = False
 
+    beta1 = Hyperparameter(fraction)
+    beta2 = Hyperparameter(fraction)
+    eps = Hyperparameter(positive)
+
     def __init__(
         self,
         lr: float = 1e-3,
@@ -400,18 +395,14 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(lr, weight_decay)
-        self.beta1 = share("beta1", beta1)
-        self.beta2 = share("beta2", beta2)
-        self.eps = positive("eps", eps)
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
 
     def pace(self, step: int) -> Pace:
         """Return the rate and how far the two means have got."""
         flush = step % FLUSH_EVERY == 0
         return Pace(self.rate, flush, 1 - self.beta1**step, 1 - self.beta2**step)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().config() | {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
 
     def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
         """Change ``p``, m and v in place."""
@@ -448,24 +439,3 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(lr, beta1, beta2, eps, weight_decay)
-
-
-def positive(name: str, value: float) -> float:
-    """Return a number that must be above zero, checked."""
-    if not value > 0 or not math.isfinite(value):
-        raise ValueError(f"{name}: expected a number above 0, got {value!r}")
-    return float(value)
-
-
-def not_negative(name: str, value: float) -> float:
-    """Return a number that must not be below zero, checked."""
-    if not value >= 0 or not math.isfinite(value):
-        raise ValueError(f"{name}: expected a number >= 0, got {value!r}")
-    return float(value)
-
-
-def share(name: str, value: float) -> float:
-    """Return a number that must lie in [0, 1), checked."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}: expected 0 <= {name} < 1, got {value!r}")
-    return float(value)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.checks import check_fields, whole_number
+
 __all__ = ["Stream"]
 
 
@@ -34,8 +36,7 @@ class Stream:
     path: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise ValueError(f"seed: expected a whole number >= 0, got {self.seed!r}")
+        check_fields(self, seed=whole_number)
 
     def child(self, name: str | int) -> Stream:
         """Return the stream of a part: the path grows by one component."""

@@ -18,6 +18,8 @@ from contextvars import ContextVar
 from threading import Lock, get_ident
 from typing import Any, TypeVar
 
+from xpnet.checks import whole_number
+
 __all__ = ["blas_vector_bytes", "split", "threads", "worth"]
 
 T = TypeVar("T")
@@ -61,13 +63,11 @@ def threads(n: int | None = None, *, blas: int | None = None) -> Iterator[int]:
     >>> with xpnet.threads(2, blas=1):
     ...     y = net.forward(x)
     """
-    for name, value in (("n", n), ("blas", blas)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"threads: expected {name} >= 1, got {value!r}")
-    count = n or _size.get() or _blas.threads()
+    count = _size.get() or _blas.threads() if n is None else whole_number("n", n, 1)
+    products = count if blas is None else whole_number("blas", blas, 1)
     token = _size.set(count)
     try:
-        with _blas.limit(blas or count):
+        with _blas.limit(products):
             yield count
     finally:
         _size.reset(token)

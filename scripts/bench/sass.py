@@ -202,7 +202,6 @@ CASES = (
 def launches(case: Case) -> dict[str, Launch]:
     """Return a case's launches by kernel."""
     from xpnet import device
-
     from xpnet.ops import conv, pool
 
     gpu, rng = device("gpu"), np.random.default_rng(0)

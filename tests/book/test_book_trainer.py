@@ -106,7 +106,9 @@ def test_optimizers_by_name(name):
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match=r"optimizer: expected one of sgd, .*, got 'adamw'"):
+    with pytest.raises(
+        ValueError, match=r"optimizer: expected 'sgd', .*, got 'adamw': did you mean 'adam'"
+    ):
         Trainer(TwoLayerNet(8, 4, 3), X, T, X_TEST, T_TEST, optimizer="adamw")
 
 

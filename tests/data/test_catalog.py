@@ -154,7 +154,8 @@ def test_every_source_names_four_files_of_sixty_and_ten_thousand_samples():
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(
-        ValueError, match=r"^expected a data set of mnist, fashion-mnist, kmnist, got 'minst'$"
+        ValueError,
+        match=r"^data set: expected 'mnist', 'fashion-mnist' or 'kmnist', got 'minst': did",
     ):
         catalog.fetch("minst")
 

@@ -99,13 +99,13 @@ def which(data: Dataset) -> list[int]:
             np.zeros((2, 2)),
             np.zeros(2, int),
             0,
-            "d: expected classes to be a whole number >= 1, got 0",
+            "d: classes: expected a whole number >= 1, got 0",
         ),
         (
             np.zeros((2, 2)),
             np.zeros(2, int),
             2.0,
-            "d: expected classes to be a whole number >= 1, got 2.0",
+            "d: classes: expected a whole number >= 1, got 2.0",
         ),
         (
             np.asarray(1.0),
@@ -196,11 +196,11 @@ def test_other_seeds_split_otherwise():
     assert len(splits) == 5
 
 
-@pytest.mark.parametrize("fraction", [0, 1, 1.0, -0.5, 1.5, 0.01, 0.99, float("nan")])
+@pytest.mark.parametrize("fraction", [0, 1, 1.0, -0.5, 1.5, 0.01, 0.99, float("nan"), "0.5"])
 def test_split_leaves_no_part_empty(fraction):
     message = (
-        f"split: expected a fraction between 0 and 1 that leaves both parts a sample, "
-        f"got {fraction} of 10 samples"
+        f"split: expected a fraction between 0 and 1 that leaves both parts of 10 samples at least "
+        f"one, got {fraction!r}"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         numbered(10).split(fraction)
@@ -213,7 +213,7 @@ def test_take_gives_the_first_samples(library):
 
 @pytest.mark.parametrize("n", [0, -1, 11, 2.0, True, "2"])
 def test_take_gives_no_more_than_there_are(n):
-    message = f"take: expected a number from 1 to 10, got {n!r}"
+    message = f"take: expected a whole number from 1 to 10, got {n!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         numbered(10).take(n)
 
@@ -362,7 +362,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     assert NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")
     with pytest.raises(
         ValueError,
-        match=r"^expected a data set of digits, mnist, fashion-mnist, kmnist, got 'minst'$",
+        match=r"^data set: expected 'digits', 'mnist', 'fashion-mnist' or 'kmnist', got 'minst': "
+        r"did you mean 'mnist'\?$",
     ):
         load("minst")
 

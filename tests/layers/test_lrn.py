@@ -97,9 +97,9 @@ def test_a_second_backward_and_inference_keep_nothing() -> None:
     [
         ({"size": 4}, "odd number of channels, got 4"),
         ({"size": 0}, "size: expected a whole number >= 1, got 0"),
-        ({"alpha": -1.0}, "alpha >= 0, k > 0"),
-        ({"k": 0.0}, "alpha >= 0, k > 0"),
-        ({"beta": float("nan")}, "finite beta"),
+        ({"alpha": -1.0}, "alpha: expected a number >= 0, got -1.0"),
+        ({"k": 0.0}, "k: expected a number above 0, got 0.0"),
+        ({"beta": float("nan")}, "beta: expected a finite number, got nan"),
     ],
 )
 def test_bad_arguments_are_said(arguments: dict[str, float], sentence: str) -> None:

@@ -165,7 +165,7 @@ def test_a_deep_convnet_thins_out_its_scores_where_told_to():
     [
         (
             lambda: mlp(activation="gelu"),
-            "activation: expected one of relu, leaky-relu, sigmoid, tanh, swish, got 'gelu'",
+            "activation: expected 'relu', 'leaky-relu', 'sigmoid', 'tanh' or 'swish', got 'gelu'",
         ),
         (lambda: mlp([10, 0]), "units: expected a whole number >= 1, got 0"),
         (lambda: mlp([10, 2.5]), "units: expected a whole number >= 1, got 2.5"),
@@ -173,7 +173,7 @@ def test_a_deep_convnet_thins_out_its_scores_where_told_to():
         (lambda: mlp(classes=0), "units: expected a whole number >= 1, got 0"),
         (lambda: mlp(dropout=1.0), "rate: expected 0 <= rate < 1, got 1.0"),
         (lambda: mlp(dropout=-0.1), "rate: expected 0 <= rate < 1, got -0.1"),
-        (lambda: mlp(init="random"), "init: expected one of"),
+        (lambda: mlp(init="random"), "init: expected 'glorot_uniform', 'he'"),
         (lambda: mlp(dtype="float16"), "'float16'"),
         (lambda: mlp(seed=-1), "seed: expected a whole number >= 0, got -1"),
         (lambda: simple_convnet(0), "filters: expected a whole number >= 1, got 0"),

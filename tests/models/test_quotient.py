@@ -80,7 +80,7 @@ def test_one_linear_unit_learns(xp, operation):
 
 def test_an_unknown_operation():
     for learn in (learn_operation, learn_linear):
-        message = "operation: expected one of quotient, product, sum, difference, got 'power'"
+        message = "operation: expected 'quotient', 'product', 'sum' or 'difference', got 'power'"
         with pytest.raises(ValueError, match=message):
             learn("power", steps=1)
 

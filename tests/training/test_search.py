@@ -77,9 +77,18 @@ def test_a_trial_that_diverges_is_last() -> None:
     assert not trials[0].diverged
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (1, 1), (2, 1), (1, math.inf)])
-def test_a_range_that_is_none_is_said(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="expected 0 < low < high"):
+@pytest.mark.parametrize(
+    ("low", "high", "sentence"),
+    [
+        (0, 1, "^low: expected a number above 0, got 0$"),
+        (-1, 1, "^low: expected a number above 0, got -1$"),
+        (1, 1, r"^high: expected a number above low, 1\.0, got 1$"),
+        (2, 1, r"^high: expected a number above low, 2\.0, got 1$"),
+        (1, math.inf, r"^high: expected a number above low, 1\.0, got inf$"),
+    ],
+)
+def test_a_range_that_is_none_is_said(low: float, high: float, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
         LogUniform(low, high)
 
 

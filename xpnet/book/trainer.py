@@ -10,6 +10,7 @@ from xpnet.arrays import Array
 from xpnet.book import optimizer as optimizers
 from xpnet.book._globals import chosen
 from xpnet.book.util import rows
+from xpnet.checks import one_of
 
 __all__ = ["Trainer"]
 
@@ -68,10 +69,7 @@ class Trainer:
         evaluate_sample_num_per_epoch: int | None = None,
         verbose: bool = True,
     ) -> None:
-        if optimizer.lower() not in _OPTIMIZERS:
-            raise ValueError(
-                f"optimizer: expected one of {', '.join(_OPTIMIZERS)}, got {optimizer!r}"
-            )
+        one_of("optimizer", optimizer.lower(), _OPTIMIZERS)
         self.network = network
         self.verbose = verbose
         self.x_train, self.t_train = x_train, t_train

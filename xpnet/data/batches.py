@@ -10,10 +10,10 @@ from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array
+from xpnet.checks import flag, whole_number
 from xpnet.data.datasets import Dataset
 from xpnet.devices import Device, device_of
 from xpnet.devices import device as find_device
-from xpnet.layers.base import whole
 from xpnet.random import Stream
 
 __all__ = ["Batches"]
@@ -59,18 +59,17 @@ class Batches:
         resident: bool | None = None,
         ahead: int = 2,
     ) -> None:
-        batch_size = whole("batch_size", batch_size, 1)
-        whole("ahead", ahead, 0)
-        if drop_last and batch_size > len(data):
+        batch_size = whole_number("batch_size", batch_size, 1)
+        if flag("drop_last", drop_last) and batch_size > len(data):
             raise ValueError(
                 f"batch_size: {batch_size} with drop_last leaves no batch of {len(data)} samples"
             )
         self.batch_size = batch_size
-        self.shuffle = shuffle
+        self.shuffle = flag("shuffle", shuffle)
         self.drop_last = drop_last
-        self.ahead = ahead
+        self.ahead = whole_number("ahead", ahead)
         self.device = find_device(device)
-        self.resident = fits(data, self.device) if resident is None else resident
+        self.resident = fits(data, self.device) if resident is None else flag("resident", resident)
         self.data = data.to(self.device if self.resident else device_of(data.x))
         self._stream = Stream(seed, "batches")
 

@@ -18,6 +18,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from xpnet.checks import one_of
 from xpnet.data import idx
 from xpnet.files import replacing
 
@@ -270,9 +271,7 @@ def _too_large(file: SourceFile, size: int | None) -> str:
 
 
 def _source(name: str) -> Source:
-    if name not in SOURCES:
-        raise ValueError(f"expected a data set of {', '.join(SOURCES)}, got {name!r}")
-    return SOURCES[name]
+    return SOURCES[one_of("data set", name, SOURCES)]
 
 
 def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from xpnet.arrays import Array, namespace, to_numpy
+from xpnet.checks import number, one_of, whole_number
 from xpnet.data import catalog, idx
 from xpnet.devices import Device, device, device_of
 from xpnet.random import Stream
@@ -68,10 +68,9 @@ class Dataset:
                 f"{self.name}: expected x and t on one device, got x on {here.name} and t on "
                 f"{there.name}"
             )
-        if self.classes is not None and not _is_count(self.classes):
-            raise ValueError(
-                f"{self.name}: expected classes to be a whole number >= 1, got {self.classes!r}"
-            )
+        if self.classes is not None:
+            count = whole_number(f"{self.name}: classes", self.classes, 1)
+            object.__setattr__(self, "classes", count)
         if self._holds_labels():
             self._check_labels()
         else:
@@ -140,12 +139,8 @@ class Dataset:
             A part would be empty.
         """
         n = len(self)
-        count = round(n * fraction) if 0 < fraction < 1 else 0
-        if not 0 < count < n:
-            raise ValueError(
-                f"split: expected a fraction between 0 and 1 that leaves both parts a sample, "
-                f"got {fraction} of {n} samples"
-            )
+        words = f"a fraction between 0 and 1 that leaves both parts of {n} samples at least one"
+        count = round(n * number("split", fraction, lambda x: 0 < round(n * x) < n, words))
         order = Stream(seed, "split").permutation(n)
         return self._gather(order[count:]), self._gather(order[:count])
 
@@ -157,8 +152,7 @@ class Dataset:
         ValueError
             There are not that many.
         """
-        if not _is_count(n) or n > len(self):
-            raise ValueError(f"take: expected a number from 1 to {len(self)}, got {n!r}")
+        n = whole_number("take", n, 1, len(self))
         return self._with(self.x[:n, ...], self.t[:n, ...])
 
     def select(self, indices: Array | Sequence[int]) -> Dataset:
@@ -233,10 +227,6 @@ def _samples(argument: str, array: Array, name: str) -> int:
     return int(array.shape[0])
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value > 0)
-
-
 def _summary(array: Array) -> str:
     dtype = str(array.dtype).rpartition(".")[2]  # "torch.uint8" and "array_api_strict.uint8" too
     return f"{dtype} {tuple(array.shape)}"
@@ -269,9 +259,7 @@ def load(
     DownloadError
         A file is missing and no mirror gave it.
     """
-    if name not in NAMES:
-        raise ValueError(f"expected a data set of {', '.join(NAMES)}, got {name!r}")
-    if name == "digits":
+    if one_of("data set", name, NAMES) == "digits":
         return _digits("train"), _digits("t10k")
     source = catalog.SOURCES[name]
     paths = catalog.fetch(source, data_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xpnet.checks import not_negative, whole_number
 from xpnet.data.datasets import Dataset
 from xpnet.random import Stream
 
@@ -35,10 +36,7 @@ def two_moons(n: int = 200, noise: float = 0.2, seed: int = 0, dtype: str = "flo
     ImportError
         scikit-learn, which draws them, is not installed.
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 2:
-        raise ValueError(f"n: expected a whole number of points >= 2, got {n!r}")
-    if not noise >= 0:
-        raise ValueError(f"noise: expected a standard deviation >= 0, got {noise!r}")
+    n, noise = whole_number("n", n, 2), not_negative("noise", noise)
     try:
         from sklearn.datasets import make_moons
     except ModuleNotFoundError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from xpnet import functions, ops
 from xpnet.arrays import Array, is_complex, namespace
+from xpnet.checks import Hyperparameter, finite
 from xpnet.layers.base import Layer, itemsize
 
 __all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Swish", "Tanh"]
@@ -101,13 +102,11 @@ class LeakyReLU(_Activation):
 
     replayable = True
 
+    slope = Hyperparameter(finite)
+
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
-        self.slope = float(slope)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"slope": self.slope}
+        self.slope = slope
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the function's values, and x."""

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from xpnet import ops
 from xpnet.arrays import Array, dtype_kind, dtype_name, library, namespace, to_numpy
+from xpnet.checks import whole_number
+from xpnet.config import Configurable
 from xpnet.devices import CPU, Device, device, device_of
 from xpnet.random import Stream
 
@@ -26,6 +28,9 @@ L = TypeVar("L", bound="Layer")
 
 ALIGNMENT = 256
 """Bytes on whose multiples every parameter starts within the flat buffers."""
+
+SIZES = "layers take sizes of what they make, never of what they receive"
+"""What to say to those who give a layer a size too many."""
 
 
 class Owned(dict[str, Array]):
@@ -120,11 +125,11 @@ class ArrayMap(Mapping[str, Array]):
         return f"{{{', '.join(rows)}}}"
 
 
-class Layer(ABC):
+class Layer(Configurable, ABC):
     """One step of a network.
 
     A subclass defines ``forward`` and ``backward``; ``setup`` where it has parameters, state or
-    another output shape; ``config`` where its constructor takes arguments.
+    another output shape.  Its constructor keeps each argument as an attribute of the same name.
 
     Attributes
     ----------
@@ -206,10 +211,6 @@ class Layer(ABC):
     @abstractmethod
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dL/dx, or None where it is not needed."""
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them (layers may be among them)."""
-        return {}
 
     def flops(self) -> int:
         """Return the floating-point operations of a forward pass, per sample."""
@@ -463,9 +464,8 @@ class Layer(ABC):
             child.forget()
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
         shapes = f": {self.input_shape} -> {self.output_shape}" if self._built else ""
-        return f"{type(self).__name__}({arguments}){shapes}"
+        return super().__repr__() + shapes
 
 
 def _lay_out(owners: dict[str, tuple[Layer, str]], dtype: str) -> Layout:
@@ -502,32 +502,6 @@ def _aligned(size: int, dtype: str) -> int:
     return -(-size // unit) * unit
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """Return an argument that must be a whole number of at least ``least``, checked."""
-    number = None if isinstance(value, bool) or not hasattr(value, "__index__") else int(value)
-    if number is None or number < least:
-        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
-    return number
-
-
-def flag(name: str, value: Any) -> bool:
-    """Return an argument that must be True or False, checked."""
-    if not isinstance(value, bool):
-        raise ValueError(
-            f"{name}: expected True or False, got {value!r} (layers take sizes of what they make, "
-            f"never of what they receive)"
-        )
-    return value
-
-
-def pair(name: str, value: int | tuple[int, int] | list[int], least: int) -> tuple[int, int]:
-    """Return a size given as one number or as (height, width), checked."""
-    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) != 2:
-        raise ValueError(f"{name}: expected one size or (height, width), got {value!r}")
-    return whole(name, both[0], least), whole(name, both[1], least)
-
-
 def image_shape(layer: Layer, input_shape: Shape) -> tuple[int, int, int]:
     """Return an input shape as (c, h, w), or raise naming the layer."""
     if len(input_shape) != 3:
@@ -546,7 +520,7 @@ def _checked_shape(layer: Layer, shape: Any) -> Any:
     return tuple(
         _checked_shape(layer, length)
         if isinstance(length, (tuple, list))
-        else whole(f"{layer.label}: input_shape", length, 1)
+        else whole_number(f"{layer.label}: input_shape", length, 1)
         for length in shape
     )
 

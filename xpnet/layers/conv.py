@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array
-from xpnet.initializers import Init, bias_initializer, initializer, saved
-from xpnet.layers.base import Layer, Shape, flag, image_shape, itemsize, pair, whole
+from xpnet.checks import Hyperparameter, flag, pair, whole_number
+from xpnet.initializers import Init, bias_initializer, weight_initializer
+from xpnet.layers.base import SIZES, Layer, Shape, image_shape, itemsize
 from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
@@ -51,6 +51,14 @@ class Conv2d(Layer):
     replayable = True
     spreads = True
 
+    filters = Hyperparameter(whole_number, 1)
+    size = Hyperparameter(pair, 1)
+    stride = Hyperparameter(whole_number, 1)
+    pad = Hyperparameter(whole_number)
+    bias = Hyperparameter(flag, SIZES)
+    init = Hyperparameter(weight_initializer)
+    bias_init = Hyperparameter(bias_initializer)
+
     def __init__(
         self,
         filters: int,
@@ -62,26 +70,13 @@ class Conv2d(Layer):
         bias_init: Init = 0.0,
     ) -> None:
         super().__init__()
-        self.filters = whole("filters", filters, 1)
-        self.size = pair("size", size, 1)
-        self.stride = whole("stride", stride, 1)
-        self.pad = whole("pad", pad, 0)
-        self.bias = flag("bias", bias)
+        self.filters = filters
+        self.size = size
+        self.stride = stride
+        self.pad = pad
+        self.bias = bias
         self.init = init
         self.bias_init = bias_init
-        self._draw, self._draw_bias = initializer(init), bias_initializer(bias_init)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "filters": self.filters,
-            "size": self.size,
-            "stride": self.stride,
-            "pad": self.pad,
-            "bias": self.bias,
-            "init": saved(self.init),
-            "bias_init": saved(self.bias_init),
-        }
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Make W and b."""
@@ -94,9 +89,9 @@ class Conv2d(Layer):
                 f"with pad {self.pad}"
             )
         shape, fans = (self.filters, c, kh, kw), (c * kh * kw, self.filters * kh * kw)
-        self.add_param("W", self._draw(rng.child("W"), shape, *fans), decay=True)
+        self.add_param("W", self.init(rng.child("W"), shape, *fans), decay=True)
         if self.bias:
-            self.add_param("b", self._draw_bias(rng.child("b"), (self.filters,), *fans))
+            self.add_param("b", self.bias_init(rng.child("b"), (self.filters,), *fans))
         return (self.filters, oh, ow)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal, TypeAlias, get_args
 
 from xpnet import ops
 from xpnet.arrays import Array
+from xpnet.checks import Hyperparameter, fraction, one_of
 from xpnet.layers.base import Layer, Shape, itemsize
 from xpnet.random import Stream
 
 __all__ = ["Dropout"]
+
+Scale: TypeAlias = Literal["train", "inference"]
 
 
 class Dropout(Layer):
@@ -37,18 +40,13 @@ class Dropout(Layer):
 
     replayable = True
 
-    def __init__(self, rate: float = 0.5, scale: Literal["train", "inference"] = "train") -> None:
+    rate = Hyperparameter(fraction)
+    scale = Hyperparameter(one_of, get_args(Scale))
+
+    def __init__(self, rate: float = 0.5, scale: Scale = "train") -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate: expected 0 <= rate < 1, got {rate!r}")
-        if scale not in ("train", "inference"):
-            raise ValueError(f"scale: expected 'train' or 'inference', got {scale!r}")
         self.rate = rate
         self.scale = scale
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate, "scale": self.scale}
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Make the counter."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace
-from xpnet.initializers import Init, bias_initializer, initializer, saved
-from xpnet.layers.base import Layer, Shape, flag, itemsize, whole
+from xpnet.checks import Hyperparameter, flag, whole_number
+from xpnet.initializers import Init, bias_initializer, weight_initializer
+from xpnet.layers.base import SIZES, Layer, Shape, itemsize
 from xpnet.random import Stream
 
 __all__ = ["Linear"]
@@ -42,32 +42,27 @@ class Linear(Layer):
     replayable = True
     accepts_complex = True
 
+    units = Hyperparameter(whole_number, 1)
+    bias = Hyperparameter(flag, SIZES)
+    init = Hyperparameter(weight_initializer)
+    bias_init = Hyperparameter(bias_initializer)
+
     def __init__(
         self, units: int, bias: bool = True, init: Init = "he", bias_init: Init = 0.0
     ) -> None:
         super().__init__()
-        self.units = whole("units", units, 1)
-        self.bias = flag("bias", bias)
+        self.units = units
+        self.bias = bias
         self.init = init
         self.bias_init = bias_init
-        self._draw, self._draw_bias = initializer(init), bias_initializer(bias_init)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "units": self.units,
-            "bias": self.bias,
-            "init": saved(self.init),
-            "bias_init": saved(self.bias_init),
-        }
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Make W and b."""
         d = math.prod(input_shape)
         shape = (d, self.units)
-        self.add_param("W", self._draw(rng.child("W"), shape, d, self.units), decay=True)
+        self.add_param("W", self.init(rng.child("W"), shape, d, self.units), decay=True)
         if self.bias:
-            self.add_param("b", self._draw_bias(rng.child("b"), (self.units,), d, self.units))
+            self.add_param("b", self.bias_init(rng.child("b"), (self.units,), d, self.units))
         return (self.units,)
 
     def rows(self, x: Array) -> Array:

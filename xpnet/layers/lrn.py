@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.layers.base import Layer, Shape, image_shape, itemsize, whole
+from xpnet.checks import Hyperparameter, finite, not_negative, positive, whole_number
+from xpnet.layers.base import Layer, Shape, image_shape, itemsize
 from xpnet.random import Stream
 
 __all__ = ["LocalResponseNorm"]
+
+
+def _odd(name: str, value: int) -> int:
+    size = whole_number(name, value, 1)
+    if size % 2 == 0:
+        raise ValueError(f"{name}: expected an odd number of channels, got {size}")
+    return size
 
 
 class LocalResponseNorm(Layer):
@@ -36,25 +43,19 @@ class LocalResponseNorm(Layer):
 
     replayable = True
 
+    size = Hyperparameter(_odd)
+    alpha = Hyperparameter(not_negative)
+    beta = Hyperparameter(finite)
+    k = Hyperparameter(positive)
+
     def __init__(
         self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
     ) -> None:
         super().__init__()
-        self.size = whole("size", size, 1)
-        if size % 2 == 0:
-            raise ValueError(f"size: expected an odd number of channels, got {size}")
-        if not (0 <= alpha < math.inf and 0 < k < math.inf and math.isfinite(beta)):
-            raise ValueError(
-                f"LocalResponseNorm: expected alpha >= 0, k > 0 and a finite beta, "
-                f"got {alpha}, {k} and {beta}"
-            )
-        self.alpha = float(alpha)
-        self.beta = float(beta)
-        self.k = float(k)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Check that these are images."""

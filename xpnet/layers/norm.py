@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace
+from xpnet.checks import Hyperparameter, number, positive
 from xpnet.initializers import constant
 from xpnet.layers.base import Layer, Shape, itemsize
 from xpnet.random import Stream
@@ -39,18 +39,13 @@ class BatchNorm(Layer):
 
     replayable = True
 
+    momentum = Hyperparameter(number, lambda x: 0 <= x <= 1, "0 <= momentum <= 1")
+    eps = Hyperparameter(positive)
+
     def __init__(self, momentum: float = 0.9, eps: float = 1e-5) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1 or eps <= 0:
-            raise ValueError(
-                f"BatchNorm: expected 0 <= momentum <= 1 and eps > 0, got {momentum} and {eps}"
-            )
-        self.momentum = float(momentum)
-        self.eps = float(eps)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"momentum": self.momentum, "eps": self.eps}
+        self.momentum = momentum
+        self.eps = eps
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Make gamma, beta and the running statistics."""

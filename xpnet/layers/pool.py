@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace
-from xpnet.layers.base import Layer, Shape, image_shape, pair, whole
+from xpnet.checks import Hyperparameter, pair, whole_number
+from xpnet.layers.base import Layer, Shape, image_shape
 from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
@@ -17,19 +17,19 @@ __all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 class _Pool2d(Layer):
     """A window that moves over each channel of an image."""
 
+    size = Hyperparameter(pair, 1)
+    stride = Hyperparameter(whole_number, 1)
+    pad = Hyperparameter(whole_number)
+
     def __init__(
         self, size: int | tuple[int, int], stride: int | None = None, pad: int = 0
     ) -> None:
         super().__init__()
-        self.size = pair("size", size, 1)
-        self.stride = max(self.size) if stride is None else whole("stride", stride, 1)
-        self.pad = whole("pad", pad, 0)
+        self.size = size
+        self.stride = max(self.size) if stride is None else stride
+        self.pad = pad
         if self.pad > min(self.size) // 2:
             raise ValueError(f"pad: expected at most half the window {self.size}, got {pad}")
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"size": self.size, "stride": self.stride, "pad": self.pad}
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Return the shape of the pooled image."""

@@ -11,10 +11,12 @@ from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
-from xpnet.layers.base import Layer, Shape, adopt, whole
+from xpnet.checks import whole_number
+from xpnet.layers.base import Layer, Shape, adopt
 from xpnet.layers.plan import Hook, Step, plan
 from xpnet.layers.shape import Rescale
 from xpnet.random import Stream
+from xpnet.tables import ruled
 from xpnet.threadpool import threads
 
 __all__ = ["Residual", "Sequential"]
@@ -69,7 +71,7 @@ class Sequential(Layer):
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("Sequential: the same layer object stands in it twice")
         self.layers = [adopt(layer) for layer in layers]
-        self.seed = seed
+        self.seed = whole_number("seed", seed)
         self._hooks: dict[int, list[Hook]] = {}
         self._copy: Array | None = None  # of all parameters, narrowed
         if input_shape is not None:
@@ -273,7 +275,7 @@ class Sequential(Layer):
         -------
         numpy.ndarray, shape (n, *output_shape)
         """
-        whole("batch_size", batch_size, 1)
+        batch_size = whole_number("batch_size", batch_size, 1)
         if not hasattr(x, "shape"):
             x = to_numpy(x)
         n = x.shape[0]
@@ -314,16 +316,7 @@ class Sequential(Layer):
                 )
             )
         rows.append(("total", "", *(f"{number:,}" for number in totals)))
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if k < 2 else cell.rjust(width)
-                for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return ruled(rows, left=2)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -367,10 +360,6 @@ class Residual(Layer):
         super().__init__()
         self.body = adopt(body if isinstance(body, Sequential) else Sequential(body))
         self.shortcut = None if shortcut is None else adopt(shortcut)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"body": self.body, "shortcut": self.shortcut}
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Yield the body and, where there is one, the shortcut."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace
+from xpnet.checks import Hyperparameter, finite
 from xpnet.layers.base import Layer, Shape
 from xpnet.random import Stream
 
@@ -33,14 +33,13 @@ class Rescale(Layer):
     replayable = True
     accepts_complex = True
 
+    scale = Hyperparameter(finite)
+    shift = Hyperparameter(finite)
+
     def __init__(self, scale: float, shift: float = 0.0) -> None:
         super().__init__()
-        self.scale = float(scale)
-        self.shift = float(shift)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"scale": self.scale, "shift": self.shift}
+        self.scale = scale
+        self.shift = shift
 
     def _inspect_dtype(self, x: Array, kind: str) -> None:
         if kind == "complex" and self.dtype.startswith("float"):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from xpnet.checks import positive
 from xpnet.layers import (
     AvgPool2d,
     Conv2d,
@@ -123,11 +122,12 @@ def alexnet(
     weights, zero biases.
     Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
     """
+    factor = positive("width", width)
 
     def scaled(count: int) -> int:
-        if not 0 < width < math.inf or round(count * width) < 1:
+        if round(count * factor) < 1:
             raise ValueError(f"width: expected a factor that leaves filters, got {width!r}")
-        return round(count * width)
+        return round(count * factor)
 
     size, stride, pad = stem
     layers: list[Layer] = [] if rescale is None else [Rescale(rescale)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from xpnet.checks import one_of
 from xpnet.initializers import Init
 from xpnet.layers import (
     BatchNorm,
@@ -68,10 +69,7 @@ def mlp(
     seed, dtype
         As those of :class:`~xpnet.layers.Sequential`.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}"
-        )
+    one_of("activation", activation, ACTIVATIONS)
     if not isinstance(hidden, Sequence):
         raise ValueError(
             f"hidden: expected units for each hidden layer, such as (100,), got {hidden!r}"

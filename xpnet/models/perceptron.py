@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from xpnet import functions
 from xpnet.arrays import Array, namespace, to_numpy
+from xpnet.checks import one_of
 from xpnet.devices import Device
 from xpnet.layers import Linear, Sequential
 
@@ -112,9 +113,7 @@ def logic_gate(name: str, *, dtype: str = "float32") -> Perceptron:
     ValueError
         There is no such gate.
     """
-    if name not in GATES:
-        raise ValueError(f"logic_gate: expected one of {', '.join(GATES)}, got {name!r}")
-    return Perceptron(GATES[name], dtype=dtype)
+    return Perceptron(GATES[one_of("logic_gate", name, GATES)], dtype=dtype)
 
 
 def threshold_neuron(x: Array, w: Array, theta: float) -> Array:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpnet.arrays import Array, is_complex, namespace, to_numpy
+from xpnet.checks import one_of
 from xpnet.devices import Device, device
 from xpnet.initializers import Init, uniform
 from xpnet.layers import Exp, Layer, Linear, Log, LogSquare, Sequential
@@ -248,9 +249,7 @@ def _spread_pairs(stream: Stream, n: int, step: int = 0) -> Any:
 
 def _results(operation: str, x: Array) -> Array:
     """Return the results of pairs (n, 2) as a column (n, 1)."""
-    if operation not in OPERATIONS:
-        raise ValueError(f"operation: expected one of {', '.join(OPERATIONS)}, got {operation!r}")
-    return OPERATIONS[operation](x[:, :1], x[:, 1:])
+    return OPERATIONS[one_of("operation", operation, OPERATIONS)](x[:, :1], x[:, 1:])
 
 
 # By clipped gradients --------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 from xpnet.arrays import Array, namespace
+from xpnet.checks import one_of
 from xpnet.ops.dispatch import op
 
 __all__ = ["PRECISIONS", "as_operand", "check", "narrow_into", "narrowed", "rounded"]
@@ -69,11 +70,7 @@ def narrow_into(a: Array, out: Array, precision: str) -> None:
 
 def check(precision: str, dtype: str, what: str) -> None:
     """Raise unless products of a dtype can have a precision."""
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"precision: expected {', '.join(map(repr, PRECISIONS[:-1]))} or "
-            f"{PRECISIONS[-1]!r}, got {precision!r}"
-        )
+    one_of("precision", precision, PRECISIONS)
     if precision != "float32" and dtype != "float32":
         raise ValueError(
             f"precision {precision!r} is of float32 numbers, {what} is of {dtype}: build it with "

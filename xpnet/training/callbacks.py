@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from xpnet.layers.base import whole
+from xpnet.checks import Hyperparameter, whole_number
 from xpnet.training.history import History
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class ProgressBar(Callback):
         Steps between two looks at the loss, each of which waits for an accelerator.
     """
 
+    every = Hyperparameter(whole_number, 1)
+
     def __init__(self, every: int = 50) -> None:
-        self.every = whole("every", every, 1)
+        self.every = every
         self.every_step = False
         self._bar: Any = None
 
@@ -155,9 +157,11 @@ class Checkpoint(Callback):
         Epochs between two.
     """
 
+    every = Hyperparameter(whole_number, 1)
+
     def __init__(self, path: str | Path, every: int = 1) -> None:
         self.path = Path(path)
-        self.every = whole("every", every, 1)
+        self.every = every
 
     def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
         """Write the checkpoint."""

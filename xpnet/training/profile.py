@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal, get_args
 
-from xpnet.arrays import Array
+from xpnet.checks import one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.layers import Layer, Sequential
-from xpnet.layers.base import whole
 from xpnet.layers.plan import Step, plan
+from xpnet.tables import ruled
 from xpnet.training.trainer import Trainer
 
 __all__ = ["Profile", "ProfileRow", "profile_step"]
@@ -85,20 +85,11 @@ class Profile:
             times = [_readable_ms(s) for s in (row.forward, row.backward, row.seconds)]
             share, kept = f"{100 * row.share:.1f} %", _readable_bytes(row.kept)
             cells.append((row.path, row.name, *times, share, kept))
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if k < 2 else cell.rjust(width)
-                for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in cells
-        ]
-        rule = "-" * len(lines[0])
         about = (
             f"medians of {self.steps} steps of {self.batch_size} samples on {self.device}; "
             f"a step timed as a whole: {_readable_ms(self.step)} ms"
         )
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], about])
+        return f"{ruled(cells, left=2)}\n{about}"
 
     def _total(self) -> ProfileRow:
         sums = (sum(column) for column in zip(*map(_numbers, self.rows), strict=True))
@@ -149,11 +140,9 @@ def profile_step(
     of its parts.  ``kept`` is the layers' own count (:meth:`~xpnet.layers.Layer.cache_bytes`)
     times the samples of a step; layers computed together may keep less.
     """
-    whole("batch_size", batch_size, 1)
-    whole("steps", steps, 1)
-    whole("warmup", warmup, 0)
-    if by not in get_args(By):
-        raise ValueError(f"by: expected 'steps' or 'layers', got {by!r}")
+    batch_size = whole_number("batch_size", batch_size, 1)
+    steps, warmup = whole_number("steps", steps, 1), whole_number("warmup", warmup)
+    one_of("by", by, get_args(By))
     trainer._check_fit(data)
     net, loss, optimizer = copy.deepcopy((trainer.net, trainer.loss, trainer.optimizer))
     twin = Trainer(net, loss, optimizer, seed=trainer.seed)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from xpnet import checks
+from xpnet.checks import check_fields, positive, whole_number
 from xpnet.data import Dataset
-from xpnet.layers.base import whole
 from xpnet.random import Stream
 from xpnet.training.history import History
 from xpnet.training.trainer import DivergedError, Trainer
@@ -30,10 +32,9 @@ class LogUniform:
     high: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.low < self.high < math.inf:
-            raise ValueError(
-                f"LogUniform: expected 0 < low < high, got {self.low!r} and {self.high!r}"
-            )
+        check_fields(self, low=positive)
+        words = f"a number above low, {self.low}"
+        check_fields(self, high=partial(checks.number, fits=lambda x: x > self.low, expected=words))
 
     def draw(self, stream: Stream, number: int) -> float:
         """Return the draw of a trial, a function of the stream and the trial's number."""
@@ -113,8 +114,7 @@ def random_search(
     -----
     Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
     """
-    whole("trials", trials, 1)
-    whole("epochs", epochs, 1)
+    trials, epochs = whole_number("trials", trials, 1), whole_number("epochs", epochs, 1)
     if not space:
         raise ValueError("space: expected at least one range to draw from, got none")
     train, validation = data.split(held_out, seed)

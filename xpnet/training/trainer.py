@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xpnet import ops
-from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
+from xpnet.checks import one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
 from xpnet.devices import Device
 from xpnet.layers import Sequential
-from xpnet.layers.base import whole
 from xpnet.losses import Loss
 from xpnet.ops.batch import has_classes
 from xpnet.ops.update import Timetable
@@ -89,14 +88,13 @@ class Trainer:
                 f"schedule: expected a function of (step, total) such as "
                 f"xpnet.schedules.one_cycle(), got {schedule!r}"
             )
-        if graph not in get_args(Graph):
-            raise ValueError(f"graph: expected 'auto', 'on' or 'off', got {graph!r}")
+        one_of("graph", graph, get_args(Graph))
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule or constant()
         self.callbacks = list(callbacks)
-        self.seed = seed
+        self.seed = whole_number("seed", seed)
         self.graph = graph
         self.not_replayed: str | None = None
         self.history = History()
@@ -160,7 +158,7 @@ class Trainer:
         DivergedError
             The loss became infinite or NaN.
         """
-        whole("epochs", epochs, 1)
+        epochs = whole_number("epochs", epochs, 1)
         for data in (train, validation):
             if data is not None:
                 self._check_fit(data)
