@@ -56,6 +56,9 @@ class ProgressBar(Callback):
         self.every_step = False
         self._bar: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_bar": None}  # a terminal's, which stays where it is
+
     def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
         """Remember the sizes."""
         self._epochs, self._steps = epochs, steps
