@@ -202,7 +202,10 @@ class TestUserErrors:
             ("--seed=-1", r"argument --seed: expected a whole number >= 0, got '-1'"),
             ("--validation-split 1", r"expected a share of at least 0 and below 1, got '1'"),
             ("--limit-train 5000", r"--limit-train: digits has 1437 training images, got 5000"),
-            ("--validation-split 0.0001", r"leaves both parts a sample, got 0.0001 of 1437"),
+            (
+                "--validation-split 0.0001",
+                r"leaves both parts of 1437 samples at least one, got 0.0001",
+            ),
             ("--device abacus", r"device: expected 'cpu', 'gpu', .*, got 'abacus'"),
             ("--device gpu:x", r"device: expected 'cpu', 'gpu', .*, got 'gpu:x'"),
             ("--graph maybe", r"argument --graph: invalid choice: 'maybe'"),
