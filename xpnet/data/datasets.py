@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from xpnet.arrays import Array, HostArray, namespace, to_numpy
 from xpnet.checks import number, one_of, whole_number
 from xpnet.data import catalog, idx
 from xpnet.devices import Device, device, device_of

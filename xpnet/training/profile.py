@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal, get_args
 
+from xpnet.arrays import Array
 from xpnet.checks import one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.layers import Layer, Sequential

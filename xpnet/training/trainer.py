@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xpnet import ops
+from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.checks import one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
