@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -17,8 +17,6 @@ from xpnet.devices import Device, device, device_of
 from xpnet.random import Stream
 
 __all__ = ["NAMES", "Dataset", "load"]
-
-HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 NAMES = ("digits", *catalog.SOURCES)
 """The names that :func:`load` knows."""

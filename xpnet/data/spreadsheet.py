@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import to_numpy
-from xpnet.data.datasets import Dataset, HostArray
+from xpnet.arrays import HostArray, to_numpy
+from xpnet.data.datasets import Dataset
 from xpnet.files import replacing
 
 __all__ = ["load_spreadsheet", "save_spreadsheet"]
