@@ -17,7 +17,7 @@ from xpnet import models, optimizers, plots, schedules, training
 from xpnet.data import NAMES as DATASETS
 from xpnet.files import replacing
 from xpnet.ops.precision import PRECISIONS
-from xpnet.training.replay import hindrance
+from xpnet.training.steps import not_recordable
 
 OPTIMIZERS = {
     # name: (class, default learning rate)
@@ -209,7 +209,7 @@ def train(args: argparse.Namespace) -> int:
         seed=args.seed,
         graph=args.graph,
     )
-    reason = hindrance(trainer) if args.graph == "on" else None
+    reason = not_recordable(net) if args.graph == "on" else None
     if reason:  # said before anything is printed or removed
         raise ValueError(f"--graph on: {reason}")
     if args.out:

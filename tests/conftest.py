@@ -14,6 +14,7 @@ import pytest
 
 from xpnet.arrays import to_numpy
 from xpnet.devices import CPU, Device, device, device_of
+from xpnet.layers import Layer
 from xpnet.ops import generic_only
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -122,6 +123,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "mnist" in item.keywords:
             item.add_marker(skip)
+
+
+def moved(layer: Layer, place: Device) -> Layer:
+    """Return a layer that stands by itself, its arrays moved to a device: networks move theirs."""
+    for _, one in layer.walk(innermost=False):
+        own = one.own()
+        for arrays in (own.params, own.grads, own.state):
+            for name, array in arrays.items():
+                arrays.bind(name, place.asarray(array))
+        one.compute_in(one.precision)
+    return layer
 
 
 def strided(values: np.ndarray) -> np.ndarray:

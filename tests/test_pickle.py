@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from xpnet import initializers, layers, losses, optimizers, schedules
-from xpnet.data import Dataset
+from xpnet.data import Batches, Dataset
+from xpnet.devices import device
 from xpnet.random import Stream
 from xpnet.training import (
     Checkpoint,
@@ -25,6 +26,7 @@ from xpnet.training import (
     ProfileRow,
     ProgressBar,
     Table,
+    Trainer,
     Trial,
 )
 
@@ -155,8 +157,8 @@ def behaviour_of_a_layer(layer: layers.Layer) -> Any:
 
 LAYERS: dict[str, Callable[[], layers.Layer]] = {
     **public(
-        layers, "ArrayMap", "AvgPool2d", "Conv2d", "Layer", "Linear", "MaxPool2d", "Rescale",
-        "Residual", "Sequential",
+        layers, "ArrayMap", "AvgPool2d", "Conv2d", "Layer", "Linear", "MaxPool2d", "Network",
+        "Rescale", "Residual", "Sequential",
     ),
     "AvgPool2d": lambda: layers.AvgPool2d((2, 3), 1, 1),
     "Conv2d": lambda: layers.Conv2d(4, 3, init=initializers.normal(0.1), bias_init=1),
@@ -214,7 +216,80 @@ def drawing() -> ProgressBar:
     return bar
 
 
+# Networks, and what trains them
+
+
+def network(**options: Any) -> layers.Network:
+    parts = [
+        layers.Rescale(1 / 255), layers.Conv2d(3, 3, pad=1), layers.ReLU(), layers.MaxPool2d(2),
+        layers.Residual([layers.Conv2d(3, 3, pad=1), layers.BatchNorm(), layers.Sequential(
+            [layers.Dropout(0.2), layers.Swish()])]),
+        layers.Flatten(), layers.Linear(6), layers.ReLU(), layers.Linear(3),
+    ]  # fmt: skip
+    return layers.Sequential(parts, input_shape=(1, 6, 6), seed=2, **options)
+
+
+def pixels(n: int = 10) -> Dataset:
+    rng = np.random.default_rng(3)
+    return Dataset(rng.integers(0, 256, (n, 1, 6, 6), "uint8"), np.arange(n) % 3, 3)
+
+
+def in_mid_step() -> layers.Network:
+    net = network()
+    net.forward(pixels().x, train=True)
+    return net
+
+
+def trainer(net: layers.Network | None = None, epochs: int = 0) -> Trainer:
+    made = Trainer(
+        network() if net is None else net, losses.SoftmaxCrossEntropy(),
+        optimizers.Adam(0.01, weight_decay=0.01), schedule=schedules.cosine(),
+        callbacks=[ProgressBar(), Table(io.StringIO())] if epochs == 0 else [], seed=4,
+    )  # fmt: skip
+    if epochs:
+        made.fit(pixels(), epochs, 4)
+    return made
+
+
+def behaviour_of_a_trainer(trainer: Trainer) -> Any:
+    """Train on, from here."""
+    trainer.callbacks = []
+    history = trainer.fit(pixels(), 2, 4, validation=pixels(6))
+    net, rows = trainer.net, [row for row in history.rows if row.pop("seconds")]
+    for row in rows:
+        row.pop("samples_per_second")
+    assert all(np.shares_memory(a, net.params.flat) for a in net.params.values())
+    return repr(net), rows, dict(net.params), dict(net.state), trainer.optimizer.state()
+
+
+def behaviour_of_a_network(net: layers.Network) -> Any:
+    return net.summary(), net.predict(pixels().x), behaviour_of_a_trainer(trainer(net, 1))
+
+
+NETWORKS = {
+    "built": network,
+    "of float64": lambda: network(dtype="float64"),
+    "of bfloat16's precision": lambda: network().to("cpu", precision="bf16"),
+    "in mid-step": in_mid_step,
+    "trained": lambda: trainer(epochs=2).net,
+}
+TRAINERS = {
+    "new": trainer,
+    "in mid-run": lambda: trainer(epochs=2),
+}
+
+
+def behaviour_of_batches(batches: Batches) -> Any:
+    return len(batches), [[np.array(a) for a in batch] for batch in batches.epoch(2)]
+
+
 KINDS = {
+    "network": Kind(NETWORKS, behaviour_of_a_network),
+    "trainer": Kind(TRAINERS, behaviour_of_a_trainer),
+    "device": Kind(
+        {"cpu": lambda: device("cpu")}, lambda place: (place, place.zeros(3, "float32"))
+    ),
+    "batches": Kind({"shuffled": lambda: Batches(pixels(), 4, seed=1)}, behaviour_of_batches),
     "loss": Kind(LOSSES, behaviour_of_a_loss),
     "optimizer": Kind(OPTIMIZERS, behaviour_of_an_optimizer),
     "schedule": Kind(SCHEDULES, behaviour_of_a_schedule),
@@ -248,7 +323,6 @@ KINDS = {
         },
         lambda result: (repr(result), type(result).__name__),
     ),
-    # networks, devices, batches and trainers belong here as well
 }
 CASES = [
     pytest.param(make, kind.behaviour, id=f"{name}-{which}")
@@ -276,7 +350,7 @@ def test_a_copy_does_what_the_original_does(make, behaviour, way):
 
 
 def test_every_public_layer_stands_in_this_table():
-    assert set(LAYERS) >= set(layers.__all__) - {"ArrayMap", "Layer"}
+    assert set(LAYERS) >= set(layers.__all__) - {"ArrayMap", "Layer", "Network"}
 
 
 def test_a_process_that_starts_afresh_gets_them_too():

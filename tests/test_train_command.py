@@ -435,7 +435,7 @@ def test_graph_reaches_the_trainer(monkeypatch, capsys, graph):
             self.graph = "off"
 
     monkeypatch.setattr(xpnet, "Trainer", Seen)
-    monkeypatch.setattr(train, "hindrance", lambda trainer: None)
+    monkeypatch.setattr(train, "not_recordable", lambda net: None)
     assert train.main(quick("--graph", graph)) == 0
     assert made == [graph]
     assert "replayed" not in capsys.readouterr().out

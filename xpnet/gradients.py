@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace, to_numpy
 from xpnet.checks import finite, positive, whole_number
 from xpnet.devices import device_of
+from xpnet.layers import Layer
+from xpnet.losses import Loss
 from xpnet.random import Stream
-
-if TYPE_CHECKING:
-    from xpnet.layers.base import Layer
-    from xpnet.losses import Loss
 
 __all__ = ["gradient_check", "gradient_descent", "numerical_gradient"]
 
@@ -122,7 +120,7 @@ def gradient_check(
         raise ValueError(
             f"gradient_check: expected a layer of dtype float64 or complex128, got {layer.dtype}"
         )
-    if loss is not None and not hasattr(loss, "backward"):
+    if not (loss is None or isinstance(loss, Loss)):
         raise TypeError(f"gradient_check: expected a loss, got {type(loss).__name__}")
     h = positive("h", h)
     inputs = x if isinstance(x, tuple) else (x,)

@@ -27,12 +27,9 @@ class Loss(Configurable, ABC):
     ----------
     accepts_complex : bool
         Whether scores may be complex.
-    replayable : bool
-        As that of :class:`xpnet.layers.Layer`.
     """
 
     accepts_complex: ClassVar[bool] = False
-    replayable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._gradient: Array | None = None
@@ -69,6 +66,10 @@ class Loss(Configurable, ABC):
         self._check(scores, targets, weights)
         loss, self._gradient = self.compute(scores, targets, weights)
         return loss
+
+    def __call__(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
+        """Return the mean loss of a batch: short for ``forward``."""
+        return self.forward(scores, targets, weights)
 
     def backward(self) -> Array:
         """Return the gradient of the last loss with respect to its scores, and forget it.
@@ -139,8 +140,6 @@ class SoftmaxCrossEntropy(Loss):
         (Szegedy et al., "Rethinking the inception architecture", 2016).
     """
 
-    replayable = True
-
     label_smoothing = Hyperparameter(fraction)
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
@@ -170,8 +169,6 @@ class SigmoidCrossEntropy(Loss):
     ``p = sigmoid(scores)``.  Backward: ``(p - t) / n``.
     """
 
-    replayable = True
-
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
         result: tuple[Array, Array] = ops.loss.sigmoid_cross_entropy(scores, targets, weights)
@@ -184,7 +181,6 @@ class SquaredError(Loss):
     Forward: ``L = mean over n of 1/2 sum_k |y_k - t_k|^2``.  Backward: ``(y - t) / n``.
     """
 
-    replayable = True
     accepts_complex = True
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:

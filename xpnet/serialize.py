@@ -1,67 +1,30 @@
-"""Networks to and from safetensors files.
+"""Networks from their files, and arrays that must fit them.
 
-A file holds the arrays by path (``"params/1.W"``, ``"state/3.mean"``) and, under the one
-metadata key ``"xpnet"``, sorted JSON with the architecture.  Nothing in it is ever executed.
-One key, because several come out in random order and the same network must give the same bytes.
+A file holds the arrays by path (``"params/1.W"``, ``"state/3.mean"``) and the architecture, as
+``net.save`` writes them: see :mod:`xpnet.arrayfiles`.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as read_tensors
-from safetensors.numpy import save as tensor_bytes
-
 import xpnet.layers
+from xpnet.arrayfiles import read_arrays
 from xpnet.arrays import Array, to_numpy
 from xpnet.devices import Device
-from xpnet.files import replacing
-from xpnet.layers import Layer, Sequential
+from xpnet.layers import Layer, Network
 
-__all__ = [
-    "check_arrays",
-    "described",
-    "load",
-    "read_arrays",
-    "restore",
-    "save",
-    "write_arrays",
-]
-
-KEY = "xpnet"
-FORMAT = 1
-_COMPLEX = {"complex64": "float32", "complex128": "float64"}
-_PAIRS = "complex pairs: "
-
-
-def save(net: Layer, path: str | Path) -> None:
-    """Write a network's parameters, state and architecture to one file.
-
-    Parameters
-    ----------
-    net : Sequential
-        With an input shape.
-    path : path
-        Replaced whole or not at all.
-    """
-    if not isinstance(net, Sequential) or not net._built or net._has_parent:
-        raise ValueError(f"save: expected a network, a Sequential with an input_shape, got {net}")
-    arrays = {f"params/{name}": array for name, array in net.params.items()}
-    arrays |= {f"state/{name}": array for name, array in net.state.items()}
-    write_arrays(path, arrays, {"architecture": described(net)})
+__all__ = ["check_arrays", "load", "restore"]
 
 
 def load(
     path: str | Path,
     device: str | Device = "cpu",
     layers: Mapping[str, type[Layer]] | None = None,
-) -> Sequential:
+) -> Network:
     """Rebuild a network from its file.
 
     Parameters
@@ -74,7 +37,7 @@ def load(
 
     Returns
     -------
-    Sequential
+    Network
 
     Raises
     ------
@@ -87,8 +50,8 @@ def load(
         raise ValueError(f"{path}: holds arrays but no network")
     known = {name: getattr(xpnet.layers, name) for name in xpnet.layers.__all__}
     net = _rebuilt(about["architecture"], known | dict(layers or {}), str(path))
-    if not isinstance(net, Sequential):
-        raise ValueError(f"{path}: expected a Sequential, got {type(net).__name__}")
+    if not (isinstance(net, Network) and net.is_root):
+        raise ValueError(f"{path}: expected a network, got {type(net).__name__}")
     restore(net, arrays, str(path))
     return net.to(device)
 
@@ -120,67 +83,6 @@ def check_arrays(net: Layer, arrays: Mapping[str, Array], source: str) -> list[s
                 f"got {came.dtype} {came.shape}"
             )
     return list(own)
-
-
-def write_arrays(path: str | Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
-    """Write arrays and a JSON-able description to one safetensors file, whole or not at all.
-
-    Equal arrays and descriptions give equal bytes.  Complex numbers are stored as pairs of
-    floats, which the format can hold.
-    """
-    host: dict[str, np.ndarray[Any, np.dtype[Any]]] = {}
-    for name in sorted(arrays):
-        # Contiguous, because the format's writer takes the memory of others as it lies.
-        array = to_numpy(arrays[name])
-        shape, pairs = array.shape, _COMPLEX.get(array.dtype.name)
-        array = np.ascontiguousarray(array)  # a 0-d array becomes 1-d, which can be viewed as pairs
-        if pairs:
-            name, array, shape = _PAIRS + name, array.view(pairs), (*shape, 2)
-        host[name] = array.reshape(shape)
-    text = json.dumps({"format": FORMAT, **about}, sort_keys=True)
-    with replacing(Path(path)) as part:
-        part.write_bytes(tensor_bytes(host, metadata={KEY: text}))
-
-
-def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return what :func:`write_arrays` wrote: the arrays, on the host, and the description.
-
-    Raises
-    ------
-    ValueError
-        The file is not a safetensors file, was not written by xpnet, or by a later version.
-    """
-    raw = Path(path).read_bytes()
-    try:
-        tensors = read_tensors(raw)
-        length = int.from_bytes(raw[:8], "little")
-        metadata = json.loads(raw[8 : 8 + length]).get("__metadata__", {})
-        about = json.loads(metadata[KEY])
-        version = about["format"]
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: a safetensors file, but not one of xpnet") from None
-    if version != FORMAT:
-        raise ValueError(f"{path}: expected format {FORMAT}, got {version!r}: update xpnet")
-    arrays: dict[str, Array] = {}
-    for name, array in tensors.items():
-        if name.startswith(_PAIRS):
-            wide = {"float32": "complex64", "float64": "complex128"}[array.dtype.name]
-            arrays[name.removeprefix(_PAIRS)] = array.view(wide).reshape(array.shape[:-1])
-        else:
-            arrays[name] = array
-    return arrays, about
-
-
-def described(value: Any) -> Any:
-    """Return a layer's class and arguments, and those of the layers among them, for JSON."""
-    if isinstance(value, Layer):
-        about = {name: described(argument) for name, argument in value.config().items()}
-        return {"layer": type(value).__name__, **about}
-    if isinstance(value, (list, tuple)):
-        return [described(one) for one in value]
-    return value
 
 
 def _rebuilt(value: Any, known: Mapping[str, type[Layer]], source: str) -> Any:

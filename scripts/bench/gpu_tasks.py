@@ -15,7 +15,6 @@ import numpy as np
 import xpnet
 from scripts.bench import gpu_trace
 from scripts.bench.gpu_contenders import CONTENDERS
-from scripts.bench.gpu_contenders.own import EnoughError
 from scripts.bench.workloads import PEAK, RECIPE, WORKLOADS, Workload, load
 from xpnet import models, schedules
 from xpnet.data import Dataset
@@ -157,13 +156,11 @@ def memory(job: Job) -> Iterator[Line]:
                     }
                 )
                 if len(seen) == 2:
-                    raise EnoughError
+                    trainer.stop()
 
     contender.trainer.callbacks = [Look()]
-    try:
-        contender.trainer.fit(images, 10**6, workload.batch_size, drop_last=True)
-    except EnoughError:
-        yield from seen
+    contender.trainer.fit(images, 10**6, workload.batch_size, drop_last=True)
+    yield from seen
 
 
 def unfit(task: str, job: Job) -> str | None:

@@ -323,7 +323,7 @@ def test_a_preflight_that_fails_keeps_the_rest_of_the_time(tmp_path: Path) -> No
     assert not reason["passed"]
     assert reason["found"].startswith("ModuleNotFoundError, module nvmath")
     assert verdicts(tmp_path / "out") == {"about": "pass", "preflight": "FAIL: exit status 1"}
-    assert [fact["passed"] for fact in found if fact.get("check") == "lane"] == [True]
+    assert [fact["passed"] for fact in found if fact.get("check") == "recorder"] == [True]
 
 
 @pytest.mark.gpu

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close
+from conftest import assert_close, moved
 
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.gradients import gradient_check, numerical_gradient
@@ -47,7 +47,7 @@ def built(layer, shape, dtype, xp):
     layer.build(shape, Stream(0, "0"), dtype)
     for i, (name, array) in enumerate(layer.params.items()):
         layer.params[name] = numbers(dtype, *array.shape, seed=i + 1)
-    return layer.to(xp.device)
+    return moved(layer, xp.device)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -128,6 +128,6 @@ def test_real_layers_refuse_complex_numbers(xp):
     for layer, shape in [(ReLU(), (2,)), (Swish(), (2,)), (Dropout(), (2,)), (BatchNorm(), (2,)),
                          (Conv2d(1, 1), (1, 2, 2))]:  # fmt: skip
         layer.build(shape, Stream(0, "0"), "float64")
-        layer.to(xp.device)
+        moved(layer, xp.device)
         with pytest.raises(ValueError, match='"0": expected real x, got complex128'):
             layer.forward(xp.array(numbers("complex128", 3, *shape)))

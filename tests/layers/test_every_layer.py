@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HAS_TORCH, assert_close, strided
+from conftest import HAS_TORCH, assert_close, moved, strided
 
 import xpnet.layers
 from xpnet.arrays import dtype_name, to_numpy
@@ -171,7 +171,7 @@ def built(row: Row, dtype: str = "float64", xp: Any = None, path: str = "3") -> 
     rng = np.random.default_rng(5)
     for name, array in layer.params.items():
         layer.params[name] = rng.normal(size=array.shape).astype(dtype)
-    return layer if xp is None else layer.to(xp.device)
+    return layer if xp is None else moved(layer, xp.device)
 
 
 def several(shape: Any) -> bool:
@@ -206,12 +206,12 @@ def kept(layer: Layer) -> list[Any]:
     found = [part._cache for part in parts(layer)]
     for part in parts(layer):
         if isinstance(part, Sequential):
-            found += [getattr(step, "_cache", None) for step in part._plan[0]]
+            found += [getattr(step, "_cache", None) for step in part.plan.steps]
     return [cache for cache in found if cache is not None]
 
 
 def test_every_public_layer_has_a_row():
-    public = {name for name in xpnet.layers.__all__ if name not in ("Layer", "ArrayMap")}
+    public = {name for name in xpnet.layers.__all__ if name not in ("Layer", "ArrayMap", "Network")}
     assert public == {type(row.make()).__name__ for row in TABLE.values()}
 
 
@@ -512,15 +512,13 @@ def test_an_empty_batch_goes_through_and_back(row, xp):
         assert not to_numpy(gradient).any()
 
 
-def test_a_layer_moves_to_a_device_and_back_unchanged(row, xp):
-    layer = built(row)
-    before = {
-        name: np.array(array) for name, array in [*layer.params.items(), *layer.state.items()]
-    }
-    assert layer.to(xp.device) is layer
-    assert layer.device == xp.device
-    for array in [*layer.params.values(), *layer.grads.values(), *layer.state.values()]:
+def test_a_network_of_it_moves_to_a_device_and_back_unchanged(row, xp):
+    net = Sequential([row.make()], input_shape=row.shape, dtype="float64")
+    before = {name: np.array(array) for name, array in [*net.params.items(), *net.state.items()]}
+    assert net.to(xp.device) is net
+    assert net.device == xp.device
+    for array in [*net.params.values(), *net.grads.values(), *net.state.values()]:
         assert device_of(array) == xp.device
-    layer.to("cpu")
-    for name, array in [*layer.params.items(), *layer.state.items()]:
+    net.to("cpu")
+    for name, array in [*net.params.items(), *net.state.items()]:
         np.testing.assert_array_equal(array, before[name])

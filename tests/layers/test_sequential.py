@@ -123,7 +123,7 @@ def test_one_layer_object_stands_in_one_place_only():
     shared = Linear(3)
     with pytest.raises(ValueError, match="the same layer object stands in it twice"):
         Sequential([shared, shared])
-    with pytest.raises(ValueError, match="is part of a network already"):
+    with pytest.raises(ValueError, match=r'Linear "0\.1" is built already: make a new layer'):
         Sequential([Sequential([Linear(2), shared]), Sequential([shared])], input_shape=(3,))
 
 
@@ -393,7 +393,7 @@ def test_a_training_pass_that_fails_half_way_leaves_nothing_to_go_back_on():
 
 
 def steps(net):
-    return [type(step).__name__ for step in net._plan[0]]
+    return [type(step).__name__ for step in net.plan.steps]
 
 
 def test_runs_of_layers_are_planned_as_one_step():
@@ -435,7 +435,7 @@ def test_planned_steps_compute_what_the_plain_layers_do(xp, name, dtype):
         Sequential(make(), input_shape=(2, 6, 7), dtype=dtype).to(xp.device) for _ in range(2)
     )
     planned = (LinearReLU, ConvReLUPool)
-    assert isinstance(net._plan[0][0], planned)
+    assert isinstance(net.plan.steps[0], planned)
     x = rng.normal(size=(3, 2, 6, 7)).astype(dtype)
     dy = rng.normal(size=(3, *net.output_shape)).astype(dtype)
     wanted = by_layers(plain, xp.array(x), xp.array(dy))
@@ -630,8 +630,13 @@ def test_a_move_to_where_it_is_leaves_the_buffers_alone():
 
 def test_a_part_of_a_network_is_not_moved_by_itself():
     net = Sequential([Residual([Linear(3)]), Sequential([Linear(3)])], input_shape=(3,))
-    for part in (net[0], net[0].body, net[0].body[0], net[1], net[1][0]):
+    for part in (net[0].body, net[1]):
         with pytest.raises(ValueError, match=rf'"{part.path}" is part of a network: call to\(\)'):
+            part.to("cpu")
+    for part in (net[0], net[0].body[0], net[1][0]):
+        with pytest.raises(
+            AttributeError, match=f"{type(part).__name__} has no 'to': a network has"
+        ):
             part.to("cpu")
 
 
@@ -684,12 +689,12 @@ def test_dtype_of_the_parameters_is_the_networks():
         assert {dtype_name(a) for a in [*net.params.values(), net.params.flat]} == {dtype}
 
 
-def test_a_built_layer_alone_has_a_buffer_once_it_was_moved():
-    layer = Linear(2)
-    layer.build((3,), Stream(0))
-    assert layer.params.flat is None
-    layer.to("cpu")
-    assert np.shares_memory(layer.params["W"], layer.params.flat)
+def test_a_sequential_built_by_hand_is_a_network_once_it_was_moved():
+    layers = Sequential([Linear(2)])
+    layers.build((3,), Stream(0))
+    assert layers.params.flat is None
+    layers.to("cpu")
+    assert np.shares_memory(layers.params["0.W"], layers.params.flat)
 
 
 def test_a_copy_is_a_network_of_its_own(xp):
@@ -753,11 +758,12 @@ def test_a_layer_without_its_base_init_or_output_shape_is_told():
         Sequential([NoShape()], input_shape=(3,))
 
 
-def test_a_layer_that_waits_in_one_network_is_not_taken_into_another():
+def test_a_layer_of_one_network_is_not_taken_into_another():
     shared = Linear(3)
-    Sequential([shared])
-    with pytest.raises(ValueError, match="is part of a network already"):
-        Sequential([shared])
+    first, second = Sequential([shared]), Sequential([shared])
+    Sequential([first], input_shape=(2,))
+    with pytest.raises(ValueError, match=r'Linear "0\.0" is built already: make a new layer'):
+        Sequential([second], input_shape=(2,))
 
 
 def test_layers_take_numpys_whole_numbers_and_no_input_sizes():

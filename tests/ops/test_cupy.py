@@ -12,6 +12,7 @@ from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from xpnet import optimizers
 from xpnet.arrays import to_numpy
 from xpnet.devices import device
 from xpnet.ops import (
@@ -28,7 +29,7 @@ from xpnet.ops import (
     precision,
     update,
 )
-from xpnet.ops.update import Pace, Timetable
+from xpnet.ops.update import COLUMNS, DeviceScalars, Scalars
 
 pytestmark = [pytest.mark.gpu, pytest.mark.faster_bodies]
 
@@ -38,8 +39,6 @@ DTYPES = ["float32", "float64"]
 
 def gpu(value):
     """Return arrays on the GPU, not contiguous where they were not; anything else as it is."""
-    if isinstance(value, Timetable):
-        return Timetable(*map(gpu, value))
     if not isinstance(value, np.ndarray):
         return value
     place = device("gpu")
@@ -467,9 +466,8 @@ def test_settings_may_be_whole_numbers():
     agree(mean, zeros)
     p, g = draw((4,), "float32"), draw((4,), "float32", seed=1)
     p_gpu = gpu(p)
-    own(update.sgd, p_gpu, gpu(g), Pace(1), 1)
-    generic(update.sgd, p, g, Pace(1), 1)
-    agree(p_gpu, p)
+    own(update.sgd, p_gpu, gpu(g), Scalars(lr=1, flush=False), 1)
+    agree(p_gpu, p - (g + p))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -545,13 +543,13 @@ def test_the_tally(dtype, shape, classes):
 
 
 RULES = {
-    "sgd": (update.sgd, 0, (0.1,)),
-    "momentum": (update.momentum, 1, (0.9, 0.1, False)),
-    "nesterov": (update.momentum, 1, (0.9, 0.0, True)),
-    "adagrad": (update.adagrad, 1, (1e-7, 0.1)),
-    "rmsprop": (update.rmsprop, 1, (0.9, 1e-7, 0.1)),
-    "adam": (update.adam, 2, (0.9, 0.99, 1e-7, 0.1, False)),
-    "adamw": (update.adam, 2, (0.9, 0.99, 1e-7, 0.1, True)),
+    "sgd": (update.sgd, optimizers.SGD(), (0.1,)),
+    "momentum": (update.momentum, optimizers.Momentum(), (0.1, 0.9, False)),
+    "nesterov": (update.momentum, optimizers.Nesterov(), (0.0, 0.9, True)),
+    "adagrad": (update.adagrad, optimizers.AdaGrad(eps=1e-7), (0.1, 1e-7)),
+    "rmsprop": (update.rmsprop, optimizers.RMSprop(alpha=0.9, eps=1e-7), (0.1, 0.9, 1e-7)),
+    "adam": (update.adam, optimizers.Adam(beta2=0.99, eps=1e-7), (0.1, 0.9, 0.99, 1e-7, False)),
+    "adamw": (update.adam, optimizers.AdamW(beta2=0.99, eps=1e-7), (0.1, 0.9, 0.99, 1e-7, True)),
 }
 
 
@@ -560,19 +558,22 @@ RULES = {
 @pytest.mark.parametrize("by_table", [False, True])
 @pytest.mark.parametrize("flush", [False, True])
 def test_update_rules(dtype, rule, by_table, flush):
-    op, slots, rest = RULES[rule]
+    op, optimizer, (decay, *rest) = RULES[rule]
+    slots = len(optimizer.slot_names)
     tiny = np.finfo(dtype).smallest_normal ** 0.5 / 8
     p, g, *remembered = (draw((700,), dtype, seed=i) for i in range(2 + slots))
     remembered = [np.abs(values) for values in remembered]
     for values in (g, *remembered):
         values[:50] = tiny
         values[50:60] = 0
-    pace = Pace(0.05, flush, 0.3, 0.2)
-    rows, record = np.zeros((3, 4)), np.array([0.0, 0.0, 1.0])
-    rows[1] = pace.row
-    pace_gpu = gpu(Timetable(rows, record)) if by_table else pace
+    scalars = there = Scalars(lr=0.05, flush=flush, step_size=0.05 / 0.3, root_scale=0.2**-0.5)
+    if by_table:
+        rows, record = np.zeros((3, len(COLUMNS))), np.array([0.0, 0.0, 1.0])
+        rows[1] = scalars.row
+        there = DeviceScalars(COLUMNS, gpu(rows), gpu(record), dtype)
     ours = [gpu(a) for a in (p, g, *remembered)]
-    assert own(op, *ours, pace_gpu, *rest) is None
-    generic(op, p, g, *remembered, pace, *rest)
+    assert own(op, *ours, there, decay, *rest) is None
+    with generic_only():
+        optimizer.rule(p, g, *remembered, scalars=scalars, decay=decay)
     for mine, theirs in zip(ours, (p, g, *remembered), strict=True):
         agree(mine, theirs, dtype)

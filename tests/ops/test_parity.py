@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import xpnet
+from xpnet import optimizers
 from xpnet.ops import (
     BODIES,
     Op,
@@ -28,7 +29,8 @@ from xpnet.ops import (
     update,
 )
 from xpnet.ops.dispatch import _load
-from xpnet.ops.update import FLUSH_EVERY, Pace
+from xpnet.ops.update import Scalars
+from xpnet.optimizers.base import fused
 
 pytestmark = pytest.mark.faster_bodies
 
@@ -356,14 +358,22 @@ def test_batch_norm_agrees(dtype, shape, spaced, need_dx):
 
 
 RULES = {
-    "sgd": (0, (0.01,)),
-    "sgd-plain": (0, (0.0,)),
-    "momentum": (1, (0.9, 0.01, False)),
-    "momentum-nesterov": (1, (0.9, 0.0, True)),
-    "adagrad": (1, (1e-8, 0.01)),
-    "rmsprop": (1, (0.9, 1e-8, 0.01)),
-    "adam": (2, (0.9, 0.999, 1e-8, 0.01, False)),
-    "adam-decoupled": (2, (0.9, 0.999, 1e-8, 0.01, True)),
+    "sgd": (optimizers.SGD(0.1), 0.01),
+    "sgd-plain": (optimizers.SGD(0.1), 0.0),
+    "momentum": (optimizers.Momentum(0.1), 0.01),
+    "momentum-nesterov": (optimizers.Nesterov(0.1), 0.0),
+    "adagrad": (optimizers.AdaGrad(0.1), 0.01),
+    "rmsprop": (optimizers.RMSprop(0.1, alpha=0.9), 0.01),
+    "adam": (optimizers.Adam(0.1), 0.01),
+    "adam-decoupled": (optimizers.AdamW(0.1), 0.01),
+}
+
+CONSTANTS = {
+    "sgd": (),
+    "momentum": ("momentum", "nesterov"),
+    "adagrad": ("eps",),
+    "rmsprop": ("alpha", "eps"),
+    "adam": ("beta1", "beta2", "eps", "decoupled"),
 }
 
 
@@ -371,8 +381,8 @@ RULES = {
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("shape", [(), (5,), (3, 7)], ids=str)
 def test_update_rules_agree_to_the_last_bits_even_past_a_flush(body, dtype, name, shape):
-    slots, arguments = RULES[name]
-    rule = OPS[name.split("-")[0]]
+    optimizer, decay = RULES[name]
+    slots = len(optimizer.slot_names)
 
     def run():
         rng = np.random.default_rng(0)
@@ -381,14 +391,30 @@ def test_update_rules_agree_to_the_last_bits_even_past_a_flush(body, dtype, name
         for step in range(1, 67):
             g = np.asarray(rng.normal(size=shape).astype(dtype)) * (step > 3)
             g = np.asarray(g, dtype)
-            pace = Pace(0.1, step % FLUSH_EVERY == 0, 1 - 0.9**step, 1 - 0.999**step)
-            rule(p, g, *state, pace, *arguments)
+            scalars = Scalars(**optimizer.scalars(step))
+            optimizer.rule(p, g, *state, scalars=scalars, decay=decay)
         return p, *state
 
     with widest_kernels(body), xpnet.threads(2):
         own = run()
     with generic_only():
         agree(own, run(), dtype, exact=False)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_only_numba_has_bodies_for_updates_and_they_do_not_decline(body, name):
+    optimizer, decay = RULES[name]
+    declined = []
+
+    def own_lines(self, p, g, *slots, scalars, decay):
+        declined.append(name)
+
+    op = OPS[name.split("-")[0]]
+    update = fused(op, *CONSTANTS[name.split("-")[0]])(own_lines)
+    arrays = [np.ones(3, "float32") for _ in range(2 + len(optimizer.slot_names))]
+    update(optimizer, *arrays, scalars=Scalars(**optimizer.scalars(1)), decay=decay)
+    assert declined == ([] if body == "numba" else [name])
+    assert (arrays[0] != 1).all() == (body == "numba")
 
 
 def test_a_body_writes_nothing_outside_its_arrays(body):

@@ -150,10 +150,10 @@ class TestNetworks:
     @pytest.mark.parametrize("precision", ["bf16", "fp16"])
     def test_the_narrow_copy_is_one_array_renewed_by_forward(self, precision):
         net = network(precision=precision)
-        assert net._copy.shape == net.params.flat.shape
+        assert net._narrow.shape == net.params.flat.shape
         net.params["6.W"] = np.full(net.params["6.W"].shape, 1 / 3, "float32")
         net.forward(images().x[:2])
-        near = net[6].operand("W")
+        near = net[6].operands["W"]
         assert (near == by_bits(np.float32([1 / 3]), precision)).all()
         assert near.base is not None
         assert (net.params["6.W"] == np.float32(1 / 3)).all()

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from xpnet.arrayfiles import read_arrays
 from xpnet.book._globals import HostArray
-from xpnet.serialize import read_arrays
 
 __all__ = ["read_params"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from xpnet.arrayfiles import write_arrays
 from xpnet.arrays import Array, namespace
 from xpnet.book._files import read_params
 from xpnet.book.gradient import numerical_gradient
 from xpnet.book.layers import BatchNormalization, Dropout, SoftmaxWithLoss
 from xpnet.devices import device_of
-from xpnet.serialize import write_arrays
 
 __all__ = ["Network", "Params"]
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet import ops, optimizers
+from xpnet import optimizers
 from xpnet.arrays import Array
-from xpnet.ops.update import Pace, Timetable
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
 
@@ -20,26 +19,20 @@ EPS = 1e-7
 class _Rule(optimizers.Optimizer):
     """An optimizer that, as the book's do, takes of the gradients those there are params for."""
 
-    def update(
-        self, params: Any, grads: Mapping[str, Any], timetable: Timetable | None = None
-    ) -> None:
+    def update(self, params: Any, grads: Mapping[str, Any]) -> None:
         """Move every parameter by its gradient: arrays in place, numbers in the dict."""
-        super().update(params, {key: grads[key] for key in params}, timetable)
+        super().update(params, {key: grads[key] for key in params})
 
     def _remembered(self, slot: str) -> dict[str, Array] | None:
         """Return a slot by parameter, None before the first update."""
-        return self._slots.get(slot)
+        return self.slots.get(slot)
 
 
-class SGD(_Rule):
+class SGD(_Rule, optimizers.SGD):
     """Stochastic gradient descent: ``p -= lr g``."""
 
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr)
-
-    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
-        """Change ``p`` in place."""
-        ops.update.sgd(p, g, self._pace, decay)
 
 
 class Momentum(_Rule):
@@ -59,11 +52,10 @@ class Momentum(_Rule):
         super().__init__(lr)
         self.momentum = momentum
 
-    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+    def rule(self, p: Array, g: Array, v: Array, *, scalars: Any, decay: float) -> None:
         """Change ``p`` and v in place."""
-        (v,) = slots
         v *= self.momentum
-        v -= self.rate * g
+        v -= scalars.lr * g
         p += v
 
     @property
@@ -79,16 +71,15 @@ class Nesterov(Momentum):
     :class:`xpnet.optimizers.Nesterov` computes that; the book's file updates v first.
     """
 
-    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
+    def rule(self, p: Array, g: Array, v: Array, *, scalars: Any, decay: float) -> None:
         """Change ``p`` and v in place."""
-        (v,) = slots
         v *= self.momentum
-        v -= self.rate * g
+        v -= scalars.lr * g
         p += self.momentum**2 * v
-        p -= (1 + self.momentum) * self.rate * g
+        p -= (1 + self.momentum) * scalars.lr * g
 
 
-class AdaGrad(_Rule):
+class AdaGrad(_Rule, optimizers.AdaGrad):
     """AdaGrad with an epsilon of 1e-7: ``h += g^2``, ``p -= lr g / (sqrt(h) + 1e-7)``.
 
     Attributes
@@ -97,14 +88,8 @@ class AdaGrad(_Rule):
         The sums of squares, from the first update on.
     """
 
-    slot_names = ("h",)
-
     def __init__(self, lr: float = 0.01) -> None:
-        super().__init__(lr)
-
-    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
-        """Change ``p`` and h in place."""
-        ops.update.adagrad(p, g, *slots, self._pace, EPS, decay)
+        super().__init__(lr, eps=EPS)
 
     @property
     def h(self) -> dict[str, Array] | None:
@@ -112,19 +97,34 @@ class AdaGrad(_Rule):
         return self._remembered("h")
 
 
-class RMSprop(AdaGrad):
-    """RMSprop with an epsilon of 1e-7: ``h = decay_rate h + (1 - decay_rate) g^2``."""
+class RMSprop(_Rule, optimizers.RMSprop):
+    """RMSprop with an epsilon of 1e-7: ``h = decay_rate h + (1 - decay_rate) g^2``.
+
+    Attributes
+    ----------
+    h : dict of str to array, or None
+        The means of squares, from the first update on.
+    """
 
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
-        super().__init__(lr)
-        self.decay_rate = decay_rate
+        super().__init__(lr, alpha=decay_rate, eps=EPS)
 
-    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
-        """Change ``p`` and h in place."""
-        ops.update.rmsprop(p, g, *slots, self._pace, self.decay_rate, EPS, decay)
+    @property
+    def decay_rate(self) -> float:
+        """The share of h that stays."""
+        return self.alpha
+
+    @decay_rate.setter
+    def decay_rate(self, value: float) -> None:
+        self.alpha = value
+
+    @property
+    def h(self) -> dict[str, Array] | None:
+        """The means of squares by parameter."""
+        return self._remembered("h")
 
 
-class Adam(_Rule):
+class Adam(_Rule, optimizers.Adam):
     """Adam with the bias corrections in the rate, the book's form.
 
     ``p -= lr_t m / (sqrt(v) + 1e-7)``, ``lr_t = lr sqrt(1 - beta2^t) / (1 - beta1^t)``.
@@ -137,22 +137,13 @@ class Adam(_Rule):
         The moments, from the first update on.
     """
 
-    slot_names = ("m", "v")
-
     def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
-        super().__init__(lr)
-        self.beta1 = beta1
-        self.beta2 = beta2
+        super().__init__(lr, beta1, beta2, EPS)
 
-    def pace(self, step: int) -> Pace:
-        """Return ``lr_t`` as the rate, with nothing left to correct."""
-        pace = super().pace(step)
+    def scalars(self, step: int) -> dict[str, float]:
+        """Return ``lr_t``, with nothing left to correct."""
         correction = math.sqrt(1 - self.beta2**step) / (1 - self.beta1**step)
-        return pace._replace(lr=pace.lr * correction)
-
-    def rule(self, p: Array, g: Array, *slots: Array, decay: float) -> None:
-        """Change ``p``, m and v in place."""
-        ops.update.adam(p, g, *slots, self._pace, self.beta1, self.beta2, EPS, decay, False)
+        return super().scalars(step) | {"step_size": self.rate * correction, "root_scale": 1.0}
 
     @property
     def iter(self) -> int:

@@ -90,7 +90,7 @@ class Device(ABC):
         return hash(self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).named, (self.name,)
+        return _of_name, (type(self), self.name)
 
     def asarray(self, x: Array, dtype: str | None = None) -> Array:
         """Return ``x`` as an array on this device.
@@ -208,6 +208,11 @@ class Recorder(ABC):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type's name where there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _of_name(kind: type[Device], name: str) -> Device | None:
+    """Return a device by its class and name: what copies of devices are made by."""
+    return kind.named(name)
 
 
 _NO_SCOPE = contextlib.nullcontext()

@@ -7,9 +7,11 @@ from xpnet.layers.conv import Conv2d
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.linear import Linear
 from xpnet.layers.lrn import LocalResponseNorm
+from xpnet.layers.network import Network
 from xpnet.layers.norm import BatchNorm
 from xpnet.layers.pool import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from xpnet.layers.sequential import Residual, Sequential
+from xpnet.layers.residual import Residual
+from xpnet.layers.sequential import Sequential
 from xpnet.layers.shape import Flatten, Rescale
 from xpnet.layers.transcendental import Exp, Log, LogSquare
 
@@ -31,6 +33,7 @@ __all__ = [
     "LogSquare",
     "MaxPool2d",
     "Multiply",
+    "Network",
     "ReLU",
     "Rescale",
     "Residual",

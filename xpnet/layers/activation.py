@@ -9,7 +9,8 @@ from typing import Any
 from xpnet import functions, ops
 from xpnet.arrays import Array, is_complex, namespace
 from xpnet.checks import Hyperparameter, finite
-from xpnet.layers.base import Layer, itemsize
+from xpnet.layers.base import Layer
+from xpnet.layers.buffers import itemsize
 
 __all__ = ["LeakyReLU", "ReLU", "Sigmoid", "Swish", "Tanh"]
 
@@ -30,7 +31,7 @@ class _Activation(Layer):
         self.check(x)
         y, kept = self.apply(x)
         if train:
-            self._cache = kept
+            self.keep(kept)
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -61,14 +62,12 @@ class ReLU(Layer):
     Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
     """
 
-    replayable = True
-
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``max(x, 0)``."""
         self.check(x)
         y = ops.elementwise.relu(x)
         if train:
-            self._cache = y
+            self.keep(y)
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -100,8 +99,6 @@ class LeakyReLU(_Activation):
     Maas et al., "Rectifier nonlinearities improve neural network acoustic models", 2013.
     """
 
-    replayable = True
-
     slope = Hyperparameter(finite)
 
     def __init__(self, slope: float = 0.01) -> None:
@@ -128,7 +125,6 @@ class Sigmoid(_Activation):
     Input and output of one shape.  Kept for backward: y (not copied).
     """
 
-    replayable = True
     accepts_complex = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
@@ -151,7 +147,6 @@ class Tanh(_Activation):
     Input and output of one shape.  Kept for backward: y (not copied).
     """
 
-    replayable = True
     accepts_complex = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
@@ -174,8 +169,6 @@ class Swish(_Activation):
     Input and output of one shape.  Kept for backward: s and y (y not copied).
     Ramachandran et al., "Searching for activation functions", 2017.
     """
-
-    replayable = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the function's values, and what the derivative is made of."""

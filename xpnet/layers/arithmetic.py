@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.arrays import Array, dtype_kind, is_complex, library, namespace
-from xpnet.layers.base import Layer, Shape, itemsize, with_batch
+from xpnet.arrays import Array, is_complex, library, namespace
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import itemsize
+from xpnet.layers.fit import check_dtype, with_batch
 from xpnet.random import Stream
 
 __all__ = ["Add", "Multiply"]
@@ -33,7 +35,7 @@ class _OfSeveral(Layer):
     def check(self, x: Any) -> None:
         """Raise one clear sentence unless x is a tuple of arrays that fit."""
         if not self._built:
-            self._inspect(x)
+            self._require_built()
         if not isinstance(x, tuple) or len(x) != len(self.input_shape):
             raise TypeError(
                 f"{self.label}: expected a tuple of {len(self.input_shape)} arrays, "
@@ -56,7 +58,7 @@ class _OfSeveral(Layer):
                     f"{self.label}: expected arrays of one shape {with_batch(self._one)}, "
                     f"got {', '.join(str(tuple(a.shape)) for a in x)}"
                 )
-            self._inspect_dtype(one, dtype_kind(namespace(one), one.dtype))
+            check_dtype(self, one)
 
     def flops(self) -> int:
         """One for each number but the first."""
@@ -74,13 +76,11 @@ class Add(_OfSeveral):
     backward.
     """
 
-    replayable = True
-
     def forward(self, x: tuple[Array, ...], *, train: bool = False) -> Array:
         """Return the sum."""
         self.check(x)
         if train:
-            self._cache = [is_complex(one) for one in x]
+            self.keep([is_complex(one) for one in x])
         total = x[0] + x[1]
         for one in x[2:]:
             total = total + one
@@ -104,13 +104,11 @@ class Multiply(_OfSeveral):
     inputs (not copied).
     """
 
-    replayable = True
-
     def forward(self, x: tuple[Array, ...], *, train: bool = False) -> Array:
         """Return the product."""
         self.check(x)
         if train:
-            self._cache = x
+            self.keep(x)
         return _product(x)
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> tuple[Array, ...] | None:

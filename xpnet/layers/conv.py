@@ -8,7 +8,9 @@ from xpnet import ops
 from xpnet.arrays import Array
 from xpnet.checks import Hyperparameter, flag, pair, whole_number
 from xpnet.initializers import Init, bias_initializer, weight_initializer
-from xpnet.layers.base import SIZES, Layer, Shape, image_shape, itemsize
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import itemsize
+from xpnet.layers.fit import SIZES, image_shape
 from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
@@ -48,8 +50,7 @@ class Conv2d(Layer):
     LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 
-    replayable = True
-    spreads = True
+    multithreaded = True
 
     filters = Hyperparameter(whole_number, 1)
     size = Hyperparameter(pair, 1)
@@ -97,18 +98,18 @@ class Conv2d(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the filters' responses."""
         self.check(x)
-        W, b = self.operand("W"), self._params.get("b")
+        W, b = self.operands["W"], self.params.get("b")
         y, kept = ops.conv.conv2d(x, W, b, self.stride, self.pad, self.precision)
         if train:
-            self._cache = kept
+            self.keep(kept)
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dW and db; return dx."""
-        kept, grads = self.take(), self._grads
+        kept, grads = self.take(), self.grads
         dx: Array | None = ops.conv.conv2d_backward(
-            dy, kept, self.operand("W"), grads["W"], grads.get("b"), self.stride, self.pad, need_dx,
-            self.precision,
+            dy, kept, self.operands["W"], grads["W"], grads.get("b"), self.stride, self.pad,
+            need_dx, self.precision,
         )  # fmt: skip
         return dx
 

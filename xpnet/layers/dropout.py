@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias, get_args
 from xpnet import ops
 from xpnet.arrays import Array
 from xpnet.checks import Hyperparameter, fraction, one_of
-from xpnet.layers.base import Layer, Shape, itemsize
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import itemsize
 from xpnet.random import Stream
 
 __all__ = ["Dropout"]
@@ -38,8 +39,6 @@ class Dropout(Layer):
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
-    replayable = True
-
     rate = Hyperparameter(fraction)
     scale = Hyperparameter(one_of, get_args(Scale))
 
@@ -59,9 +58,8 @@ class Dropout(Layer):
         self.check(x)
         if train:
             kept = 1 / (1 - self.rate) if self.scale == "train" else 1.0
-            y, self._cache = ops.dropout.dropout(
-                x, self._key, self._state["counter"], self.rate, kept
-            )
+            y, mask = ops.dropout.dropout(x, self._key, self.state["counter"], self.rate, kept)
+            self.keep(mask)
             return y
         return x if self.scale == "train" else x * (1 - self.rate)
 

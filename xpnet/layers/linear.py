@@ -8,7 +8,9 @@ from xpnet import ops
 from xpnet.arrays import Array, namespace
 from xpnet.checks import Hyperparameter, flag, whole_number
 from xpnet.initializers import Init, bias_initializer, weight_initializer
-from xpnet.layers.base import SIZES, Layer, Shape, itemsize
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import itemsize
+from xpnet.layers.fit import SIZES
 from xpnet.random import Stream
 
 __all__ = ["Linear"]
@@ -39,7 +41,6 @@ class Linear(Layer):
     previous layer's output, not copied).
     """
 
-    replayable = True
     accepts_complex = True
 
     units = Hyperparameter(whole_number, 1)
@@ -74,13 +75,13 @@ class Linear(Layer):
         self.check(x)
         rows = self.rows(x)
         if train:
-            self._cache = (rows, x.shape)
-        return ops.linear.linear(rows, self.operand("W"), self._params.get("b"), self.precision)
+            self.keep((rows, x.shape))
+        return ops.linear.linear(rows, self.operands["W"], self.params.get("b"), self.precision)
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dW and db; return dx."""
         rows, shape = self.take()
-        grads, W = self._grads, self.operand("W")
+        grads, W = self.grads, self.operands["W"]
         dx = ops.linear.linear_backward(
             rows, W, dy, grads["W"], grads.get("b"), need_dx, self.precision
         )

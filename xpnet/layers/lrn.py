@@ -6,7 +6,9 @@ import math
 
 from xpnet.arrays import Array, namespace
 from xpnet.checks import Hyperparameter, finite, not_negative, positive, whole_number
-from xpnet.layers.base import Layer, Shape, image_shape, itemsize
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import itemsize
+from xpnet.layers.fit import image_shape
 from xpnet.random import Stream
 
 __all__ = ["LocalResponseNorm"]
@@ -41,8 +43,6 @@ class LocalResponseNorm(Layer):
     Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
     """
 
-    replayable = True
-
     size = Hyperparameter(_odd)
     alpha = Hyperparameter(not_negative)
     beta = Hyperparameter(finite)
@@ -70,7 +70,7 @@ class LocalResponseNorm(Layer):
         shrink = self._power(s)
         y = x * shrink
         if train:
-            self._cache = (x, y, s, shrink)
+            self.keep((x, y, s, shrink))
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:

@@ -8,7 +8,8 @@ from xpnet import ops
 from xpnet.arrays import Array, namespace
 from xpnet.checks import Hyperparameter, number, positive
 from xpnet.initializers import constant
-from xpnet.layers.base import Layer, Shape, itemsize
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import itemsize
 from xpnet.random import Stream
 
 __all__ = ["BatchNorm"]
@@ -37,8 +38,6 @@ class BatchNorm(Layer):
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
-    replayable = True
-
     momentum = Hyperparameter(number, lambda x: 0 <= x <= 1, "0 <= momentum <= 1")
     eps = Hyperparameter(positive)
 
@@ -64,7 +63,7 @@ class BatchNorm(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the normalised batch."""
         self.check(x)
-        params, state = self._params, self._state
+        params, state = self.params, self.state
         gamma, beta, mean, var = params["gamma"], params["beta"], state["mean"], state["var"]
         if train:
             if x.shape[0] * math.prod(x.shape[2:]) < 2:
@@ -72,7 +71,8 @@ class BatchNorm(Layer):
                     f"{self.label}: expected at least 2 numbers a channel in training, "
                     f"got x of shape {tuple(x.shape)} (drop_last leaves out a last, short batch)"
                 )
-            y, self._cache = ops.norm.batch_norm(x, gamma, beta, mean, var, self.momentum, self.eps)
+            y, kept = ops.norm.batch_norm(x, gamma, beta, mean, var, self.momentum, self.eps)
+            self.keep(kept)
             return y
         xp = namespace(x)
         scale = gamma / xp.sqrt(var + self.eps)
@@ -82,9 +82,9 @@ class BatchNorm(Layer):
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dgamma and dbeta; return dx."""
-        grads = self._grads
+        grads = self.grads
         dx: Array | None = ops.norm.batch_norm_backward(
-            dy, self.take(), self._params["gamma"], grads["gamma"], grads["beta"], need_dx
+            dy, self.take(), self.params["gamma"], grads["gamma"], grads["beta"], need_dx
         )
         return dx
 

@@ -1,40 +1,26 @@
 """Planned steps: runs of layers that one op computes together.
 
-A network's :class:`~xpnet.layers.Sequential` finds the runs when it is built.  The layers keep
-their parameters and paths; a step only borrows them, and is left out where a hook wants to see
-a layer's own output.
+A :class:`~xpnet.layers.Sequential` finds the runs when it is built.  The layers keep their
+parameters and paths; a run only borrows them, and is left out where a hook wants to see a layer's
+own output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from xpnet import ops
-from xpnet.arrays import Array, dtype_kind, namespace
+from xpnet.arrays import Array, namespace
 from xpnet.layers.activation import ReLU
 from xpnet.layers.base import Layer
 from xpnet.layers.conv import Conv2d
+from xpnet.layers.fit import check_dtype
 from xpnet.layers.linear import Linear
+from xpnet.layers.network import Hook, Step
 from xpnet.layers.pool import MaxPool2d
 
-__all__ = ["ConvReLUPool", "Hook", "Hooked", "LinearReLU", "Step", "plan"]
-
-Hook = Callable[[str, Array, Array], None]
-"""Called with a layer's path, its input and its output after each forward pass."""
-
-
-class Step(Protocol):
-    """What a network runs one after the other: a layer, or a planned run of layers."""
-
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """Return the step's output."""
-
-    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
-        """Fill the gradients and return dx."""
-
-    def forget(self) -> None:
-        """Drop what forward kept."""
+__all__ = ["FUSIONS", "ConvReLUPool", "Hooked", "LinearReLU", "Plan", "plan"]
 
 
 class _Run:
@@ -44,12 +30,12 @@ class _Run:
         self._first = first
         self._cache: Any = None
 
+    def keep(self, values: Any) -> None:
+        self._cache = values
+
     def take(self) -> Any:
         cache, self._cache = self._cache, None
         return self._first.take() if cache is None else cache  # its take() says what is missing
-
-    def forget(self) -> None:
-        self._cache = None
 
 
 class LinearReLU(_Run):
@@ -66,10 +52,10 @@ class LinearReLU(_Run):
         layer = self.linear
         layer.check(x)
         if x.dtype is not self._seen:  # the ReLU takes no complex numbers, the Linear does
-            self.relu._inspect_dtype(x, dtype_kind(namespace(x), x.dtype))
+            check_dtype(self.relu, x)
             self._seen = x.dtype
-        rows, b = layer.rows(x), layer._params.get("b")
-        y = ops.linear.linear_relu(rows, layer.operand("W"), b, layer.precision)
+        rows, b = layer.rows(x), layer.params.get("b")
+        y = ops.linear.linear_relu(rows, layer.operands["W"], b, layer.precision)
         if train:
             self._cache = (rows, x.shape, y)
         return y
@@ -77,9 +63,9 @@ class LinearReLU(_Run):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dx."""
         rows, shape, y = self.take()
-        layer, grads = self.linear, self.linear._grads
+        layer, grads = self.linear, self.linear.grads
         dx = ops.linear.linear_relu_backward(
-            rows, layer.operand("W"), y, dy, grads["W"], grads.get("b"), need_dx, layer.precision
+            rows, layer.operands["W"], y, dy, grads["W"], grads.get("b"), need_dx, layer.precision
         )
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 
@@ -87,7 +73,7 @@ class LinearReLU(_Run):
 class ConvReLUPool(_Run):
     """Conv2d, then ReLU, then perhaps MaxPool2d."""
 
-    def __init__(self, conv: Conv2d, pool: MaxPool2d | None) -> None:
+    def __init__(self, conv: Conv2d, relu: ReLU, pool: MaxPool2d | None = None) -> None:
         super().__init__(conv)
         self.conv = conv
         self.window = None if pool is None else (*pool.size, pool.stride, pool.pad)
@@ -96,7 +82,7 @@ class ConvReLUPool(_Run):
         """Return the pooled, rectified responses."""
         layer = self.conv
         layer.check(x)
-        W, b = layer.operand("W"), layer._params.get("b")
+        W, b = layer.operands["W"], layer.params.get("b")
         y, kept = ops.conv.conv_relu_pool(
             x, W, b, layer.stride, layer.pad, self.window, layer.precision
         )
@@ -107,11 +93,19 @@ class ConvReLUPool(_Run):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dx."""
         kept, layer = self.take(), self.conv
-        W, dW, db = layer.operand("W"), layer._grads["W"], layer._grads.get("b")
+        W, dW, db = layer.operands["W"], layer.grads["W"], layer.grads.get("b")
         dx: Array | None = ops.conv.conv_relu_pool_backward(
             dy, kept, W, dW, db, layer.stride, layer.pad, self.window, need_dx, layer.precision
         )
         return dx
+
+
+FUSIONS: list[tuple[tuple[type[Layer], ...], Callable[..., Step]]] = [
+    ((Conv2d, ReLU, MaxPool2d), ConvReLUPool),
+    ((Conv2d, ReLU), ConvReLUPool),
+    ((Linear, ReLU), LinearReLU),
+]
+"""Layers that one step computes, by their very classes, and the step; longer runs come first."""
 
 
 class Hooked:
@@ -132,27 +126,57 @@ class Hooked:
         """Run the layer's backward pass."""
         return self.layer.backward(dy, need_dx=need_dx)
 
-    def forget(self) -> None:
-        """Drop what forward kept."""
-        self.layer.forget()
+    def keep(self, values: Any) -> None:
+        """Let the layer keep or forget."""
+        self.layer.keep(values)
 
 
-def plan(layers: Sequence[Layer], hooks: dict[int, list[Hook]]) -> list[tuple[Step, range]]:
-    """Return the steps that compute the layers, and the indices of the layers of each."""
-    steps: list[tuple[Step, range]] = []
+class Plan(NamedTuple):
+    """The steps that compute layers one after the other.
+
+    Attributes
+    ----------
+    steps : list of Step
+    spans : list of range
+        The indices of the layers of each step.
+    first : int
+        The first step with parameters: what lies below has nothing to learn.
+    idle : list of Step
+        All below it, and what they are made of: what they keep is to be forgotten.
+    learns : list of bool
+        Whether each step has parameters.
+    """
+
+    steps: list[Step]
+    spans: list[range]
+    first: int
+    idle: list[Step]
+    learns: list[bool]
+
+
+def plan(layers: Sequence[Layer], hooks: Mapping[int, Sequence[Hook]]) -> Plan:
+    """Return the steps that compute layers, those with hooks by themselves."""
+    steps: list[Step] = []
+    spans: list[range] = []
     i = 0
     while i < len(layers):
-        free = [None if j in hooks else type(layers[j]) for j in range(i, min(i + 3, len(layers)))]
-        step: Step = Hooked(layers[i], hooks[i]) if i in hooks else layers[i]
-        length = 1
-        match layers[i], free:
-            case Linear() as linear, [t, r, *_] if t is Linear and r is ReLU:
-                step, length = LinearReLU(linear, layers[i + 1]), 2  # type: ignore[arg-type]
-            case Conv2d() as conv, [t, r, p] if t is Conv2d and r is ReLU and p is MaxPool2d:
-                pool = layers[i + 2]
-                step, length = ConvReLUPool(conv, pool), 3  # type: ignore[arg-type]
-            case Conv2d() as conv, [t, r, *_] if t is Conv2d and r is ReLU:
-                step, length = ConvReLUPool(conv, None), 2
-        steps.append((step, range(i, i + length)))
+        length, step = _next(layers[i:], [j - i for j in hooks if j >= i])
+        steps.append(Hooked(layers[i], hooks[i]) if i in hooks else step)
+        spans.append(range(i, i + length))
         i += length
-    return steps
+    learns = [any(layers[i].learns for i in span) for span in spans]
+    first = learns.index(True) if True in learns else 0
+    parts = (layers[i].walk(innermost=False) for span in spans[:first] for i in span)
+    idle: list[Step] = [step for step in steps[:first] if not isinstance(step, Layer)]
+    idle += [layer for part in parts for _, layer in part]
+    return Plan(steps, spans, first, idle, learns)
+
+
+def _next(layers: Sequence[Layer], hooked: Sequence[int]) -> tuple[int, Step]:
+    """Return the step that computes the first of some layers, and how many it computes."""
+    free = min(hooked, default=len(layers))
+    for kinds, fused in FUSIONS:
+        n = len(kinds)
+        if n <= free and tuple(map(type, layers[:n])) == kinds:
+            return n, fused(*layers[:n])
+    return 1, layers[0]

@@ -7,7 +7,8 @@ import math
 from xpnet import ops
 from xpnet.arrays import Array, namespace
 from xpnet.checks import Hyperparameter, pair, whole_number
-from xpnet.layers.base import Layer, Shape, image_shape
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.fit import image_shape
 from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
@@ -68,14 +69,12 @@ class MaxPool2d(_Pool2d):
     byte for each output on NumPy, two elsewhere.
     """
 
-    replayable = True
-
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the windows' maxima."""
         self.check(x)
         y, kept = ops.pool.max_pool2d(x, *self.size, self.stride, self.pad)
         if train:
-            self._cache = kept
+            self.keep(kept)
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -109,13 +108,11 @@ class AvgPool2d(_Pool2d):
     Input (n, c, h, w), output (n, c, oh, ow).  Kept for backward: the input's shape, no bytes.
     """
 
-    replayable = True
-
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the windows' means."""
         self.check(x)
         if train:
-            self._cache = x.shape
+            self.keep(x.shape)
         return ops.pool.avg_pool2d(x, *self.size, self.stride, self.pad)
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
@@ -137,8 +134,6 @@ class GlobalAvgPool2d(Layer):
     Lin et al., "Network in network", 2013.
     """
 
-    replayable = True
-
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Return the shape (c,)."""
         return image_shape(self, input_shape)[:1]
@@ -147,7 +142,7 @@ class GlobalAvgPool2d(Layer):
         """Return the channels' means."""
         self.check(x)
         if train:
-            self._cache = x.shape
+            self.keep(x.shape)
         return namespace(x).mean(x, axis=(2, 3))
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:

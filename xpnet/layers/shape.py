@@ -30,8 +30,8 @@ class Rescale(Layer):
     backward.
     """
 
-    replayable = True
     accepts_complex = True
+    accepts_integers = True
 
     scale = Hyperparameter(finite)
     shift = Hyperparameter(finite)
@@ -41,15 +41,11 @@ class Rescale(Layer):
         self.scale = scale
         self.shift = shift
 
-    def _inspect_dtype(self, x: Array, kind: str) -> None:
-        if kind == "complex" and self.dtype.startswith("float"):
-            super()._inspect_dtype(x, kind)
-
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``x scale + shift`` in the network's dtype."""
         self.check(x)
         if train:
-            self._cache = True
+            self.keep(True)
         y = ops.elementwise.rescale(x, self.scale, self.dtype)
         return y + self.shift if self.shift else y
 
@@ -73,7 +69,6 @@ class Flatten(Layer):
     Kept for backward: the input's shape, no bytes.
     """
 
-    replayable = True
     accepts_complex = True
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
@@ -84,7 +79,7 @@ class Flatten(Layer):
         """Return x in rows."""
         self.check(x)
         if train:
-            self._cache = x.shape
+            self.keep(x.shape)
         return namespace(x).reshape(x, (x.shape[0], self.output_shape[0]))
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:

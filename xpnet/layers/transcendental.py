@@ -26,7 +26,6 @@ class Log(_Activation):
     At zero y is -inf and the derivative infinite.  Kept for backward: x (not copied).
     """
 
-    replayable = True
     accepts_complex = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:
@@ -49,8 +48,6 @@ class LogSquare(_Activation):
     backward: x (not copied).
     """
 
-    replayable = True
-
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the logarithms of the squares, and x."""
         xp = namespace(x)
@@ -72,7 +69,6 @@ class Exp(_Activation):
     float32).  Kept for backward: y (not copied).
     """
 
-    replayable = True
     accepts_complex = True
 
     def apply(self, x: Array) -> tuple[Array, Any]:

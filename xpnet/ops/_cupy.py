@@ -30,8 +30,8 @@ from xpnet.ops.norm import batch_norm, batch_norm_backward
 from xpnet.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from xpnet.ops.precision import narrow_into, narrowed, rounded
 from xpnet.ops.update import (
-    Pace,
-    Timetable,
+    DeviceScalars,
+    Scalars,
     adagrad,
     adam,
     momentum,
@@ -850,103 +850,72 @@ def _updates(p: Array, *others: Array) -> str | None:
     return None
 
 
-def _paced(pace: Pace | Timetable) -> tuple[Any, ...]:
-    """Return a pace as a kernel's arguments: by value, or by table."""
-    if isinstance(pace, Pace):
-        return (*pace.row, None, None)
-    return (0.0, 0.0, 0.0, 0.0, pace.rows, pace.record)
+def _arguments(scalars: Scalars | DeviceScalars) -> tuple[Any, ...] | None:
+    """Return scalars as a kernel's arguments: by value, or by table; None if it has others."""
+    if isinstance(scalars, Scalars):
+        return (*scalars.row, None, None)
+    return (0.0, 0.0, 0.0, 0.0, scalars.rows, scalars.record) if scalars.known else None
 
 
 @sgd.register("cupy")
-def _sgd(p: Array, g: Array, pace: Pace | Timetable, decay: float) -> Any:
-    kind = _updates(p, g)
-    if kind is None:
+def _sgd(p: Array, g: Array, scalars: Scalars | DeviceScalars, decay: float) -> Any:
+    kind, given = _updates(p, g), _arguments(scalars)
+    if kind is None or given is None:
         return NotImplemented
-    _each("sgd", kind, p.size, p, g, p.size, *_paced(pace), float(decay))
+    _each("sgd", kind, p.size, p, g, p.size, *given, float(decay))
     return None
 
 
 @momentum.register("cupy")
 def _momentum(
-    p: Array, g: Array, v: Array, pace: Pace | Timetable, mu: float, decay: float, nesterov: bool
-) -> Any:
-    kind = _updates(p, g, v)
-    if kind is None:
+    p: Array, g: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float, mu: float,
+    nesterov: bool,
+) -> Any:  # fmt: skip
+    kind, given = _updates(p, g, v), _arguments(scalars)
+    if kind is None or given is None:
         return NotImplemented
-    least = smallest_kept(cupy, p.dtype)
     _each(
-        "momentum",
-        kind,
-        p.size,
-        p,
-        g,
-        v,
-        p.size,
-        *_paced(pace),
-        float(mu),
-        float(decay),
-        int(nesterov),
-        least,
-    )
+        "momentum", kind, p.size, p, g, v, p.size, *given, float(mu), float(decay), int(nesterov),
+        smallest_kept(cupy, p.dtype),
+    )  # fmt: skip
     return None
 
 
 @adagrad.register("cupy")
-def _adagrad(p: Array, g: Array, h: Array, pace: Pace | Timetable, eps: float, decay: float) -> Any:
-    kind = _updates(p, g, h)
-    if kind is None:
+def _adagrad(
+    p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, eps: float
+) -> Any:
+    kind, given = _updates(p, g, h), _arguments(scalars)
+    if kind is None or given is None:
         return NotImplemented
-    _each(
-        "rmsprop",
-        kind,
-        p.size,
-        p,
-        g,
-        h,
-        p.size,
-        *_paced(pace),
-        1.0,
-        1.0,
-        float(eps),
-        float(decay),
-        0.0,
-    )
+    rest = 1.0, 1.0, float(eps), float(decay), 0.0
+    _each("rmsprop", kind, p.size, p, g, h, p.size, *given, *rest)
     return None
 
 
 @rmsprop.register("cupy")
 def _rmsprop(
-    p: Array, g: Array, h: Array, pace: Pace | Timetable, alpha: float, eps: float, decay: float
-) -> Any:
-    kind = _updates(p, g, h)
-    if kind is None:
+    p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, alpha: float,
+    eps: float,
+) -> Any:  # fmt: skip
+    kind, given = _updates(p, g, h), _arguments(scalars)
+    if kind is None or given is None:
         return NotImplemented
-    least = smallest_square(cupy, p.dtype)
-    _each(
-        "rmsprop",
-        kind,
-        p.size,
-        p,
-        g,
-        h,
-        p.size,
-        *_paced(pace),
-        *map(float, (alpha, 1 - alpha, eps, decay)),
-        least,
-    )
+    rest = *map(float, (alpha, 1 - alpha, eps, decay)), smallest_square(cupy, p.dtype)
+    _each("rmsprop", kind, p.size, p, g, h, p.size, *given, *rest)
     return None
 
 
 @adam.register("cupy")
 def _adam(
-    p: Array, g: Array, m: Array, v: Array, pace: Pace | Timetable, beta1: float, beta2: float,
-    eps: float, decay: float, decoupled: bool,
+    p: Array, g: Array, m: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float,
+    beta1: float, beta2: float, eps: float, decoupled: bool,
 ) -> Any:  # fmt: skip
-    kind = _updates(p, g, m, v)
-    if kind is None:
+    kind, given = _updates(p, g, m, v), _arguments(scalars)
+    if kind is None or given is None:
         return NotImplemented
     _each(
-        "adam", kind, p.size, p, g, m, v, p.size, *_paced(pace),
+        "adam", kind, p.size, p, g, m, v, p.size, *given,
         *map(float, (beta1, beta2, eps, decay)), int(decoupled),
         smallest_kept(cupy, p.dtype), smallest_square(cupy, p.dtype),
     )  # fmt: skip

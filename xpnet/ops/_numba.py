@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,8 +55,8 @@ from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_b
 from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
 from xpnet.ops.norm import batch_norm, batch_norm_backward
 from xpnet.ops.update import (
-    Pace,
-    Timetable,
+    DeviceScalars,
+    Scalars,
     adagrad,
     adam,
     momentum,
@@ -947,10 +946,10 @@ def _updates(p: Array, *slots: Array) -> bool:
     )
 
 
-def _cuts(p: Array, pace: Pace) -> tuple[Any, Any]:
+def _cuts(p: Array, scalars: Scalars) -> tuple[Any, Any]:
     """Return the sizes below which a moment and a moment of squares are cut at a step, or 0."""
     number = p.dtype.type
-    if not pace.flush:
+    if not scalars.flush:
         return number(0), number(0)
     return number(smallest_kept(np, p.dtype)), number(smallest_square(np, p.dtype))
 
@@ -966,11 +965,11 @@ def _sgd_loop(p, g, lr, decay):
 
 
 @sgd.register("numba")
-def _sgd(p: Array, g: Array, pace: Pace | Timetable, decay: float) -> Any:
-    if not _updates(p) or g.dtype != p.dtype or not isinstance(pace, Pace):
+def _sgd(p: Array, g: Array, scalars: Scalars | DeviceScalars, decay: float) -> Any:
+    if not _updates(p) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
         return NotImplemented
     number, p, g = p.dtype.type, p.reshape(-1), _flat(g)
-    _over(lambda a, b: _sgd_loop(p[a:b], g[a:b], number(pace.lr), number(decay)), p)
+    _over(lambda a, b: _sgd_loop(p[a:b], g[a:b], number(scalars.lr), number(decay)), p)
     return None
 
 
@@ -987,13 +986,14 @@ def _momentum_loop(p, g, v, cut, lr, mu, decay, nesterov):
 
 @momentum.register("numba")
 def _momentum(
-    p: Array, g: Array, v: Array, pace: Pace | Timetable, mu: float, decay: float, nesterov: bool
-) -> Any:
-    if not _updates(p, v) or g.dtype != p.dtype or not isinstance(pace, Pace):
+    p: Array, g: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float, mu: float,
+    nesterov: bool,
+) -> Any:  # fmt: skip
+    if not _updates(p, v) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
         return NotImplemented
-    number, cut = p.dtype.type, _cuts(p, pace)[0]
+    number, cut = p.dtype.type, _cuts(p, scalars)[0]
     p, g, v = p.reshape(-1), _flat(g), v.reshape(-1)
-    rest = number(pace.lr), number(mu), number(decay), nesterov
+    rest = number(scalars.lr), number(mu), number(decay), nesterov
     _over(lambda a, b: _momentum_loop(p[a:b], g[a:b], v[a:b], cut, *rest), p)
     return None
 
@@ -1010,25 +1010,28 @@ def _squares_loop(p, g, h, cut, alpha, rest, lr, eps, decay):
 
 
 @adagrad.register("numba")
-def _adagrad(p: Array, g: Array, h: Array, pace: Pace | Timetable, eps: float, decay: float) -> Any:
-    if not _updates(p, h) or g.dtype != p.dtype or not isinstance(pace, Pace):
+def _adagrad(
+    p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, eps: float
+) -> Any:
+    if not _updates(p, h) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
         return NotImplemented
     number = p.dtype.type
     p, g, h = p.reshape(-1), _flat(g), h.reshape(-1)
-    rest = number(0), number(1), number(1), number(pace.lr), number(eps), number(decay)
+    rest = number(0), number(1), number(1), number(scalars.lr), number(eps), number(decay)
     _over(lambda a, b: _squares_loop(p[a:b], g[a:b], h[a:b], *rest), p)
     return None
 
 
 @rmsprop.register("numba")
 def _rmsprop(
-    p: Array, g: Array, h: Array, pace: Pace | Timetable, alpha: float, eps: float, decay: float
-) -> Any:
-    if not _updates(p, h) or g.dtype != p.dtype or not isinstance(pace, Pace):
+    p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, alpha: float,
+    eps: float,
+) -> Any:  # fmt: skip
+    if not _updates(p, h) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
         return NotImplemented
-    number, cut = p.dtype.type, _cuts(p, pace)[1]
+    number, cut = p.dtype.type, _cuts(p, scalars)[1]
     p, g, h = p.reshape(-1), _flat(g), h.reshape(-1)
-    rest = cut, *(number(v) for v in (alpha, 1 - alpha, pace.lr, eps, decay))
+    rest = cut, *(number(v) for v in (alpha, 1 - alpha, scalars.lr, eps, decay))
     _over(lambda a, b: _squares_loop(p[a:b], g[a:b], h[a:b], *rest), p)
     return None
 
@@ -1051,18 +1054,18 @@ def _adam_loop(
 
 @adam.register("numba")
 def _adam(
-    p: Array, g: Array, m: Array, v: Array, pace: Pace | Timetable, beta1: float, beta2: float,
-    eps: float, decay: float, decoupled: bool,
+    p: Array, g: Array, m: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float,
+    beta1: float, beta2: float, eps: float, decoupled: bool,
 ) -> Any:  # fmt: skip
-    if not _updates(p, m, v) or g.dtype != p.dtype or not isinstance(pace, Pace):
+    if not _updates(p, m, v) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
         return NotImplemented
-    number, cuts = p.dtype.type, _cuts(p, pace)
+    number, cuts = p.dtype.type, _cuts(p, scalars)
     p, g, m, v = p.reshape(-1), _flat(g), m.reshape(-1), v.reshape(-1)
     rest = *cuts, *(
         number(value)
         for value in (
-            1 - pace.lr * decay if decoupled else 1.0, beta1, 1 - beta1, beta2, 1 - beta2,
-            1 / math.sqrt(pace.second), pace.lr / pace.first, eps,
+            1 - scalars.lr * decay if decoupled else 1.0, beta1, 1 - beta1, beta2, 1 - beta2,
+            scalars.root_scale, scalars.step_size, eps,
             0.0 if decoupled else decay,
         )
     )  # fmt: skip

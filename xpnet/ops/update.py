@@ -1,27 +1,26 @@
-"""The update rules of the optimizers: each changes a parameter ``p`` in place by its gradient.
+"""Update rules in one pass: what the rules of ``optimizers`` do, where a library has a body for it.
 
-The rules are PyTorch's, to the place of epsilon.  ``p``, ``g`` and the slots have one shape;
-``g`` is never written.  ``decay`` is the weight decay: it adds ``decay * p`` to the gradient.
-For complex parameters the second moment is that of the gradient's absolute value.
+Each changes a parameter ``p`` in place by its gradient ``g``, which is never written.  ``p``, ``g``
+and the slots have one shape; ``decay`` is the weight decay: it adds ``decay * p`` to the gradient.
+There are no generic bodies here: an op that no library has a body for declines, and the rule's own
+lines, which define it, make the update.
 
-``pace`` is what changes from step to step: a :class:`Pace`, or where a step is recorded once and
-replayed, a :class:`Timetable` that lies on the device.
+What changes from step to step comes as :class:`Scalars`, or where a step is recorded once and
+replayed as :class:`DeviceScalars`.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
-from xpnet.arrays import Array, is_complex, namespace, to_numpy
+from xpnet.arrays import Array, namespace
 from xpnet.ops.dispatch import op
-from xpnet.ops.loss import smallest_kept
 
 __all__ = [
-    "FLUSH_EVERY",
-    "Pace",
-    "Timetable",
+    "DeviceScalars",
+    "Scalars",
     "adagrad",
     "adam",
     "momentum",
@@ -30,16 +29,12 @@ __all__ = [
     "smallest_square",
 ]
 
-FLUSH_EVERY = 64
-"""Steps between two flushes of moments that have decayed towards denormal numbers.
-
-From the size that is cut (the square root of the smallest normal number) a float32 moment of
-factor .5 takes as many steps to become denormal.
-"""
+COLUMNS = ("lr", "flush", "step_size", "root_scale")
+"""The scalars that the ops know, in the order of a row of :class:`DeviceScalars`."""
 
 
-class Pace(NamedTuple):
-    """What of an update rule changes from one step to the next.
+class Scalars(SimpleNamespace):
+    """The numbers of an update that change from one step to the next, by name, on the host.
 
     Attributes
     ----------
@@ -47,56 +42,49 @@ class Pace(NamedTuple):
         The learning rate in force.
     flush : bool
         Whether moments that have decayed to almost nothing are cut to zero.
-    first, second : float
-        ``1 - beta^step`` of each moment: what a mean that began at zero has seen so far.
+    step_size, root_scale : float
+        Adam's: ``lr / (1 - beta1^step)`` and ``1 / sqrt(1 - beta2^step)``.
     """
 
-    lr: float
-    flush: bool = False
-    first: float = 1.0
-    second: float = 1.0
-
     @property
-    def row(self) -> tuple[float, float, float, float]:
-        """What kernels compute with: lr, flush (0 or 1), lr / first, 1 / sqrt(second)."""
-        lr = float(self.lr)
-        return lr, float(self.flush), float(lr / self.first), 1 / math.sqrt(self.second)
+    def row(self) -> tuple[float, ...]:
+        """The numbers of ``COLUMNS``, with 0 for those that a rule does not have."""
+        return tuple(float(vars(self).get(name, 0.0)) for name in COLUMNS)
 
 
-class Timetable(NamedTuple):
-    """The paces of coming steps, on the device.
+class DeviceScalars:
+    """The scalars of coming steps as a table on the device, which looks its row up by itself.
 
-    Attributes
+    An attribute is a 0-d array of the parameters' real dtype.
+
+    Parameters
     ----------
-    rows : array, float64, shape (steps, 4)
-        :attr:`Pace.row` of each step.
+    names : sequence of str
+        Of the columns.
+    rows : array, float64, shape (steps, columns)
+        At least as many columns as ``COLUMNS``.
     record : array, float64, shape (3,)
         Whose last number, the batches so far, is the number of the row that applies.
+    dtype : str
     """
 
-    rows: Array
-    record: Array
+    def __init__(self, names: tuple[str, ...], rows: Array, record: Array, dtype: str) -> None:
+        self.names = names
+        self.rows = rows
+        self.record = record
+        self._dtype = dtype
+
+    def __getattr__(self, name: str) -> Array:
+        if name.startswith("_") or name not in self.names:
+            raise AttributeError(f"the step's scalars are {', '.join(self.names)}, not {name!r}")
+        xp = namespace(self.rows)
+        row = xp.take(self.rows, xp.astype(self.record[2:3], xp.int64), axis=0)
+        return xp.astype(row[0, self.names.index(name)], getattr(xp, self._dtype))
 
     @property
-    def pace(self) -> Pace:
-        """The pace that applies, read from the device (and so not while a step is recorded)."""
-        lr, flush, hat, spread = map(float, to_numpy(self.rows)[int(self.record[2])])
-        return Pace(lr, bool(flush), lr / hat if hat else 1.0, spread**-2)
-
-
-def _square(g: Array) -> Array:
-    xp = namespace(g)
-    return xp.real(g * xp.conj(g)) if is_complex(g) else g * g
-
-
-def _decayed(p: Array, g: Array, decay: float) -> Array:
-    return g + decay * p if decay else g
-
-
-def _flush(m: Array, pace: Pace) -> None:
-    if pace.flush:
-        xp = namespace(m)
-        m[...] = xp.where(xp.abs(m) < smallest_kept(xp, m.dtype), 0.0, m)
+    def known(self) -> bool:
+        """Whether the columns are those that the ops know."""
+        return self.names == COLUMNS[: len(self.names)] and self.rows.shape[1] == len(COLUMNS)
 
 
 @functools.cache
@@ -109,84 +97,42 @@ def smallest_square(xp: Any, dtype: Any) -> float:
     return float(xp.finfo(dtype).smallest_normal) * 2**24
 
 
-def _flush_squares(v: Array, pace: Pace) -> None:
-    if pace.flush:
-        xp = namespace(v)
-        v[...] = xp.where(v < smallest_square(xp, v.dtype), 0.0, v)
-
-
-def _at(pace: Pace | Timetable) -> Pace:
-    return pace if isinstance(pace, Pace) else pace.pace
-
-
 @op
-def sgd(p: Array, g: Array, pace: Pace | Timetable, decay: float) -> None:
-    """Stochastic gradient descent: ``p -= lr g``."""
-    p -= _at(pace).lr * _decayed(p, g, decay)
+def sgd(p: Array, g: Array, scalars: Scalars | DeviceScalars, decay: float) -> Any:
+    """As :class:`xpnet.optimizers.SGD`."""
+    return NotImplemented
 
 
 @op
 def momentum(
-    p: Array, g: Array, v: Array, pace: Pace | Timetable, mu: float, decay: float, nesterov: bool
-) -> None:
-    """Momentum: ``v = mu v + g``, ``p -= lr v``; Nesterov's form: ``p -= lr (g + mu v)``."""
-    pace = _at(pace)
-    g = _decayed(p, g, decay)
-    v *= mu
-    v += g
-    _flush(v, pace)
-    p -= pace.lr * (g + mu * v if nesterov else v)
+    p: Array, g: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float, mu: float,
+    nesterov: bool,
+) -> Any:  # fmt: skip
+    """As :class:`xpnet.optimizers.Momentum` or Nesterov."""
+    return NotImplemented
 
 
 @op
-def adagrad(p: Array, g: Array, h: Array, pace: Pace | Timetable, eps: float, decay: float) -> None:
-    """AdaGrad: ``h += g^2``, ``p -= lr g / (sqrt(h) + eps)``."""
-    g = _decayed(p, g, decay)
-    h += _square(g)
-    p -= _at(pace).lr * g / (namespace(p).sqrt(h) + eps)
+def adagrad(
+    p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, eps: float
+) -> Any:
+    """As :class:`xpnet.optimizers.AdaGrad`."""
+    return NotImplemented
 
 
 @op
 def rmsprop(
-    p: Array, g: Array, h: Array, pace: Pace | Timetable, alpha: float, eps: float, decay: float
-) -> None:
-    """RMSprop: ``h = alpha h + (1 - alpha) g^2``, ``p -= lr g / (sqrt(h) + eps)``."""
-    pace = _at(pace)
-    g = _decayed(p, g, decay)
-    h *= alpha
-    h += (1 - alpha) * _square(g)
-    _flush_squares(h, pace)
-    p -= pace.lr * g / (namespace(p).sqrt(h) + eps)
+    p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, alpha: float,
+    eps: float,
+) -> Any:  # fmt: skip
+    """As :class:`xpnet.optimizers.RMSprop`."""
+    return NotImplemented
 
 
 @op
 def adam(
-    p: Array,
-    g: Array,
-    m: Array,
-    v: Array,
-    pace: Pace | Timetable,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    decay: float,
-    decoupled: bool,
-) -> None:
-    """Adam: ``m = beta1 m + (1 - beta1) g``, ``v = beta2 v + (1 - beta2) g^2``.
-
-    ``p -= lr m_hat / (sqrt(v_hat) + eps)``, where the hats divide by ``1 - beta^step``.
-    Decoupled decay (AdamW) shrinks p by ``lr decay`` first and leaves g alone.
-    """
-    pace = _at(pace)
-    if decoupled and decay:
-        p *= 1 - pace.lr * decay
-    else:
-        g = _decayed(p, g, decay)
-    m *= beta1
-    m += (1 - beta1) * g
-    _flush(m, pace)
-    v *= beta2
-    v += (1 - beta2) * _square(g)
-    _flush_squares(v, pace)
-    spread = namespace(p).sqrt(v) * (1 / math.sqrt(pace.second)) + eps
-    p -= (pace.lr / pace.first) * m / spread
+    p: Array, g: Array, m: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float,
+    beta1: float, beta2: float, eps: float, decoupled: bool,
+) -> Any:  # fmt: skip
+    """As :class:`xpnet.optimizers.Adam` or AdamW."""
+    return NotImplemented

@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, Protocol, TextIO
 
-from xpnet.checks import Hyperparameter, whole_number
+from xpnet.arrays import Array
+from xpnet.checks import whole_number
+from xpnet.layers import Network
+from xpnet.losses import Loss
+from xpnet.optimizers import Optimizer
 from xpnet.training.history import History
 
-if TYPE_CHECKING:
-    from xpnet.training.trainer import Trainer
+__all__ = ["Callback", "Checkpoint", "HistoryFile", "ProgressBar", "Run", "Table"]
 
-__all__ = ["Callback", "Checkpoint", "HistoryFile", "ProgressBar", "Table"]
+
+class Run(Protocol):
+    """What a callback sees of a run: the trainer, of which this is a part."""
+
+    net: Network
+    loss: Loss
+    optimizer: Optimizer
+    history: History
+    epoch: int
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps made in the epoch in progress."""
+
+    @property
+    def step_loss(self) -> Array | None:
+        """The mean loss of the last step's batch, on the device: ``float`` of it waits."""
+
+    def running_loss(self) -> float:
+        """Return the mean loss of the epoch in progress; waits for an accelerator."""
+
+    def running_throughput(self) -> float:
+        """Return the samples trained per second in the epoch in progress."""
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint."""
+
+    def stop(self) -> None:
+        """End the fit after this step, or this epoch."""
 
 
 class Callback:
@@ -27,16 +58,16 @@ class Callback:
 
     every_step: bool = True
 
-    def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
         """Before the first step; ``steps`` is the number of steps in an epoch."""
 
-    def step_ends(self, trainer: Trainer) -> None:
+    def step_ends(self, trainer: Run) -> None:
         """After each update."""
 
-    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
+    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """After each epoch and its validation, with the row just added to the history."""
 
-    def fit_ends(self, trainer: Trainer) -> None:
+    def fit_ends(self, trainer: Run) -> None:
         """After the last epoch, and when an error or Ctrl-C ends the fit."""
 
 
@@ -49,21 +80,19 @@ class ProgressBar(Callback):
         Steps between two looks at the loss, each of which waits for an accelerator.
     """
 
-    every = Hyperparameter(whole_number, 1)
-
     def __init__(self, every: int = 50) -> None:
-        self.every = every
+        self.every = whole_number("every", every, 1)
         self.every_step = False
         self._bar: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_bar": None}  # a terminal's, which stays where it is
 
-    def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
+    def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
         """Remember the sizes."""
         self._epochs, self._steps = epochs, steps
 
-    def step_ends(self, trainer: Trainer) -> None:
+    def step_ends(self, trainer: Run) -> None:
         """Move the bar on."""
         if self._bar is None:
             from tqdm import tqdm
@@ -87,11 +116,11 @@ class ProgressBar(Callback):
                 refresh=False,
             )
 
-    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
+    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Take the bar away."""
         self.fit_ends(trainer)
 
-    def fit_ends(self, trainer: Trainer) -> None:
+    def fit_ends(self, trainer: Run) -> None:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
@@ -122,7 +151,7 @@ class Table(Callback):
         self.file = file
         self._headed = False
 
-    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
+    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Print the row, below a heading the first time."""
         shown = [column for column in self.COLUMNS if row[column[0]] is not None]
         if not self._headed:
@@ -143,10 +172,9 @@ class HistoryFile(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
+    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the file."""
-        history: History = trainer.history
-        history.save(self.path)
+        trainer.history.save(self.path)
 
 
 class Checkpoint(Callback):
@@ -160,13 +188,11 @@ class Checkpoint(Callback):
         Epochs between two.
     """
 
-    every = Hyperparameter(whole_number, 1)
-
     def __init__(self, path: str | Path, every: int = 1) -> None:
         self.path = Path(path)
-        self.every = every
+        self.every = whole_number("every", every, 1)
 
-    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
+    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the checkpoint."""
         if row["epoch"] % self.every == 0:
             trainer.save(self.path)

@@ -8,18 +8,34 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from xpnet.serialize import check_arrays, described, read_arrays, restore, write_arrays
+from xpnet.arrayfiles import read_arrays, write_arrays
+from xpnet.layers import Network
+from xpnet.layers.network import described
+from xpnet.losses import Loss
+from xpnet.optimizers import Optimizer
+from xpnet.schedules import Schedule
+from xpnet.serialize import check_arrays, restore
 from xpnet.training.history import History
 
-if TYPE_CHECKING:
-    from xpnet.training.trainer import Trainer
-
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["Resumable", "load_checkpoint", "save_checkpoint"]
 
 
-def save_checkpoint(trainer: Trainer, path: str | Path) -> None:
+class Resumable(Protocol):
+    """What a checkpoint holds of a run, and brings back."""
+
+    net: Network
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    seed: int
+    epoch: int
+    began: int | None
+    history: History
+
+
+def save_checkpoint(trainer: Resumable, path: str | Path) -> None:
     """Write a trainer's network, optimizer and position in its run."""
     arrays = {f"params/{name}": array for name, array in trainer.net.params.items()}
     arrays |= {f"state/{name}": array for name, array in trainer.net.state.items()}
@@ -27,13 +43,15 @@ def save_checkpoint(trainer: Trainer, path: str | Path) -> None:
     write_arrays(path, arrays, {"checkpoint": _position(trainer)})
 
 
-def _position(trainer: Trainer) -> dict[str, Any]:
+def _position(trainer: Resumable) -> dict[str, Any]:
     return {
         "network": json.loads(json.dumps(described(trainer.net))),  # as it comes out of a file
         "seed": trainer.seed,
         "optimizer": [type(trainer.optimizer).__name__, trainer.optimizer.config()],
         "loss": [type(trainer.loss).__name__, trainer.loss.config()],
-        "schedule": [trainer.schedule(step, 100) for step in range(0, 100, 7)],  # told by values
+        "schedule": [
+            float(trainer.schedule(step, 100)) for step in range(0, 100, 7)
+        ],  # told by values
         "steps": trainer.optimizer.steps,
         "epoch": trainer.epoch,
         "began": trainer.began,
@@ -41,7 +59,7 @@ def _position(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def load_checkpoint(trainer: Trainer, path: str | Path) -> None:
+def load_checkpoint(trainer: Resumable, path: str | Path) -> None:
     """Bring a trainer, made as the one that was saved, to the saved position.
 
     Raises

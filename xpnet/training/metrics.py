@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.functions import one_hot, softmax
+from xpnet.layers import Network
 from xpnet.ops.batch import correct
-
-if TYPE_CHECKING:
-    from xpnet.layers import Sequential
 
 __all__ = [
     "Evaluation",
@@ -126,12 +124,12 @@ def _classes(scores: Array, labels: Array) -> int:
     return k
 
 
-def activations(net: Sequential, x: Array, kinds: tuple[type, ...] = ()) -> dict[str, Array]:
+def activations(net: Network, x: Array, kinds: tuple[type, ...] = ()) -> dict[str, Array]:
     """Return the outputs of a network's layers for a batch, by path.
 
     Parameters
     ----------
-    net : Sequential
+    net : Network
     x : array, shape (n, *input_shape)
         As its ``forward`` takes it.
     kinds : classes of layers, optional

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections import defaultdict
@@ -13,9 +14,10 @@ from typing import Any, Literal, get_args
 from xpnet.arrays import Array
 from xpnet.checks import one_of, whole_number
 from xpnet.data import Batches, Dataset
-from xpnet.layers import Layer, Sequential
-from xpnet.layers.plan import Step, plan
+from xpnet.layers import Layer, Network, Sequential
+from xpnet.layers.network import Step
 from xpnet.tables import ruled
+from xpnet.training.prepare import check_fit, prepared
 from xpnet.training.trainer import Trainer
 
 __all__ = ["Profile", "ProfileRow", "profile_step"]
@@ -144,16 +146,22 @@ def profile_step(
     batch_size = whole_number("batch_size", batch_size, 1)
     steps, warmup = whole_number("steps", steps, 1), whole_number("warmup", warmup)
     one_of("by", by, get_args(By))
-    trainer._check_fit(data)
+    check_fit(trainer.net, data)
     net, loss, optimizer = copy.deepcopy((trainer.net, trainer.loss, trainer.optimizer))
-    twin = Trainer(net, loss, optimizer, seed=trainer.seed)
-    _unhook(net, by)
-    batch_size = min(batch_size, len(data))
+    with contextlib.ExitStack() as hooks:
+        for path in _every_layer(net) if by == "layers" else trainer.net.hooked:
+            hooks.enter_context(net.hook(path, _nothing))
+        twin = Trainer(net, loss, optimizer, seed=trainer.seed)
+        return _timed(twin, data, min(batch_size, len(data)), steps, warmup)
+
+
+def _timed(twin: Trainer, data: Dataset, batch_size: int, steps: int, warmup: int) -> Profile:
+    """Return the profile of a trainer's steps, which are made."""
+    net, loss, optimizer = twin.net, twin.loss, twin.optimizer
     batches = Batches(
-        twin._prepared(data), batch_size, device=net.device, seed=twin.seed, drop_last=True
+        prepared(net, data), batch_size, device=net.device, seed=twin.seed, drop_last=True
     )
     source = (batch for epoch in count() for batch in batches.epoch(epoch))
-
     wait = net.device.synchronize
     clock, parts = _Clock(wait), list(_parts(net, net))
     for number, part in enumerate(parts):
@@ -208,25 +216,24 @@ def _parts(layer: Layer, step: Step) -> Iterator[_Part]:
         for child in within:
             yield from _parts(child, child)
         return
-    spans = [indices for _, indices in plan(layer.layers, layer._hooks)]
-    for indices, inner in zip(spans, layer._plan[0], strict=True):
-        run = [layer.layers[i] for i in indices]
+    for span, inner in zip(layer.plan.spans, layer.plan.steps, strict=True):
+        run = [layer.layers[i] for i in span]
         if len(run) == 1:
             yield from _parts(run[0], inner)
             continue
-        path = f"{run[0].path}-{indices[-1]}"
+        path = f"{run[0].path}-{span[-1]}"
         name = "+".join(type(one).__name__ for one in run)
         yield _Part(path, name, sum(one.cache_bytes() for one in run), inner)
 
 
-def _unhook(layer: Layer, by: By) -> None:
-    """Put hooks that do nothing in the place of all hooks, or of every layer's."""
-    for _, child in layer.children():
-        _unhook(child, by)
-    if isinstance(layer, Sequential):
-        hooked = range(len(layer.layers)) if by == "layers" else layer._hooks
-        layer._hooks = {index: [_nothing] for index in hooked}
-        layer._replan()
+def _every_layer(net: Network) -> list[str]:
+    """Return the paths of the layers that a hook may look at."""
+    return [
+        f"{path}.{name}" if path else name
+        for path, layer in net.walk(innermost=False)
+        if isinstance(layer, Sequential)
+        for name, _ in layer.children()
+    ]
 
 
 def _nothing(path: str, x: Array, y: Array) -> None:

@@ -5,32 +5,34 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from xpnet import ops
-from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
-from xpnet.checks import one_of, whole_number
+from xpnet.arrays import Array
+from xpnet.checks import finite, one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
-from xpnet.devices import Device
-from xpnet.layers import Sequential
+from xpnet.layers import Network
 from xpnet.losses import Loss
-from xpnet.ops.batch import has_classes
-from xpnet.ops.update import Timetable
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule, constant
 from xpnet.training.callbacks import Callback
 from xpnet.training.checkpoint import load_checkpoint, save_checkpoint
+from xpnet.training.device_epoch import AfterBackward, Step
 from xpnet.training.history import History
 from xpnet.training.metrics import Evaluation
-from xpnet.training.replay import Replay, hindrance
+from xpnet.training.prepare import check_fit, classifies, prepared
+from xpnet.training.stats import Stats
+from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
 __all__ = ["DivergedError", "Trainer"]
 
 Graph = Literal["auto", "on", "off"]
 """Whether a step is recorded once and replayed as one launch."""
+
+CHECK_EVERY = 100
+"""Steps between two looks at the loss for NaN, each of which waits for an accelerator."""
 
 
 class DivergedError(ValueError):
@@ -42,19 +44,22 @@ class Trainer:
 
     Parameters
     ----------
-    net : Sequential
-        A network; the trainer works on the device it is on.
+    net : Network
+        Such as a Sequential with an input shape; the trainer works on the device it is on.
     loss : Loss
     optimizer : Optimizer
     schedule : Schedule, optional
         What the learning rate is multiplied by at each step; by default 1.
     callbacks : sequence of Callback
+    after_backward : callable, optional
+        Called with the network's gradients between backward and update, to change them in place:
+        ``grads.flat`` is all of them as one array.
     seed : int
         Of the batches' order.
     graph : "auto", "on" or "off"
         Whether steps are recorded once, as a CUDA graph, and replayed with one launch each:
-        where that can be (the default), always (or a ValueError says why not), or never.  The
-        results are the same, bit for bit.
+        where that can be and was proved to leave the same bits (the default), always (or a
+        ValueError says why not), or never.
 
     Attributes
     ----------
@@ -66,21 +71,24 @@ class Trainer:
         Epochs trained so far, and so the number of the one in progress, from 0.
     began : int or None
         The epoch at which the fit in progress, or the one to resume, began.
+    runner : Runner or None
+        What runs the steps of the fit in progress.
     """
 
     def __init__(
         self,
-        net: Sequential,
+        net: Network,
         loss: Loss,
         optimizer: Optimizer,
         *,
         schedule: Schedule | None = None,
         callbacks: Sequence[Callback] = (),
+        after_backward: AfterBackward | None = None,
         seed: int = 0,
         graph: Graph = "auto",
     ) -> None:
         for name, value, kind in (
-            ("net", net, Sequential), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)
+            ("net", net, Network), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)
         ):  # fmt: skip
             if not isinstance(value, kind):
                 raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
@@ -95,13 +103,16 @@ class Trainer:
         self.optimizer = optimizer
         self.schedule = schedule or constant()
         self.callbacks = list(callbacks)
+        self.after_backward = after_backward
         self.seed = whole_number("seed", seed)
         self.graph = graph
         self.not_replayed: str | None = None
         self.history = History()
         self.epoch = 0
         self.began: int | None = None
-        self._tally = _Tally(net.device, False)
+        self.runner: Runner | None = None
+        self._stats: Stats | None = None
+        self._stopped = False
 
     def step(self, x: Array, t: Array) -> tuple[Array, Array]:
         """Make one update from a batch on the network's device.
@@ -113,15 +124,9 @@ class Trainer:
         """
         return self._step(x, t)
 
-    def _step(
-        self, x: Array, t: Array, start: int = 0, timetable: Timetable | None = None
-    ) -> tuple[Array, Array]:
-        net = self.net
-        scores = net.forward(x, train=True, start=start)
-        value = self.loss.forward(scores, t)
-        net.backward(self.loss.backward(), need_dx=False)
-        self.optimizer.update(net.params, net.grads, timetable)
-        return value, scores
+    @property
+    def _step(self) -> Step:
+        return Step(self.net, self.loss, self.optimizer, self.after_backward)
 
     def fit(
         self,
@@ -162,19 +167,19 @@ class Trainer:
         epochs = whole_number("epochs", epochs, 1)
         for data in (train, validation):
             if data is not None:
-                self._check_fit(data)
+                check_fit(self.net, data)
         batches = Batches(
-            self._prepared(train),
+            prepared(self.net, train),
             batch_size,
             device=self.net.device,
             seed=self.seed,
             drop_last=drop_last,
         )
-        self.not_replayed = self.hindrance(batches)
+        self.not_replayed = self.not_recordable(batches)
         if self.graph == "on" and self.not_replayed:
             raise ValueError(f"graph='on': {self.not_replayed}")
         if validation is not None and fits(validation, self.net.device):
-            validation = self._prepared(validation).to(self.net.device)  # once for all epochs
+            validation = prepared(self.net, validation).to(self.net.device)  # once for all epochs
         if self.began is None:
             self.began = self.epoch
         last = self.began + epochs
@@ -183,14 +188,16 @@ class Trainer:
                 f"epochs: the restored fit has trained {self.epoch - self.began} already and "
                 f"goes on, expected more than that, got {epochs}"
             )
-        paced = batches.resident and self.net.device.records and type(self).step is Trainer.step
-        replay = Replay(self, batches) if paced else None
+        self._stopped = False
+        self.runner = runner = self._runner(batches)
         try:
             for callback in self.callbacks:
                 callback.fit_begins(self, epochs, len(batches))
-            while self.epoch < last:
+            while self.epoch < last and not self._stopped:
                 with self.net.threads(), self.net.device.scope():
-                    row = self._train_epoch(batches, epochs * len(batches), replay)
+                    row = self._train_epoch(runner, batches, epochs * len(batches))
+                if row is None:
+                    break
                 if validation is not None:
                     result = self.evaluate(validation)
                     row["validation_loss"], row["validation_accuracy"] = result[:2]
@@ -201,42 +208,66 @@ class Trainer:
                 for callback in self.callbacks:
                     callback.epoch_ends(self, row)
         finally:
-            self.began, self.optimizer.lr_factor = None, 1.0
+            self.began, self.optimizer.lr_factor, self.runner = None, 1.0, None
             try:
-                if replay is not None:
-                    replay.close()
+                runner.close()
             finally:
                 for callback in self.callbacks:
                     callback.fit_ends(self)
         return self.history
 
-    def hindrance(self, batches: Batches) -> str | None:
-        """Return why steps through batches cannot be recorded and replayed; None if they can."""
+    def stop(self) -> None:
+        """End the fit in progress, for a callback to call.
+
+        From ``step_ends``: after this step; the epoch in progress is not counted and leaves no
+        row in the history.  From ``epoch_ends``: after this epoch.  All callbacks still hear of
+        the step or epoch, and of the end.
+        """
+        self._stopped = True
+
+    def not_recordable(self, batches: Batches) -> str | None:
+        """Return why steps through batches cannot be recorded and replayed; None if they may."""
+        return self._unwanted() or not_recordable(self.net, batches.resident)
+
+    def _unwanted(self) -> str | None:
         if self.graph == "off":
             return "graph='off' asks for it"
-        if type(self).step is not Trainer.step:
-            return f"{type(self).__name__} has a step of its own"
-        if not batches.resident:
-            return "the data set is not kept on the device as a whole"
-        return hindrance(self)
+        own = type(self).step is not Trainer.step
+        return f"{type(self).__name__} has a step of its own" if own else None
 
-    def _train_epoch(self, batches: Batches, total: int, replay: Replay | None) -> dict[str, Any]:
+    def _runner(self, batches: Batches) -> Runner:
+        plain = type(self).step is Trainer.step
+        if plain and batches.resident and self.net.device.records:
+            insist, unwanted = self.graph == "on", self._unwanted()
+            return Recorded(self._step, batches, insist=insist, unwanted=unwanted)
+        return Eager(self.step, self.optimizer, batches)
+
+    def _look(self) -> Look:
+        looking = [c for c in self.callbacks if type(c).step_ends is not Callback.step_ends]
+        if any(callback.every_step for callback in looking):
+            return "steps"
+        return "sometimes" if looking else "never"
+
+    def _train_epoch(self, runner: Runner, batches: Batches, total: int) -> dict[str, Any] | None:
+        """Train an epoch and return its row; None if a callback stopped it half way."""
         assert self.began is not None
         first = (self.epoch - self.began) * len(batches)
-        self._tally = tally = _Tally(self.net.device, self._classifies(batches.data))
-        factors = [self.schedule(first + k, total) for k in range(len(batches))]
+        self._stats = stats = Stats(self.net.device, classifies(self.net, batches.data))
+        factors = [finite("schedule", self.schedule(first + k, total)) for k in range(len(batches))]
         checked = 0
-        steps = self._steps(batches, factors) if replay is None else replay.steps(factors)
-        with contextlib.closing(steps):
+        with contextlib.closing(runner.epoch(self.epoch, factors, stats, self._look())) as steps:
             for _ in steps:
-                if tally.batches // CHECK_EVERY > checked:
-                    checked = tally.batches // CHECK_EVERY
+                self._note(runner)
+                if stats.batches // CHECK_EVERY > checked:
+                    checked = stats.batches // CHECK_EVERY
                     self._check_finite()
                 for callback in self.callbacks:
                     callback.step_ends(self)
+                if self._stopped and stats.batches < len(batches):
+                    return None
         self._check_finite()
-        seconds = time.perf_counter() - tally.since
-        result = tally.result()
+        seconds = time.perf_counter() - stats.since
+        result = stats.result()
         return {
             "epoch": self.epoch + 1,
             "steps": self.optimizer.steps,
@@ -249,13 +280,9 @@ class Trainer:
             "samples_per_second": result.samples / seconds,
         }
 
-    def _steps(self, batches: Batches, factors: list[float]) -> Generator[None]:
-        """Make the steps of an epoch, each with its factor of the learning rate."""
-        for factor, (x, t) in zip(factors, batches.epoch(self.epoch), strict=True):
-            self.optimizer.lr_factor = factor
-            value, scores = self.step(x, t)
-            self._tally.add(value, scores, t)
-            yield
+    def _note(self, runner: Runner) -> None:
+        if isinstance(runner, Recorded):
+            self.not_replayed = runner.reason
 
     def _check_finite(self) -> None:
         loss = self.running_loss()
@@ -267,18 +294,28 @@ class Trainer:
                 f"in the data"
             )
 
+    @property
+    def step_loss(self) -> Array | None:
+        """The mean loss of the last step's batch, 0-d, on the device; None before the first.
+
+        ``float`` of it waits for an accelerator.  It holds until the next step.
+        """
+        return None if self._stats is None else self._stats.loss
+
     def running_loss(self) -> float:
         """Return the mean loss of the epoch in progress; waits for an accelerator."""
-        return self._tally.result().loss
+        return 0.0 if self._stats is None else self._stats.result().loss
 
     @property
     def epoch_steps(self) -> int:
         """Steps made in the epoch in progress."""
-        return self._tally.batches
+        return 0 if self._stats is None else self._stats.batches
 
     def running_throughput(self) -> float:
         """Return the samples trained per second in the epoch in progress."""
-        return self._tally.samples / (time.perf_counter() - self._tally.since)
+        if self._stats is None:
+            return 0.0
+        return self._stats.samples / (time.perf_counter() - self._stats.since)
 
     def evaluate(self, data: Dataset, batch_size: int = 1000) -> Evaluation:
         """Return the network's mean loss and accuracy on a data set.
@@ -289,48 +326,15 @@ class Trainer:
         batch_size : int
             Samples computed at a time.
         """
-        self._check_fit(data)
-        tally = _Tally(self.net.device, self._classifies(data))
-        batches = Batches(self._prepared(data), batch_size, device=self.net.device, shuffle=False)
-        with self.net.threads(), self.net.device.scope():
+        check_fit(self.net, data)
+        place = self.net.device
+        stats = Stats(place, classifies(self.net, data))
+        batches = Batches(prepared(self.net, data), batch_size, device=place, shuffle=False)
+        with self.net.threads(), place.scope():
             for x, t in batches.epoch(0):
                 scores = self.net.forward(x)
-                tally.add(self.loss.forward(scores, t), scores, t)
-        return tally.result()
-
-    def _check_fit(self, data: Dataset) -> None:
-        if not isinstance(data, Dataset):
-            raise TypeError(f"expected a Dataset, such as Dataset(x, t), got {type(data).__name__}")
-        came, net = tuple(data.x.shape[1:]), self.net
-        if came != net.input_shape:
-            raise ValueError(
-                f"{data.name}: expected samples of shape {net.input_shape}, got {came}"
-            )
-        scores = net.output_shape
-        if not _has_labels(data):
-            if tuple(data.t.shape[1:]) != scores:
-                raise ValueError(
-                    f"{data.name}: expected targets of shape {scores}, the network's output, "
-                    f"got {tuple(data.t.shape[1:])}"
-                )
-        elif len(scores) == 1 and scores[0] > 1:
-            highest = int(to_numpy(data.t).max())
-            if highest >= scores[0]:
-                raise ValueError(
-                    f"{data.name}: expected labels below {scores[0]}, the network's number of "
-                    f"classes, got {highest}"
-                )
-
-    def _classifies(self, data: Dataset) -> bool:
-        """Return whether targets are classes; labels of a single output may be any numbers."""
-        return data.classes is not None or (_has_labels(data) and self.net.output_shape != (1,))
-
-    def _prepared(self, data: Dataset) -> Dataset:
-        """Return the data with real numbers in the network's dtype; integers stay as they are."""
-        kind = dtype_kind(namespace(data.x), data.x.dtype)
-        if kind == "real" and self.net.dtype.startswith("float"):
-            return data.astype(self.net.dtype)
-        return data
+                stats.add(self.loss.forward(scores, t), scores, t)
+        return stats.result()
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, from which the run goes on bit for bit; see :meth:`restore`."""
@@ -346,40 +350,6 @@ class Trainer:
         """
         load_checkpoint(self, path)
 
-
-CHECK_EVERY = 100
-"""Steps between two looks at the loss for NaN, each of which waits for an accelerator."""
-
-
-def _has_labels(data: Dataset) -> bool:
-    return dtype_kind(namespace(data.t), data.t.dtype) == "exact"
-
-
-class _Tally:
-    """The record of an epoch (see :func:`xpnet.ops.batch.tally`), on the device until asked for."""
-
-    def __init__(self, place: Device, classes: bool) -> None:
-        self.since = time.perf_counter()
-        self.batches = 0
-        self.samples = 0
-        self.classes = classes
-        self.record = place.zeros(3, "float64")
-
-    def add(self, loss: Array, scores: Array, targets: Array) -> None:
-        self.record_batch(loss, scores, targets)
-        self.count(scores.shape[0])
-
-    def record_batch(self, loss: Array, scores: Array, targets: Array) -> None:
-        """Do the device's part."""
-        self.classes = self.classes and has_classes(scores, targets)
-        ops.batch.tally(self.record, scores, targets, loss, self.classes)
-
-    def count(self, samples: int, batches: int = 1) -> None:
-        """Do the host's part."""
-        self.batches += batches
-        self.samples += samples
-
-    def result(self) -> Evaluation:
-        n = max(self.samples, 1)
-        loss, right, _ = map(float, to_numpy(self.record))
-        return Evaluation(loss / n, right / n if self.classes else None, self.samples)
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to a fit in progress."""
+        return vars(self) | {"runner": None, "_stats": None}

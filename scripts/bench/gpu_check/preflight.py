@@ -63,10 +63,10 @@ def compiled(dtype: str) -> str:
     return "the kernels compile"
 
 
-def lane() -> str:
+def recorder() -> str:
     """Check that work is recorded without being done, and done by each replay."""
     place = xpnet.device("gpu")
-    queue = place.lane()
+    queue = place.recorder()
     x = place.asarray(np.arange(-3.0, 3.0, dtype=np.float32))
     made: list[Array] = []
 
@@ -75,9 +75,9 @@ def lane() -> str:
         made.append(ops.elementwise.relu(x))
 
     try:
-        with queue.open(), queue.memory():
+        with queue.stream(), queue.memory_pool():
             work()
-        with queue.open():
+        with queue.stream():
             again = queue.record(work)
             x[...] = place.asarray(np.arange(6, dtype=np.float32))
             again()
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         "nvmath": nvmath,
         "kernels, float32": partial(compiled, "float32"),
         "kernels, float64": partial(compiled, "float64"),
-        "lane": lane,
+        "recorder": recorder,
         **{f"steps of {name}": partial(trained, name) for name in args.networks or NETWORKS},
     }
     good = [attempt(name, check, args.facts) for name, check in checks.items()]

@@ -6,19 +6,15 @@ import contextlib
 import re
 import statistics
 import time
-from collections.abc import Generator
 from typing import Any, ClassVar
 
 import xpnet
 from scripts.bench.gpu_contenders.base import Contender, Figures
 from scripts.bench.gpu_trace import Event, Profile
 from xpnet.data import Dataset
-from xpnet.training import Callback, trainer
-from xpnet.training.replay import Replay
-
-
-class EnoughError(Exception):
-    """Ends a fit from a callback."""
+from xpnet.training import Callback
+from xpnet.training.steps import Recorded
+from xpnet.training.trainer import Graph
 
 
 class Xpnet(Contender):
@@ -26,7 +22,7 @@ class Xpnet(Contender):
 
     needs: ClassVar[dict[str, str]] = {"cupy": "CuPy"}
     precisions: ClassVar[tuple[str, ...]] = ("float32", "tf32", "bf16")
-    graph: ClassVar[trainer.Graph] = "on"
+    graph: ClassVar[Graph] = "on"
 
     def setup(self) -> None:
         """Bring the network to the GPU, and make a trainer."""
@@ -43,21 +39,19 @@ class Xpnet(Contender):
         an epoch and after its last; an epoch's is the trainer's own record of it, which includes
         the drawing of the order on the host.
         """
-        watch = _Watch(seconds)
-        self.trainer.callbacks = [watch]
-        with _timed_replays() as timed, contextlib.suppress(EnoughError):
-            self.trainer.fit(self.data, 10**6, self.workload.batch_size, drop_last=True)
-        (replay,) = timed
-        rows = self.trainer.history
         steps = len(self.data) // self.workload.batch_size
-        if not replay.spans[1:]:
+        watch = _Watch(self.net.device.xp.cuda, steps, seconds)
+        self.trainer.callbacks = [watch]
+        self.trainer.fit(self.data, 10**6, self.workload.batch_size, drop_last=True)
+        rows = self.trainer.history
+        if not watch.spans[1:]:
             raise RuntimeError(f"{steps} steps an epoch are launched at once: more are needed")
         return {
-            "step_us": statistics.median(replay.spans[1:]),
+            "step_us": statistics.median(watch.spans[1:]),
             "epoch_us": 1e6 * statistics.median(rows["seconds"][1:]) / steps,
-            "epochs": len(replay.spans) - 1,
+            "epochs": len(watch.spans) - 1,
             "loss": rows["train_loss"][0],
-            "launches": replay.pieces,
+            "launches": watch.pieces,
         }
 
     def kernels(self, steps: int) -> list[Event]:
@@ -68,8 +62,7 @@ class Xpnet(Contender):
         look = _Look()
         self.trainer.callbacks = [look]
         data, size = self.data.take(steps * self.workload.batch_size), self.workload.batch_size
-        with contextlib.suppress(EnoughError):
-            self.trainer.fit(data, 10**6, size, drop_last=True)
+        self.trainer.fit(data, 10**6, size, drop_last=True)
         return look.profile.events
 
     def fit(self, epochs: int, schedule: Any, seed: int) -> None:
@@ -94,19 +87,51 @@ class XpnetEager(Xpnet):
 
 
 class _Watch(Callback):
-    """Ends a fit after so many seconds from the end of its first epoch, after two at least."""
+    """Times the steps of each epoch, and ends the fit when it has lasted long enough.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.until: float | None = None
+    There is an event in the queue of work after the first launch of an epoch and one after its
+    last.  A fit lasts so many seconds from the end of its first epoch, and two epochs at least.
+
+    Attributes
+    ----------
+    spans : list of float
+        Microseconds of a step, for each epoch.
+    pieces : float or None
+        Pieces of work in a step, where it was recorded.
+    """
+
+    every_step = False  # or each step would be a launch of its own
+
+    def __init__(self, cuda: Any, steps: int, seconds: float) -> None:
+        self.spans: list[float] = []
+        self.pieces: float | None = None
+        self._cuda, self._steps, self._seconds = cuda, steps, seconds
+        self._until: float | None = None
+        self._first, self._start = 0, cuda.Event()
+
+    def step_ends(self, trainer: xpnet.Trainer) -> None:
+        """Note when the first launch of an epoch, and when its last, was made."""
+        done = trainer.epoch_steps
+        if not self._first:
+            self._first = done
+            self._start.record()
+        elif done == self._steps:
+            end = self._cuda.Event()
+            end.record()
+            end.synchronize()
+            between = self._cuda.get_elapsed_time(self._start, end)
+            self.spans.append(1e3 * between / (done - self._first))
 
     def epoch_ends(self, trainer: xpnet.Trainer, row: dict[str, Any]) -> None:
-        """End the fit if it is time."""
-        now = time.perf_counter()
-        if self.until is None:
-            self.until = now + self.seconds
-        elif now >= self.until:
-            raise EnoughError
+        """Count the pieces of what is recorded; end the fit if it is time."""
+        now, self._first = time.perf_counter(), 0
+        if isinstance(trainer.runner, Recorded):
+            for count, recording in trainer.runner.recordings.items():
+                self.pieces = _nodes(recording.launch) / count or None
+        if self._until is None:
+            self._until = now + self._seconds
+        elif now >= self._until:
+            trainer.stop()
 
 
 class _Look(Callback):
@@ -121,67 +146,12 @@ class _Look(Callback):
             self.profile.__enter__()
         if trainer.epoch == 3:
             self.profile.__exit__(None, None, None)
-            raise EnoughError
+            trainer.stop()
 
 
-class TimedReplay(Replay):
-    """A fit's steps with an event after the first launch of each epoch and after the last.
-
-    A callback that looks at every step would have every step launched by itself, so the time is
-    taken here.
-    """
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._cuda = self.batches.device.xp.cuda
-        self.spans: list[float] = []
-        """Microseconds of a step, for each epoch."""
-        self.pieces: float | None = None
-        """Pieces of work in a step, where it was recorded."""
-
-    def steps(self, factors: list[float]) -> Generator[None]:
-        """Make the steps of an epoch."""
-        optimizer = self.trainer.optimizer
-        begun, start, first, end = optimizer.steps, self._cuda.Event(), 0, None
-        with contextlib.closing(super().steps(factors)) as steps:
-            for _ in steps:
-                done = optimizer.steps - begun
-                if not first:
-                    first = done
-                    start.record()
-                if done == len(factors) and done > first:
-                    end = self._cuda.Event()
-                    end.record()
-                yield
-        if end is not None:
-            end.synchronize()
-            between = self._cuda.get_elapsed_time(start, end)
-            self.spans.append(1e3 * between / (len(factors) - first))
-
-    def close(self) -> None:
-        """Count the pieces, then give back the memory of the recordings."""
-        with contextlib.suppress(AttributeError, RuntimeError):
-            for count, launch in self._recorded.items():
-                self.pieces = _nodes(launch.func.__self__) / count or None
-        super().close()
-
-
-def _nodes(graph: Any) -> int:
-    """Return how many pieces of work a recording holds."""
-    return len(set(re.findall(r'"(graph_\d+_node_\d+)"', graph.debug_dot_str())))
-
-
-@contextlib.contextmanager
-def _timed_replays() -> Generator[list[TimedReplay]]:
-    """Have trainers pace their steps by timed replays; yields those that were made."""
-    made: list[TimedReplay] = []
-
-    def make(*args: Any) -> TimedReplay:
-        made.append(TimedReplay(*args))
-        return made[-1]
-
-    trainer.Replay = make  # type: ignore[assignment, misc]
-    try:
-        yield made
-    finally:
-        trainer.Replay = Replay  # type: ignore[misc]
+def _nodes(launch: Any) -> int:
+    """Return how many pieces of work a recording holds; 0 where it does not say."""
+    with contextlib.suppress(AttributeError, RuntimeError):
+        graph = launch.func.__self__.debug_dot_str()
+        return len(set(re.findall(r'"(graph_\d+_node_\d+)"', graph)))
+    return 0

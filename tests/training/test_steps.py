@@ -15,7 +15,6 @@ from xpnet.layers import (
     Conv2d,
     Dropout,
     Flatten,
-    Layer,
     Linear,
     MaxPool2d,
     ReLU,
@@ -282,30 +281,6 @@ class TestOnTheGpu:
         assert runs[1].net.device == second
 
 
-class Noted(Layer):
-    """A layer that does not say whether it can be replayed."""
-
-    def forward(self, x, *, train=False):
-        return x
-
-    def backward(self, dy, *, need_dx=True):
-        return dy
-
-
-class Reading(Noted):
-    """A layer that says it can be replayed, and is wrong."""
-
-    replayable = True
-
-    def forward(self, x, *, train=False):
-        float(x[0, 0])
-        return x
-
-
-class Inheriting(Reading):
-    """A layer that leaves it to the layer it is derived from to say so."""
-
-
 class TestReasons:
     def fitted(self, *layers, where="gpu", trainer=Trainer, graph="auto", loss=None, rule=None):
         net = Sequential(
@@ -331,28 +306,6 @@ class TestReasons:
     @gpu
     def test_off(self):
         assert self.fitted(graph="off") == "graph='off' asks for it"
-
-    @gpu
-    @pytest.mark.parametrize("kind", [Noted, Inheriting])
-    def test_a_layer_that_does_not_say_so(self, kind):
-        said = f'{kind.__name__} "3" does not say that it is replayable'
-        assert self.fitted(kind()) == said
-        with pytest.raises(ValueError, match=said):
-            self.fitted(kind(), graph="on")
-
-    @gpu
-    def test_a_layer_that_is_wrong(self):
-        assert self.fitted(Reading()).startswith("recording a step failed: ")
-        with pytest.raises(Exception, match=r"captur|read"):
-            self.fitted(Reading(), graph="on")
-
-    @gpu
-    def test_a_rule_of_ones_own(self):
-        class Own(optimizers.SGD):
-            def rule(self, p, g, *slots, decay):
-                p -= self.rate * g
-
-        assert self.fitted(rule=Own()) == "Own does not say that it is replayable"
 
     @gpu
     def test_a_step_of_ones_own(self):

@@ -1,0 +1,397 @@
+"""The network: a layer that stands by itself, and owns the arrays of all within it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+from xpnet import ops
+from xpnet.arrayfiles import write_arrays
+from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
+from xpnet.checks import whole_number
+from xpnet.devices import Device, device
+from xpnet.layers.base import Layer, Shape
+from xpnet.layers.buffers import ArrayMap, Buffers, Layout, packed
+from xpnet.random import Stream
+from xpnet.tables import ruled
+from xpnet.threadpool import threads
+
+__all__ = ["Hook", "Network", "Part", "Step", "described"]
+
+
+class Step(Protocol):
+    """What a network runs one after the other: a layer, or a planned run of layers."""
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """Return the step's output."""
+
+    def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
+        """Fill the gradients and return dx."""
+
+    def keep(self, values: Any) -> None:
+        """Keep what ``backward`` needs; None forgets it."""
+
+
+class Part(NamedTuple):
+    """A step of a network, the layers it computes by name, and whether it learns."""
+
+    label: str
+    step: Step
+    learns: bool
+
+
+Hook = Callable[[str, Array, Array], None]
+"""Called with a layer's path, its input and its output after each forward pass."""
+
+
+class Network(Layer):
+    """A layer of layers that may be a network: the root, to which all arrays belong.
+
+    Given an input shape it is built at once: all parameters lie in one flat buffer, all gradients
+    in another, on one device.  Without one it is a part of some other layer, which builds it, and
+    what is a network's own (``to``, ``predict``, ``save``, ``summary`` ...) is not to be had.
+
+    A subclass defines ``run`` and ``run_back`` in the place of ``forward`` and ``backward``, and
+    ``replan`` if hooks shall look at its layers.
+
+    Attributes
+    ----------
+    device : Device
+        Where the arrays lie.
+    seed : int
+        Of weights and masks.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = whole_number("seed", seed)
+        self._buffers: Buffers | None = None
+        self._layout: Layout | None = None
+        self._narrow: Array | None = None  # a copy of all parameters, as products take them
+        self._owned = False
+        self._hooks: dict[str, list[Hook]] = {}  # by the name of the layer within
+
+    def stand_alone(self, input_shape: Shape, dtype: str) -> None:
+        """Become a network: build for an input shape, and own all arrays."""
+        self.build(input_shape, Stream(self.seed), dtype)
+        self.to("cpu")
+
+    # Forward and backward
+
+    @abstractmethod
+    def run(self, x: Array, *, train: bool, start: int = 0) -> Array:
+        """Return the output of the layers, from number ``start``."""
+
+    @abstractmethod
+    def run_back(self, dy: Array, *, need_dx: bool) -> Array | None:
+        """Fill every gradient; return dx where it is needed."""
+
+    def forward(self, x: Array, *, train: bool = False, start: int = 0) -> Array:
+        """Return the network's output.
+
+        Parameters
+        ----------
+        x : array, shape (n, *input_shape)
+            On the network's device; in its dtype unless the first layer is Rescale.
+        train : bool
+            Whether a backward pass will follow; layers such as Dropout behave accordingly.
+        start : int
+            The layer to begin with, where x is its input and the work of those before it is done:
+            a layer that learns nothing, or that no backward pass shall reach.
+        """
+        if self._buffers is None:
+            return self.run(x, train=train, start=start)
+        with self._buffers.device.scope():
+            self.refresh()
+            return self.run(x, train=train, start=start)
+
+    def refresh(self) -> None:
+        """Bring the narrow copy of the parameters up to date, where products take one."""
+        if self._narrow is not None and self._buffers is not None:
+            ops.precision.narrow_into(self._buffers.params.flat, self._narrow, self.precision)
+
+    def parts(self, start: int = 0) -> list[Part]:
+        """Return what a forward pass runs one after the other, from layer number ``start``."""
+        return [Part(self.label, self, True)]
+
+    def backward(self, dy: Array, *, need_dx: bool | None = None) -> Array | None:
+        """Fill every gradient, given that of the output of the last training pass.
+
+        Parameters
+        ----------
+        dy : array, shape (n, *output_shape)
+        need_dx : bool, optional
+            Whether to return the gradient of the input; by default only a part of a network does.
+
+        Raises
+        ------
+        RuntimeError
+            No ``forward(x, train=True)`` came before, or its backward pass is done already.
+        """
+        if self._buffers is None:
+            return self.run_back(dy, need_dx=need_dx is not False)
+        with self._buffers.device.scope():
+            return self.run_back(dy, need_dx=bool(need_dx))
+
+    @property
+    def input_scale(self) -> float | None:
+        """What the network's first layer multiplies its input by, if it does nothing else.
+
+        Whoever takes samples from a data set may do it then, and call ``forward`` with
+        ``start=1``.
+        """
+        return None
+
+    # Arrays, device and precision
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is a network, and no part of one."""
+        return self._buffers is not None
+
+    @property
+    def params(self) -> ArrayMap:
+        """The learned arrays by path."""
+        return super().params if self._buffers is None else self._buffers.params
+
+    @property
+    def grads(self) -> ArrayMap:
+        """The gradients, under the keys of ``params``."""
+        return super().grads if self._buffers is None else self._buffers.grads
+
+    @property
+    def device(self) -> Device:
+        """Where the network's arrays lie."""
+        return self._root("device").device
+
+    def _root(self, wanted: str) -> Buffers:
+        if self._buffers is None:
+            why = "is part of a network" if self._built else "is not built: give it an input_shape"
+            cure = f": call {wanted} of the network" if self._built else ""
+            raise ValueError(f"{self.label} {why}{cure}")
+        return self._buffers
+
+    def to(self, where: str | Device, *, precision: str | None = None) -> Self:
+        """Move parameters, gradients and state to a device; return the network itself.
+
+        Parameters
+        ----------
+        where : str or Device
+        precision : str, optional
+            Of the products of a float32 network's matrices: ``"float32"``, or rounded to
+            ``"tf32"``, ``"bf16"`` or ``"fp16"``, which GPUs compute faster; by default as it was.
+            Parameters and all else stay float32; each forward pass begins with a narrow copy of
+            all parameters.
+
+        Raises
+        ------
+        ValueError
+            This is part of a network, which owns its arrays; or it cannot have the precision.
+        DeviceError
+            The device cannot be used.
+        """
+        if self._owned or not self._built:
+            self._root("to()")
+        place, precision = device(where), precision or self.precision
+        ops.precision.check(precision, self.dtype, "the network")
+        reason = ops.not_narrow(place.library) if precision != "float32" else None
+        if reason:
+            raise ValueError(f"precision {precision!r}: {reason}")
+        if self._buffers is None or self._buffers.device != place:
+            self._pack(place)
+        elif precision == self.precision:
+            return self
+        self._set_precision(precision)
+        return self
+
+    def _pack(self, place: Device) -> None:
+        """Move every parameter into one flat buffer on a device and every gradient into another."""
+        layers = [(path and f"{path}.", layer) for path, layer in self.walk(innermost=False)]
+        params: dict[str, tuple[ArrayMap, str]] = {}
+        grads: dict[str, tuple[ArrayMap, str]] = {}
+        decayed: set[str] = set()
+        for prefix, layer in layers:
+            own = layer.own()
+            params |= {prefix + name: (own.params, name) for name in own.params}
+            grads |= {prefix + name: (own.grads, name) for name in own.grads}
+            decayed |= {prefix + name for name in own.decayed}
+            for name, array in own.state.items():
+                own.state.bind(name, place.asarray(array))
+            if isinstance(layer, Network) and layer is not self:
+                layer._owned = True
+        if self._layout is None:
+            shapes = {key: tuple(arrays[name].shape) for key, (arrays, name) in params.items()}
+            self._layout = Layout.of(shapes, decayed, self.dtype)
+        self._buffers = Buffers(
+            place,
+            packed(params, self._layout, place, self.dtype),
+            packed(grads, self._layout, place, self.dtype),
+        )
+        self.forget()
+
+    def _set_precision(self, precision: str) -> None:
+        """Let products take narrow copies of the parameters, that each forward pass renews."""
+        assert self._buffers is not None
+        params, views = self._buffers.params, None
+        self._narrow = None
+        if precision in ("bf16", "fp16"):
+            with self.device.scope():
+                self._narrow = ops.precision.narrowed(params.flat, precision)
+                views = params.views_of(self._narrow)
+        for path, layer in self.walk(innermost=False):
+            prefix = path and f"{path}."
+            layer.compute_in(
+                precision, views and {name: views[prefix + name] for name in layer.own().params}
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the buffers: a copy makes its own."""
+        where = None if self._buffers is None else self._buffers.device
+        return super().__getstate__() | {
+            "_buffers": None,
+            "_narrow": None,
+            "_hooks": {},
+            "_where": where,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        where = state.pop("_where")
+        vars(self).update(state)
+        if self._built:
+            self.replan()
+        if where is not None:
+            self._pack(where)
+            self._set_precision(self.precision)
+
+    # What a network is used for
+
+    @contextlib.contextmanager
+    def hook(self, path: str, function: Hook) -> Iterator[None]:
+        """Call ``function(path, x, y)`` after each forward pass of a layer, within this context.
+
+        Parameters
+        ----------
+        path : str
+            The layer's path, such as ``"3"`` or ``"4.body.0"``.
+        function : callable
+            Gets the path, the layer's input and its output.
+        """
+        parents = dict(self.walk(innermost=False))
+        if not path or path not in parents:
+            raise ValueError(f"hook: there is no layer {path!r} in this network")
+        above, _, name = path.rpartition(".")
+        parent = parents.get(above)
+        if not isinstance(parent, Network):
+            raise ValueError(f"hook: {path!r} is not a layer of a Sequential")
+        parent._hooks.setdefault(name, []).append(function)
+        parent.replan()
+        try:
+            yield
+        finally:
+            parent._hooks[name].remove(function)
+            if not parent._hooks[name]:
+                del parent._hooks[name]
+            parent.replan()
+
+    @property
+    def hooked(self) -> list[str]:
+        """The paths of the layers that hooks look at."""
+        return [
+            f"{path}.{name}" if path else name
+            for path, layer in self.walk(innermost=False)
+            if isinstance(layer, Network)
+            for name in layer._hooks
+        ]
+
+    def replan(self) -> None:
+        """Let those hooks that are there now, and no others, look at layers."""
+        if self._hooks:
+            raise ValueError(f"hook: {type(self).__name__} lets no hook look at its layers")
+
+    def threads(self, n: int | None = None) -> contextlib.AbstractContextManager[int]:
+        """Return the context in which this network runs fastest on a processor's cores.
+
+        The trainer and :meth:`predict` open it; a loop by hand may.
+
+        Parameters
+        ----------
+        n : int, optional
+            As that of :func:`xpnet.threads`.
+        """
+        return threads(n, blas=1 if any(leaf.multithreaded for _, leaf in self.walk()) else None)
+
+    def predict(self, x: Array, *, batch_size: int = 1000) -> Any:
+        """Return the network's outputs for samples from anywhere, as a NumPy array.
+
+        Parameters
+        ----------
+        x : array, shape (n, *input_shape)
+            Of any library and floating or integer dtype.
+        batch_size : int
+            Samples moved and computed at a time.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, *output_shape)
+        """
+        batch_size = whole_number("batch_size", batch_size, 1)
+        if not hasattr(x, "shape"):
+            x = to_numpy(x)
+        n = x.shape[0]
+        with self.threads():
+            parts = [
+                to_numpy(self.forward(self.asinput(x[start : min(start + batch_size, n), ...])))
+                for start in range(0, max(n, 1), batch_size)
+            ]
+        host = namespace(parts[0])
+        return parts[0] if len(parts) == 1 else host.concat(parts)
+
+    def asinput(self, x: Array) -> Array:
+        """Return samples on the network's device, real numbers in its dtype."""
+        x = self.device.asarray(x)
+        kind = dtype_kind(namespace(x), x.dtype)
+        if kind == "real" and self.dtype.startswith("float"):
+            x = self.device.asarray(x, self.dtype)
+        return x
+
+    def save(self, path: str | Path) -> None:
+        """Write parameters, state and architecture to one safetensors file, whole or not at all.
+
+        :func:`xpnet.load` reads it back.
+        """
+        self._root("save()")
+        arrays = {f"params/{name}": array for name, array in self.params.items()}
+        arrays |= {f"state/{name}": array for name, array in self.state.items()}
+        write_arrays(path, arrays, {"architecture": described(self)})
+
+    def summary(self) -> str:
+        """Return a table of the layers: shapes, parameters, FLOPs and bytes kept, per sample."""
+        rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "FLOPs", "bytes kept")]
+        totals = [0, 0, 0]
+        for path, leaf in self.walk():
+            count = sum(math.prod(array.shape) for array in leaf.params.values())
+            numbers = [count, leaf.flops(), leaf.cache_bytes()]
+            totals = [a + b for a, b in zip(totals, numbers, strict=True)]
+            rows.append(
+                (
+                    f"{path} {type(leaf).__name__}",
+                    " x ".join(map(str, leaf.output_shape)),
+                    *(f"{number:,}" for number in numbers),
+                )
+            )
+        rows.append(("total", "", *(f"{number:,}" for number in totals)))
+        return ruled(rows, left=2)
+
+
+def described(value: Any) -> Any:
+    """Return a layer's class and arguments, and those of the layers among them, for JSON."""
+    if isinstance(value, Layer):
+        about = {name: described(argument) for name, argument in value.config().items()}
+        return {"layer": type(value).__name__, **about}
+    if isinstance(value, (list, tuple)):
+        return [described(one) for one in value]
+    return value

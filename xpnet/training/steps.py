@@ -1,0 +1,211 @@
+"""Two ways to run the steps of an epoch.
+
+:class:`Eager` asks for each piece of work of each step.  :class:`Recorded` asks once: a step of a
+small network is some ten small pieces of work, and on a GPU asking takes longer than doing.  Where
+whatever changes from step to step lies on the device (``device_epoch.py``), the work can be
+written down once, as a CUDA graph, and asked for as a whole.  That a recording does what the step
+does is not believed but proved before it is used (``proof.py``).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from typing import Literal
+
+from xpnet import ops
+from xpnet.arrays import Array
+from xpnet.data import Batches
+from xpnet.layers import Network
+from xpnet.optimizers import Optimizer
+from xpnet.training.device_epoch import DeviceEpoch, Step
+from xpnet.training.proof import NotRecordableError, Recording, Settings, record
+from xpnet.training.stats import Stats
+
+__all__ = ["Eager", "Look", "Recorded", "Runner", "not_recordable"]
+
+TOGETHER = 10
+"""Steps that are recorded and launched together where no callback looks in between."""
+
+Look = Literal["never", "sometimes", "steps"]
+"""When something looks on, or changes settings, between steps."""
+
+
+class Runner(ABC):
+    """A way to run the steps of a fit."""
+
+    @abstractmethod
+    def epoch(
+        self, number: int, factors: Sequence[float], stats: Stats, look: Look
+    ) -> Generator[None]:
+        """Make the steps of an epoch; yield whenever some are made.
+
+        Parameters
+        ----------
+        number : int
+            The epoch's, counted from 0.
+        factors : sequence of float
+            What the learning rate is multiplied by at each step.
+        stats : Stats
+            Gets the batches.
+        look : "never", "sometimes" or "steps"
+            Whether something looks on or changes settings between steps: not at all, whenever
+            some have been made, or after each single one.
+        """
+
+    def close(self) -> None:  # noqa: B027 - not every way holds something
+        """Give back what the runner holds."""
+
+
+class Eager(Runner):
+    """Each piece of work of each step is asked for by itself.
+
+    Parameters
+    ----------
+    step : callable
+        Takes a batch, makes an update and returns loss and scores.
+    optimizer : Optimizer
+    batches : Batches
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Array, Array], tuple[Array, Array]],
+        optimizer: Optimizer,
+        batches: Batches,
+    ) -> None:
+        self.step = step
+        self.optimizer = optimizer
+        self.batches = batches
+
+    def epoch(
+        self, number: int, factors: Sequence[float], stats: Stats, look: Look
+    ) -> Generator[None]:
+        """Make the steps of an epoch, and yield after each."""
+        for factor, (x, t) in zip(factors, self.batches.epoch(number), strict=True):
+            self.optimizer.lr_factor = factor
+            value, scores = self.step(x, t)
+            stats.add(value, scores, t)
+            yield
+
+
+class Recorded(Runner):
+    """Steps are recorded once, and replayed with one launch for one or several.
+
+    Steps for which there is no recording (the first of a fit, a short last batch), and all of them
+    once a recording could not be made or proved, are run one piece of work after the other, by the
+    same functions and so with the same results.
+
+    Parameters
+    ----------
+    step : Step
+    batches : Batches
+        Whose set is resident on a device that records work.
+    insist : bool
+        Whether a ValueError shall say why, where steps cannot be replayed.
+    unwanted : str, optional
+        Why no step shall be recorded.
+
+    Attributes
+    ----------
+    reason : str or None
+        Why steps are not replayed, once that has turned out.
+    recordings : dict of int to Recording
+        By the steps that each makes.
+    """
+
+    def __init__(
+        self, step: Step, batches: Batches, *, insist: bool = False, unwanted: str | None = None
+    ) -> None:
+        self.step = step
+        self.batches = batches
+        self.insist = insist
+        self.reason: str | None = None
+        self.recordings: dict[int, Recording] = {}
+        self._failed = unwanted
+        self._recorder = batches.device.recorder()
+        self._epoch = DeviceEpoch(step, batches)
+        self._settings: Settings | None = None
+
+    def epoch(
+        self, number: int, factors: Sequence[float], stats: Stats, look: Look
+    ) -> Generator[None]:
+        """Make the steps of an epoch; yield after each launch."""
+        epoch, batches, stats.record = self._epoch, self.batches, self._epoch.record
+        self._look_again()
+        with self._recorder.stream():
+            epoch.begin(number)
+            done = 0
+            while done < len(factors):
+                if self.reason is not None or done >= epoch.full:
+                    count = 1
+                    epoch.eager(done, factors, stats)
+                else:
+                    together = epoch.full - done >= TOGETHER and look != "steps"
+                    count = self._replay(done, TOGETHER if together else 1, factors, stats)
+                done += count
+                self.step.optimizer.lr_factor = factors[done - 1]
+                stats.count(min(done * batches.batch_size, batches.samples) - stats.samples, count)
+                yield
+                if look != "never":
+                    self._look_again()
+
+    def close(self) -> None:
+        """Give back the memory of the recordings."""
+        self.recordings.clear()
+        self._recorder.close()
+
+    def _look_again(self) -> None:
+        """Drop the recordings if something that they hold has changed."""
+        if self._settings is None or not self._settings.hold():
+            self._settings = None
+            self.recordings.clear()
+            self._give_up(self._failed or not_recordable(self.step.net))
+
+    def _give_up(self, reason: str | None) -> None:
+        self.reason = reason
+        if reason is not None and self.insist:
+            raise ValueError(f"graph='on': {reason}")
+
+    def _replay(self, done: int, count: int, factors: Sequence[float], stats: Stats) -> int:
+        """Make steps by a recording, or one step before there is one; return how many."""
+        if self._settings is None:
+            self._epoch.eager(done, factors, stats)  # compiles, and binds the slots
+            self._settings = Settings(self.step)
+            self._recorder.empty_cache()
+            return 1
+        if count not in self.recordings:
+            try:
+                self.recordings[count] = record(
+                    self._recorder, self._epoch, done, count, factors, stats.classes
+                )
+            except NotRecordableError as error:
+                self._failed = str(error)
+                self.close()
+                self._give_up(self._failed)
+                self._epoch.eager(done, factors, stats)
+                return 1
+        self._epoch.lay_scalars(done, count, factors)
+        self.recordings[count].launch()
+        self.step.optimizer.steps += count
+        stats.loss = self.recordings[count].loss
+        return count
+
+
+def not_recordable(net: Network, resident: bool = True) -> str | None:
+    """Return why steps cannot be recorded and replayed, as far as it shows at once, or None.
+
+    Parameters
+    ----------
+    net : Network
+    resident : bool
+        Whether the data set is on the network's device as a whole.
+    """
+    place = net.device
+    if not place.records:
+        return f"the network is on {place.name}: GPUs through CuPy ('gpu') replay steps"
+    if not resident:
+        return "the data set is not kept on the device as a whole"
+    if net.hooked:
+        return f"a hook looks at layer {net.hooked[0]} of {net.label}"
+    return ops.not_recordable(place.library)
