@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the emulated CuPy in its place before anything imports the real one."""
     if config.getoption("--emulated-gpu"):
-        import emulator
+        from tests import emulator
 
         emulator.install(devices=2)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import backend
 
+from tests.conftest import backend
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset, load
 from xpnet.layers import Dropout, Sequential

@@ -11,8 +11,8 @@ import array_api_compat.numpy
 import array_api_strict
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet import arrays
 from xpnet.arrays import dtype_kind, is_complex, library, namespace, to_numpy
 

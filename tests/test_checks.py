@@ -12,8 +12,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet import checks, layers, losses, optimizers
 from xpnet.checks import (
     Hyperparameter,

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import emulator
 import numpy as np
 import pytest
-from emulator import EmulationError, counters
-from emulator.memory import bytes_at
+
+from tests import emulator
+from tests.emulator import EmulationError, counters
+from tests.emulator.memory import bytes_at
 
 KERNELS = r"""
 extern "C" __global__ void __launch_bounds__(256)
@@ -568,7 +569,7 @@ class TestProducts:
 def test_a_network_learns_on_the_emulated_gpu():
     """In a process of its own: xpnet remembers libraries by the types of their arrays."""
     code = """
-import emulator
+from tests import emulator
 emulator.install()
 import numpy as np
 from xpnet.arrays import to_numpy
@@ -587,14 +588,14 @@ with generic_only():
 assert y.device.id == 1
 np.testing.assert_allclose(there, here, rtol=1e-6)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True)
 
 
 def test_without_nvmath_python_it_is_told_why_nothing_is_recorded():
     """In a process of its own: the ops look for nvmath-python once."""
     code = """
 import sys
-import emulator
+from tests import emulator
 emulator.install()
 for name in [name for name in sys.modules if name.startswith("nvmath")]:
     sys.modules[name] = None
@@ -605,4 +606,4 @@ assert "nvmath-python, which does not work here (ModuleNotFoundError: " in reaso
 assert reason.endswith("run `pip install nvmath-python`"), reason
 assert reason == not_narrow("cupy")
 """
-    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True)

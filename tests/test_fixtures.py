@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import xpnet
+from tests.fixtures import write
 
 HERE = Path(__file__).parent / "fixtures"
-sys.path.insert(0, str(HERE))
-import write  # noqa: E402
 
 
 @pytest.mark.parametrize("name", write.NETWORKS)

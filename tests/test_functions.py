@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import Backend, assert_close, strided
 
+from tests.conftest import Backend, assert_close, strided
 from xpnet import functions
 from xpnet.arrays import to_numpy
 from xpnet.devices import device_of

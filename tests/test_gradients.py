@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import Backend, assert_close, strided
 
+from tests.conftest import Backend, assert_close, strided
 from xpnet.arrays import namespace, to_numpy
 from xpnet.devices import device_of
 from xpnet.gradients import gradient_check, gradient_descent, numerical_gradient

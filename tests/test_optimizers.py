@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import Backend, assert_close
 
+from tests.conftest import Backend, assert_close
 from xpnet import optimizers
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import device_of

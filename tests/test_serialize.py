@@ -15,9 +15,9 @@ import array_api_strict
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import HAS_TORCH, Backend
 
 import xpnet
+from tests.conftest import HAS_TORCH, Backend
 from xpnet import arrayfiles, serialize
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import device_of

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet.arrays import dtype_name, library, to_numpy
 from xpnet.data import Batches, Dataset
 from xpnet.devices import CPU, device_of

@@ -13,8 +13,8 @@ import sys
 import array_api_strict
 import numpy as np
 import pytest
-from conftest import Backend, strided
 
+from tests.conftest import Backend, strided
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import CPU, Device, DeviceError, device, device_of
 from xpnet.layers import Linear, ReLU, Sequential

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.devices import device_of
 from xpnet.layers import Add, Linear, Multiply, Sequential
 from xpnet.random import Stream

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HAS_TORCH, assert_close, moved, strided
 
 import xpnet.layers
+from tests.conftest import HAS_TORCH, assert_close, moved, strided
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import device_of
 from xpnet.gradients import gradient_check

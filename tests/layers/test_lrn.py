@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import HAS_TORCH, Backend, assert_close
 
+from tests.conftest import HAS_TORCH, Backend, assert_close
 from xpnet import gradient_check
 from xpnet.layers import LocalResponseNorm
 from xpnet.random import Stream

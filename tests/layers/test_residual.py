@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.arrays import to_numpy
 from xpnet.layers import BatchNorm, Conv2d, Flatten, Linear, ReLU, Residual, Sequential, Tanh
 

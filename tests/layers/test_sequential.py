@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import device_of
 from xpnet.gradients import gradient_check

@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet import layers, models
 from xpnet.arrays import to_numpy
 from xpnet.initializers import constant

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.arrays import to_numpy
 from xpnet.losses import SquaredError
 from xpnet.models import learn_clipped, learn_linear, learn_operation, log_exp_network

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-import naive_oracles as naive
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
+from tests.ops import naive_oracles as naive
 from xpnet.arrays import to_numpy
 from xpnet.devices import device_of
 from xpnet.ops.conv import (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import strided
 from xpnet import optimizers
 from xpnet.arrays import to_numpy
 from xpnet.devices import device

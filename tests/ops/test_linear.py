@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.devices import device_of
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
 

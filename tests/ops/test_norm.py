@@ -7,8 +7,8 @@ import statistics
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.devices import device_of
 from xpnet.gradients import numerical_gradient
 from xpnet.ops.norm import batch_norm, batch_norm_backward

@@ -8,11 +8,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import strided
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import xpnet
+from tests.conftest import strided
 from xpnet import optimizers
 from xpnet.ops import (
     BODIES,

@@ -6,9 +6,9 @@ import copy
 
 import numpy as np
 import pytest
-from conftest import Backend, assert_close
 
 import xpnet
+from tests.conftest import Backend, assert_close
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Dataset
 from xpnet.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Rescale, Sequential

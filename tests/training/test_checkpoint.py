@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet import optimizers, schedules, serialize
 from xpnet.arrays import to_numpy
 from xpnet.data import Dataset

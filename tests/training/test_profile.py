@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet.arrays import to_numpy
 from xpnet.data import Dataset
 from xpnet.devices import Device

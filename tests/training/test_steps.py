@@ -355,7 +355,7 @@ class TestWhatAStepAsks:
     def counters(self, request):
         if not request.config.getoption("--emulated-gpu"):
             pytest.skip("counted by the emulated GPU alone: --emulated-gpu")
-        import emulator
+        from tests import emulator
 
         return emulator.counters
 

@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import Backend
 
+from tests.conftest import Backend
 from xpnet import schedules
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset

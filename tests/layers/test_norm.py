@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import HAS_TORCH, assert_close
 
+from tests.conftest import HAS_TORCH, assert_close
 from xpnet.layers import BatchNorm, Sequential
 
 

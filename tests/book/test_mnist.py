@@ -7,9 +7,9 @@ import os
 
 import numpy as np
 import pytest
-from conftest import HAS_TORCH
 
 import xpnet.book
+from tests.conftest import HAS_TORCH
 from xpnet import data
 from xpnet.arrays import to_numpy
 from xpnet.book.mnist import load_mnist

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import straight_numpy
-from conftest import assert_close
 
+from tests.book import straight_numpy
+from tests.conftest import assert_close
 from xpnet.arrays import namespace, to_numpy
 from xpnet.book import layers as book
 from xpnet.book.layer_naive import AddLayer, MulLayer

@@ -14,9 +14,9 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
-import straight_numpy
-from straight_numpy import Straight
 
+from tests.book import straight_numpy
+from tests.book.straight_numpy import Straight
 from xpnet import data
 from xpnet.book.mnist import load_mnist
 

@@ -1,4 +1,4 @@
-"""The smaller programs in scripts/, run as their users run them."""
+"""The evaluate command, run as its users run it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 import xpnet
 from scripts import evaluate
-from scripts.bench import steps
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +17,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_evaluate_says_what_a_trainer_would(
-    saved: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_says_what_a_trainer_would(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(saved)]) == 0
     net = xpnet.load(saved)
     _, test = xpnet.data.load("digits")
@@ -28,7 +25,7 @@ def test_evaluate_says_what_a_trainer_would(
     assert f"accuracy {right:.4f}" in capsys.readouterr().out
 
 
-def test_evaluate_takes_the_folder_that_train_wrote(
+def test_it_takes_the_folder_that_train_wrote(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     xpnet.models.mlp((16,)).save(tmp_path / "model.safetensors")
@@ -37,7 +34,7 @@ def test_evaluate_takes_the_folder_that_train_wrote(
 
 
 @pytest.mark.parametrize("damage", ["absent", "truncated", "other device"])
-def test_evaluate_refuses_with_one_sentence(
+def test_it_refuses_with_one_sentence(
     saved: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, options = tmp_path / "bad.safetensors", []
@@ -49,7 +46,3 @@ def test_evaluate_refuses_with_one_sentence(
     err = capsys.readouterr().err
     assert err.startswith("evaluate.py: error: ")
     assert err.count("\n") == 1
-
-
-def test_the_step_benchmark_measures_a_workload() -> None:
-    assert 1 < steps.measure("tiny", "cpu", 0.02) < 1e6

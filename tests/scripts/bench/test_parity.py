@@ -21,7 +21,7 @@ from xpnet.data import Batches, Dataset
 from xpnet.devices import CPU
 from xpnet.layers import Dropout, Flatten, Linear, Rescale, Sequential
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -229,8 +229,7 @@ def test_without_a_gpu_it_says_so_in_one_sentence() -> None:
 
 EMULATED = """
 import sys
-sys.path.insert(0, "tests")
-import emulator
+from tests import emulator
 emulator.install()
 from functools import partial
 from scripts.bench import facts, parity

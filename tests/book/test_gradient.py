@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close, strided
 
+from tests.conftest import assert_close, strided
 from xpnet.arrays import namespace, to_numpy
 from xpnet.book.gradient import numerical_gradient, numerical_gradient_2d
 

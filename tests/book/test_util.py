@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.arrays import to_numpy
 from xpnet.book.util import col2im, conv_output_size, im2col, shuffle_dataset, smooth_curve
 from xpnet.devices import device_of

@@ -27,7 +27,7 @@ from xpnet.devices import CPU
 from xpnet.layers import BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Rescale
 from xpnet.ops import generic_only
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -462,9 +462,8 @@ def test_jax_computes_what_xpnet_does(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 EMULATED = """
-import json, sys
-sys.path.insert(0, "tests")
-import emulator
+import json
+from tests import emulator
 emulator.install()
 from scripts.bench import gpu, gpu_tasks, gpu_trace
 from scripts.bench.gpu_contenders import bound, own

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.arrays import to_numpy
 from xpnet.gradients import gradient_check
 from xpnet.layers import Exp, Linear, Log, LogSquare, Sequential

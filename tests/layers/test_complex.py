@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close, moved
 
+from tests.conftest import assert_close, moved
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.gradients import gradient_check, numerical_gradient
 from xpnet.layers import (

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import HAS_TORCH
 
 import xpnet
 from scripts import train
+from tests.conftest import HAS_TORCH
 from xpnet import models, optimizers, schedules
 from xpnet.devices import DeviceError
 from xpnet.training import History
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SUMMARY = {
     "test_accuracy", "test_loss", "epochs", "steps", "train_seconds", "samples_per_second",
     "parameters", "dataset", "model", "device", "backend", "versions", "seed", "dtype",
@@ -258,8 +258,8 @@ class TestUserErrors:
 
     def test_a_gpu_that_is_hidden_is_told_in_one_sentence(self):
         program = (
-            "import runpy, sys; sys.argv[0] = 'train.py'; sys.path.insert(0, 'tests')\n"
-            "import emulator; emulator.install(devices=0)\n"
+            "import runpy, sys; sys.argv[0] = 'train.py'\n"
+            "from tests import emulator; emulator.install(devices=0)\n"
             "runpy.run_path('scripts/train.py', run_name='__main__')"
         )
         done = python("-c", program, "--device", "gpu")

@@ -14,8 +14,8 @@ from pathlib import Path
 import array_api_strict
 import numpy as np
 import pytest
-from conftest import HAS_TORCH
 
+from tests.conftest import HAS_TORCH
 from xpnet import ops
 from xpnet.devices import device_of
 from xpnet.layers import Linear, Sequential

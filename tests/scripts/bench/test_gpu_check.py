@@ -280,7 +280,7 @@ def test_facts_that_are_there_are_not_mixed_with_another_check(
 EMULATED = """
 import sys
 sys.path.insert(0, {tests!r})
-import emulator
+from tests import emulator
 emulator.install({devices})
 {more}
 """

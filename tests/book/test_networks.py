@@ -8,11 +8,11 @@ import pickle
 
 import numpy as np
 import pytest
-import straight_numpy
-from conftest import HAS_TORCH
-from straight_numpy import Straight
 
 import xpnet.book
+from tests.book import straight_numpy
+from tests.book.straight_numpy import Straight
+from tests.conftest import HAS_TORCH
 from xpnet.arrays import namespace
 from xpnet.book import ch04_two_layer_net, layers
 from xpnet.book.deep_convnet import DeepConvNet

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import assert_close
 
+from tests.conftest import assert_close
 from xpnet.arrays import to_numpy
 from xpnet.devices import device_of
 from xpnet.ops import generic_only

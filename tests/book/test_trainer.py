@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import HAS_TORCH
-from straight_numpy import Straight
 
 import xpnet.book
+from tests.book.straight_numpy import Straight
+from tests.conftest import HAS_TORCH
 from xpnet.book.multi_layer_net_extend import MultiLayerNetExtend
 from xpnet.book.trainer import Trainer
 from xpnet.book.two_layer_net import TwoLayerNet

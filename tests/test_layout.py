@@ -1,0 +1,92 @@
+"""Each module's tests are found under its name: layers/conv.py has tests/layers/test_conv.py."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
+# Modules that have no test file of their own, under the file that tests them.
+TESTED_BY = {
+    # one table, and what is true of every row of it
+    "layers/test_every_layer.py": (
+        "layers/activation.py", "layers/base.py", "layers/conv.py", "layers/linear.py",
+        "layers/pool.py", "layers/shape.py",
+    ),
+    "models/test_models.py": ("models/convnet.py", "models/mlp.py"),
+    "models/test_lenet_alexnet.py": ("models/alexnet.py", "models/lenet.py"),
+    "book/test_networks.py": (
+        "book/_globals.py", "book/_network.py", "book/ch04_two_layer_net.py",
+        "book/deep_convnet.py", "book/multi_layer_net.py", "book/multi_layer_net_extend.py",
+        "book/simple_convnet.py", "book/two_layer_net.py",
+    ),
+    "scripts/gallery/test_mnist.py": ("scripts/gallery/*.py",),
+    # faster bodies, each against the generic one
+    "ops/test_parity.py": ("ops/_numba.py", "ops/_numpy.py"),
+    # ops that are seen at work in what calls them
+    "training/test_trainer.py": ("ops/batch.py",),
+    "layers/test_sequential.py": ("layers/plan.py", "ops/elementwise.py"),
+    "test_losses.py": ("ops/loss.py",),
+    "test_optimizers.py": ("ops/update.py",),
+    "ops/test_conv.py": ("ops/window.py",),
+    # parts of what is tested as a whole
+    "book/test_layers.py": ("book/layer_naive.py",),
+    "training/test_callbacks.py": ("training/history.py",),
+    "scripts/bench/test_cpu.py": (
+        "scripts/bench/contenders/*.py", "scripts/bench/tasks.py", "scripts/bench/workloads.py",
+    ),
+    "scripts/bench/test_gpu.py": (
+        "scripts/bench/gpu_contenders/*.py", "scripts/bench/gpu_tasks.py",
+    ),
+}  # fmt: skip
+
+# Test files that bear no module's name: they are about the whole, or about several modules at once.
+TOPICS = {
+    "book/test_networks.py", "book/test_programs.py",
+    "layers/test_complex.py", "layers/test_every_layer.py", "layers/test_residual.py",
+    "models/test_lenet_alexnet.py", "models/test_models.py",
+    "ops/test_cuda_source.py", "ops/test_parity.py",
+    "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py",
+    "test_across_libraries.py", "test_architecture.py", "test_emulator.py", "test_fixtures.py",
+    "test_layout.py", "test_plots_gallery.py", "test_readme.py", "test_step_cost.py",
+}  # fmt: skip
+
+
+MODULES = sorted(
+    path.relative_to(ROOT / "xpnet" if root == "xpnet" else ROOT)
+    for root in ("xpnet", "scripts")
+    for path in (ROOT / root).rglob("*.py")
+    if not path.stem.startswith("__")
+)
+
+
+def mirrored(module: Path) -> Path:
+    """Return the file that bears a module's name."""
+    return module.with_name(f"test_{module.name.lstrip('_')}")
+
+
+LACKING = [module for module in MODULES if not (TESTS / mirrored(module)).exists()]
+
+
+def test_a_module_is_tested_under_its_name_or_stands_in_the_table():
+    rows = [row for rows in TESTED_BY.values() for row in rows]
+    untested = [
+        mirrored(module)
+        for module in LACKING
+        if not any(fnmatch(module.as_posix(), row) for row in rows)
+    ]
+    assert untested == [], "write these files, or add rows to TESTED_BY"
+
+
+def test_the_table_has_no_row_too_many():
+    for file, rows in TESTED_BY.items():
+        assert (TESTS / file).exists(), file
+        for row in rows:
+            assert any(fnmatch(module.as_posix(), row) for module in LACKING), row
+
+
+def test_a_test_file_bears_a_modules_name_or_is_a_topic():
+    found = {path.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert found - {*map(mirrored, MODULES)} == {Path(topic) for topic in TOPICS}
