@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import array_api_strict
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from xpnet.arrays import to_numpy
 from xpnet.devices import CPU, Device, device, device_of
@@ -21,7 +25,7 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 if HAS_TORCH:
     import torch
 
-    torch.set_num_threads(1)  # beside OpenBLAS's own threads more of them only get in the way
+    torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,8 +43,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run the whole suite in a process a core.
+
+    Tests that are named run in this process, where prints and debuggers work, and so do those that
+    share a real GPU.
+    """
+    named = config.args_source is not config.ArgsSource.TESTPATHS
+    gpu = "not gpu" not in config.option.markexpr and not config.getoption("--emulated-gpu")
+    return 0 if named or gpu else None
+
+
+def compile_in_turn() -> None:
+    """Let one process compile a loop, while the others wait to read what it kept on disk."""
+    from numba.core.dispatcher import Dispatcher
+
+    compile_loop = Dispatcher.compile
+    turn = FileLock(Path(tempfile.gettempdir()) / f"xpnet-tests-numba-{getpass.getuser()}.lock")
+
+    def compile_or_wait(self: Any, signature: Any) -> Any:
+        with turn:
+            return compile_loop(self, signature)
+
+    Dispatcher.compile = compile_or_wait
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Put the emulated CuPy in its place before anything imports the real one."""
+    if hasattr(config, "workerinput") and importlib.util.find_spec("numba") is not None:
+        compile_in_turn()
     if config.getoption("--emulated-gpu"):
         from tests import emulator
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from . import state
 from .arrays import ndarray
@@ -93,18 +94,17 @@ def _compile(source: str, defines: Sequence[str]) -> Path:
     for part in (source, _HEADER.read_text(), *defines, *_FLAGS):
         digest.update(part.encode() + b"\0")
     library = _CACHE / f"{digest.hexdigest()[:32]}.so"
-    if library.exists():
-        return library
-    with tempfile.NamedTemporaryFile(dir=_CACHE, suffix=".tmp", delete=False) as file:
-        made = Path(file.name)
-    arguments = [*_FLAGS, *defines, "-o", str(made)]
-    done = _gxx(arguments, source)
-    if "section type conflict" in done.stderr:  # shared memory of a template
-        done = _gxx([*arguments, "-DEMULATION_PLAIN_SHARED"], source)
-    if done.returncode:
-        made.unlink()
-        raise CompileException(done.stderr)
-    made.replace(library)
+    with FileLock(library.with_suffix(".lock")):  # another process waits, and finds it compiled
+        if library.exists():
+            return library
+        made = library.with_suffix(".tmp")
+        arguments = [*_FLAGS, *defines, "-o", str(made)]
+        done = _gxx(arguments, source)
+        if "section type conflict" in done.stderr:  # shared memory of a template
+            done = _gxx([*arguments, "-DEMULATION_PLAIN_SHARED"], source)
+        if done.returncode:
+            raise CompileException(done.stderr)
+        made.replace(library)
     return library
 
 
