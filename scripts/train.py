@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy
 
@@ -19,7 +21,7 @@ from xpnet.files import replacing
 from xpnet.ops.precision import PRECISIONS
 from xpnet.training.steps import not_recordable
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[type[optimizers.Optimizer], float]] = {
     # name: (class, default learning rate)
     "sgd": (optimizers.SGD, 0.2),
     "momentum": (optimizers.Momentum, 0.05),
@@ -39,17 +41,17 @@ examples:
 """
 
 
-def _checked(kind: type, wanted: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+def _checked(
+    kind: type[float], wanted: str, fits: Callable[[float], bool]
+) -> Callable[[str], float]:
     """Return an argument type: numbers of a kind that fit, or one sentence of what was wanted."""
 
     def read(text: str) -> float:
-        try:
+        with contextlib.suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not fits(value):
-            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
-        return value
+            if fits(value):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
 
     return read
 
@@ -290,7 +292,10 @@ def versions(device: xpnet.Device) -> dict[str, str]:
 
 
 def write_results(
-    args: argparse.Namespace, net: xpnet.Sequential, history: training.History, summary: dict
+    args: argparse.Namespace,
+    net: xpnet.Sequential,
+    history: training.History,
+    summary: dict[str, Any],
 ) -> None:
     """Write the network, the summary and the picture (history.jsonl is there already)."""
     net.save(args.out / "model.safetensors")

@@ -48,7 +48,7 @@ TOPICS = {
     "layers/test_complex.py", "layers/test_every_layer.py", "layers/test_residual.py",
     "models/test_lenet_alexnet.py", "models/test_models.py",
     "ops/test_cuda_source.py", "ops/test_parity.py",
-    "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py",
+    "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_emulator.py", "test_fixtures.py",
     "test_layout.py", "test_plots_gallery.py", "test_readme.py", "test_step_cost.py",
 }  # fmt: skip

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import xpnet
@@ -59,7 +60,7 @@ def narrow(precision: str) -> xpnet.Sequential:
 
 
 NETWORKS: dict[str, Callable[[], xpnet.Sequential]] = {
-    **{name: lambda make=make: make(seed=1) for name, make in models.BY_NAME.items()},
+    **{name: partial(make, seed=1) for name, make in models.BY_NAME.items()},
     "mlp, normed": lambda: models.mlp((30, 20), batch_norm=True, dropout=0.3, seed=1),
     "mlp, float64": lambda: models.mlp((30,), seed=1, dtype="float64"),
     "convnet, bf16": lambda: narrow("bf16"),

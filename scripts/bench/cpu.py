@@ -70,7 +70,8 @@ def child(task: str, job: Job) -> dict[str, Any]:
     """
     time.sleep(0 if job["quick"] else GAP)
     command = [sys.executable, "-m", "scripts.bench.cpu", "--one", task, json.dumps(job)]
-    return json.loads(last_line(command, job.get("contender", "xpnet")))
+    found: dict[str, Any] = json.loads(last_line(command, job.get("contender", "xpnet")))
+    return found
 
 
 def last_line(command: list[str], contender: str) -> str:

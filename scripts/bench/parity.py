@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from xpnet.arrays import Array
 from xpnet.data import Batches, Dataset
 from xpnet.devices import CPU, Device
 from xpnet.files import replacing
-from xpnet.layers import Dropout, Sequential
+from xpnet.layers import Dropout, Network, Sequential
 from xpnet.training import Callback
 
 
@@ -154,6 +154,7 @@ def some(names: Sequence[str], most: int = 6) -> str:
 
 def kept(trainer: xpnet.Trainer) -> dict[str, Array]:
     """Return all that a run has changed: parameters, state, the optimizer's, and the losses."""
+    parts: dict[str, Mapping[str, Array]]
     parts = {"": trainer.net.params, "state ": trainer.net.state}
     parts["optimizer "] = trainer.optimizer.state()
     arrays = {prefix + name: a for prefix, part in parts.items() for name, a in part.items()}
@@ -170,7 +171,7 @@ def orders_differ(data: Dataset, batch_size: int, place: Device, epochs: int) ->
     return any(not (same_bits(x, x2) and same_bits(t, t2)) for (x, t), (x2, t2) in batches)
 
 
-def next_masks(net: Sequential, n: int) -> dict[str, Array]:
+def next_masks(net: Network, n: int) -> dict[str, Array]:
     """Return the masks that a network's dropout layers draw next for n samples."""
     found = {}
     for path, layer in net.walk():
@@ -196,7 +197,7 @@ def compare(row: Row, place: Device, data: Dataset, steps: int) -> None:
         At most; rounded up to whole epochs, of which there are two or more.
     """
     case, dtype = CASES[row.model], row.dtype
-    steps = max(LEAST_STEPS, min(steps, case.steps, LONGEST[dtype]))
+    steps = max(LEAST_STEPS, int(min(steps, case.steps, LONGEST[dtype])))
     size = min(case.batch_size, len(data))
     each = min(steps // 2, EPOCH, len(data) // size)  # steps in an epoch
     epochs = -(-steps // each)
@@ -208,7 +209,7 @@ def compare(row: Row, place: Device, data: Dataset, steps: int) -> None:
             where
         )
 
-    def trained(where: Device, graph: str, *callbacks: Callback) -> xpnet.Trainer:
+    def trained(where: Device, graph: Literal["on", "off"], *callbacks: Callback) -> xpnet.Trainer:
         made = xpnet.Trainer(
             network(where), xpnet.SoftmaxCrossEntropy(), xpnet.Adam(RATES[dtype]),
             callbacks=callbacks, graph=graph,

@@ -140,7 +140,7 @@ class Launch:
 @contextmanager
 def recorded() -> Iterator[list[Launch]]:
     """Collect the launches of raw kernels that are made on the emulated GPU meanwhile."""
-    from emulator import arrays, kernels
+    from tests.emulator import arrays, kernels
 
     launches: list[Launch] = []
     launch = kernels.Function.__call__
@@ -327,8 +327,8 @@ def main(argv: list[str] | None = None) -> int:
         tools = find("nvcc", options.nvcc), find("nvdisasm", options.nvdisasm)
         find("g++")
         single, double = (compiled(source, real, *tools) for real in ("float", "double"))
-        sys.path[:0] = [str(options.checkout.resolve()), str(ROOT / "tests")]
-        import emulator
+        sys.path[:0] = [str(options.checkout.resolve()), str(ROOT)]
+        from tests import emulator
 
         emulator.install(devices=1)
         counts = [c for case in CASES for c in counted(case, single, double)]

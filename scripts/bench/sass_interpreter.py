@@ -193,7 +193,8 @@ class _Warp:
         """Return a predicate."""
         kind, number = text.lstrip("!")[:-1], text[-1]
         value = self.flags[kind][7 if number == "T" else int(number)]
-        return ~value if text[0] == "!" else value
+        result: Lanes = ~value if text[0] == "!" else value
+        return result
 
     def set_flag(self, text: str, value: Lanes) -> None:
         if text[-1] != "T":
@@ -238,7 +239,7 @@ class _Warp:
             .view(kind)
         )
         value = np.abs(value) if register[2] else value
-        return -value if register[1] else value
+        return np.negative(value) if register[1] else value
 
     def write(self, text: str, value: Lanes, words: int = 1) -> None:
         """Write a register, or the neighbouring ones that make a wider number."""

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from itertools import cycle
 
+import numpy as np
+
 import xpnet
 from xpnet import models
 from xpnet.layers import Linear, ReLU, Sequential
@@ -40,6 +42,7 @@ def measure(name: str, device: str, seconds: float) -> float:
     shape, classes = net.input_shape, net.output_shape[0]
     draws = xpnet.random.Stream(0, "bench").generator()
     n = 20 * batch_size
+    x: np.ndarray
     if len(shape) == 1:
         x = draws.random((n, *shape), dtype="float32")
     else:

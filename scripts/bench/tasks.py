@@ -14,6 +14,7 @@ import numpy as np
 
 import xpnet
 from scripts.bench.contenders import CONTENDERS
+from scripts.bench.contenders.base import Slots
 from scripts.bench.workloads import EPOCHS, PEAK, RECIPE, SUBSET, WORKLOADS, known, load
 from xpnet import models, schedules
 
@@ -26,7 +27,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     workload = replace(WORKLOADS[job["workload"]], batch_size=job["batch"])
     train, test = load(job["data_dir"], job["quick"])
     data = test if workload.infers else train if job["state"] == "fresh" else known(train)
-    net, slots, steps = workload.net(), {}, 0
+    net, steps = workload.net(), 0
+    slots: Slots = {}
     if job["state"] == "converged":
         slots, steps = _take_up(net, job["weights"])
     kind = CONTENDERS[job["contender"]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import xpnet
-from scripts.gallery.harness import Demo
+from scripts.gallery.harness import Demo, accuracy
 from xpnet import models, plots, schedules
 from xpnet.data import Batches, Dataset
 
@@ -64,7 +64,7 @@ def overfit(
     for _ in range(epochs):
         trainer.fit(train, 1, 100)
         for name, data in (("train", train), ("test", test)):
-            curves[name].append(trainer.evaluate(data).accuracy)  # with all units, unlike fit's
+            curves[name].append(accuracy(trainer.evaluate(data)))  # with all units, unlike fit's
     return curves
 
 

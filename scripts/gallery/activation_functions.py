@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ ROWS = ("B1",)
 TITLE = "Activation functions over [-5, 5)"
 
 # name: (xpnet's function, its formula for one number)
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
     "step": (functions.step, lambda x: float(x > 0)),
     "sigmoid": (functions.sigmoid, lambda x: 1 / (1 + math.exp(-x))),
     "tanh": (functions.tanh, math.tanh),

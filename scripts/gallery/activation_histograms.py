@@ -14,7 +14,7 @@ from xpnet.training.metrics import activations, spread
 ROWS = ("H5",)
 TITLE = "histograms of activations for four kinds of initial weights"
 
-INITS = {"std 1": 1.0, "std .01": 0.01, "Xavier": "xavier", "He": "he"}
+INITS: dict[str, str | float] = {"std 1": 1.0, "std .01": 0.01, "Xavier": "xavier", "He": "he"}
 EXPECTED = {
     "sigmoid": ("saturated", "collapsed", "healthy", "healthy"),
     "tanh": ("saturated", "collapsed", "healthy", "healthy"),
@@ -25,7 +25,7 @@ EXPECTED = {
 
 def run(demo: harness.Demo) -> None:
     """Send 1000 normal inputs of 100 numbers through five layers of 100, for each pair."""
-    kinds = {"sigmoid": Sigmoid, "tanh": Tanh, "ReLU": ReLU}
+    kinds: dict[str, type[Sigmoid | Tanh | ReLU]] = {"sigmoid": Sigmoid, "tanh": Tanh, "ReLU": ReLU}
     x = demo.device.asarray(Stream(demo.seed, "inputs").normal((1000, 100)), "float32")
     for activation, kind in kinds.items():
         rows = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from scripts.gallery import harness
 from xpnet import plots
 from xpnet.arrays import Array
-from xpnet.layers import Layer, Multiply
+from xpnet.layers import Add, Multiply
 from xpnet.random import Stream
 
 ROWS = ("D1",)
@@ -53,9 +54,9 @@ def run(demo: harness.Demo) -> None:
     )
 
 
-def node(kind: type[Layer], inputs: int = 2) -> Layer:
+def node(kind: type[Multiply | Add], inputs: int = 2) -> Any:
     """Return a node of the graph: a layer of some single numbers."""
-    made = kind()
+    made: Any = kind()
     made.build(((),) * inputs, Stream(0), "float64")
     return made
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import xpnet
 from xpnet.devices import Device
 from xpnet.plots import PlotError
+from xpnet.training import Evaluation
 
 Mode = Literal["quick", "default", "full"]
 
@@ -111,10 +112,16 @@ def parser(**about: Any) -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, default=Path("runs/gallery"), help="folder of the pictures")
     p.add_argument("--data-dir", help="where data sets lie; by default $XPNET_DATA, else the cache")
     length = p.add_mutually_exclusive_group()
-    for mode, about in (("quick", "seconds instead of minutes"), ("full", "the whole length")):
-        length.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=about)
+    for mode, words in (("quick", "seconds instead of minutes"), ("full", "the whole length")):
+        length.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=words)
     p.set_defaults(mode="default")
     return p
+
+
+def accuracy(found: Evaluation) -> float:
+    """Return the share of samples that a classifier got right: no regression comes here."""
+    assert found.accuracy is not None
+    return found.accuracy
 
 
 def _whole(least: int) -> Callable[[str], int]:

@@ -33,7 +33,7 @@ def run(demo: harness.Demo) -> None:
     shown = [(str(int(images.t[i])), images.x[i]) for i in range(20)]
     plots.image_grid(shown, demo.picture("mnist_images"), title="MNIST's first images, with labels")
 
-    net = models.mlp(
+    net: xpnet.layers.Network = models.mlp(
         (50, 100), activation="sigmoid", input_shape=(784,), rescale=None, seed=demo.seed
     )
     trainer = trainer_for(demo, net, xpnet.Adam(lr=0.01), schedules.one_cycle())

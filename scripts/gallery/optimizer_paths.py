@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,7 +16,7 @@ ROWS = ("G",)
 TITLE = "The paths of six optimizers on x^2/20 + y^2 from (-7, 2)"
 
 START, STEPS = (-7.0, 2.0), 30
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Callable[[float], optimizers.Optimizer], float]] = {
     "SGD": (optimizers.SGD, 0.95),
     "Momentum": (optimizers.Momentum, 0.1),
     "Nesterov": (optimizers.Nesterov, 0.1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +42,7 @@ def descend(demo: harness.Demo, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return xpnet.to_numpy(xp.stack(weights)), xpnet.to_numpy(xp.stack(gradients))
 
 
-def numbers(xp: object, arrays: object) -> object:
+def numbers(xp: Any, arrays: Mapping[str, Any]) -> Any:
     """Return a copy of a network's six weights, or of their gradients, one after the other."""
     return xp.concat([xp.reshape(arrays[name], (-1,)) for name in ("0.W", "2.W")])
 

@@ -105,10 +105,10 @@ def run(demo: harness.Demo) -> None:
     chosen = list(changes().items())[: demo.pick(2, None, None)]
     with np.errstate(all="ignore"):  # a change may well end in infinities
         for name, (_, change) in chosen:
-            runs = {op: learn(demo, op, some, **change) for op in ("quotient", "product")}
-            counts[name] = [successes(runs[op]) for op in ("quotient", "product")]
+            changed = {op: learn(demo, op, some, **change) for op in ("quotient", "product")}
+            counts[name] = [successes(runs) for runs in changed.values()]
             demo.note(f"with {name}: quotient, product, of {some}", counts[name])
-            curves[name] = runs["quotient"]
+            curves[name] = changed["quotient"]
     own = [successes(recipe[op][:some]) for op in ("quotient", "product")]
     demo.note(f"the recipe itself on these starts, of {some}", own)
     tell(counts, own, some)

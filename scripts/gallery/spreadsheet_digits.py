@@ -64,13 +64,14 @@ def run(demo: harness.Demo) -> None:
     trainer = xpnet.Trainer(net, xpnet.SigmoidCrossEntropy(), xpnet.SGD(lr=1.5))
     train, test = train.to(demo.device), test.to(demo.device)
     passes, every = demo.pick(200, 600, 3000), demo.pick(50, 50, 100)
-    steps, accuracies = [], {"training": [], "held out": []}
+    steps: list[int] = []
+    accuracies: dict[str, list[float]] = {"training": [], "held out": []}
     for k in range(passes + 1):
         if k % every == 0:
             results = [trainer.evaluate(data) for data in (train, test)]
             steps.append(k)
             for curve, result in zip(accuracies.values(), results, strict=True):
-                curve.append(result.accuracy)
+                curve.append(harness.accuracy(result))
             print(
                 f"pass {k:4d}: loss {results[0].loss:.4f}, accuracy {results[0].accuracy:.4f}, "
                 f"held out {results[1].accuracy:.4f}",

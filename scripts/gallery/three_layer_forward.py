@@ -7,6 +7,7 @@ import sys
 import xpnet
 from scripts.gallery import harness
 from xpnet import models, plots
+from xpnet.arrays import Array
 
 ROWS = ("B4",)
 TITLE = "The forward pass of a 2-3-2-2 sigmoid network"
@@ -49,7 +50,7 @@ def run(demo: harness.Demo) -> None:
     show(demo, "with W3[0][0] = 1", net.forward(x), (0.88045151, 0.69627909))
 
 
-def show(demo: harness.Demo, name: str, y: xpnet.arrays.Array, expected: tuple[float, ...]) -> None:
+def show(demo: harness.Demo, name: str, y: Array, expected: tuple[float, ...]) -> None:
     """Print outputs beside what they should be."""
     found = xpnet.to_numpy(y)[0]
     demo.figure(name, found, str(expected), bool(abs(found - expected).max() <= 5e-9))

@@ -34,12 +34,11 @@ def run(demo: harness.Demo) -> None:
         ("train accuracy, mean", sum(trains) / seeds, demo.pick(0.92, 0.978, 0.978)),
     ):
         demo.figure(name, value, f"at least {least}", value >= least)
-    epochs, train, test = zip(*curves[0], strict=True)
+    epochs, *both = zip(*curves[0], strict=True)
     plots.line_panels(
         {
-            f"784-50-10, SGD, lr .1: test accuracy {test[-1]:.4f}": {
-                "train": (epochs, train),
-                "test": (epochs, test),
+            f"784-50-10, SGD, lr .1: test accuracy {finals[0][2]:.4f}": {
+                name: (epochs, values) for name, values in zip(("train", "test"), both, strict=True)
             }
         },
         demo.picture("two_layer_training"),
@@ -58,7 +57,8 @@ def accuracies(demo: harness.Demo, seed: int, steps: int) -> list[tuple[float, f
     endless = itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
 
     def now(step: int) -> tuple[float, float, float]:
-        return step / EPOCH, *(trainer.evaluate(data).accuracy for data in (train, test))
+        known, unknown = (harness.accuracy(trainer.evaluate(data)) for data in (train, test))
+        return step / EPOCH, known, unknown
 
     found = [now(0)]
     for step, (x, t) in enumerate(itertools.islice(endless, steps), 1):

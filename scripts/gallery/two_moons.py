@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import xpnet
 from scripts.gallery import harness
@@ -68,7 +70,9 @@ def run(demo: harness.Demo) -> None:
                 if talk:
                     print(f"{title}, network 2-3-2")
                 trainer = learn(demo, train, hidden, loss, seed=seed, talk=talk)
-                accuracies.append([trainer.evaluate(data).accuracy for data in (train, test)])
+                accuracies.append(
+                    [harness.accuracy(trainer.evaluate(data)) for data in (train, test)]
+                )
                 if seed == demo.seed:
                     units = f"{hidden} hidden unit{'s' * (hidden > 1)}"
                     panels[units] = panel(trainer, accuracies[0][1])
@@ -87,7 +91,7 @@ def run(demo: harness.Demo) -> None:
         )
         train, test = points(demo.seed)
         trainer = learn(demo, train, 50, loss, seed=demo.seed, decay=DECAY)
-        accuracy = trainer.evaluate(test).accuracy
+        accuracy = harness.accuracy(trainer.evaluate(test))
         panels[f"50 hidden units, L2 {DECAY:g}"] = panel(trainer, accuracy)
         demo.note(f"{title}, 50 hidden with L2 {DECAY:g}, held out, first draw", accuracy)
         plots.class_boundaries(
@@ -101,7 +105,7 @@ def run(demo: harness.Demo) -> None:
     trainer = learn(demo, train, 3, "softmax", seed=demo.seed, activation=Sigmoid)
     demo.note(
         "three sigmoid units instead of tanh, training and held-out accuracy",
-        [trainer.evaluate(data).accuracy for data in (train, test)],
+        [harness.accuracy(trainer.evaluate(data)) for data in (train, test)],
     )
 
 
@@ -110,11 +114,11 @@ def points(seed: int) -> tuple[Dataset, Dataset]:
     return two_moons(200, 0.2, seed), two_moons(10_000, 0.2, seed + 1_000_000)
 
 
-def panel(trainer: xpnet.Trainer, accuracy: float) -> tuple[object, str]:
+def panel(trainer: xpnet.Trainer, accuracy: float) -> tuple[Callable[[Any], Any], str]:
     """Return what draws a trained network's boundary, and the words under it."""
     net = trainer.net
 
-    def score(grid: object) -> object:
+    def score(grid: Any) -> Any:
         scores = net.forward(net.device.asarray(grid))
         return scores[:, 1] - scores[:, 0]
 

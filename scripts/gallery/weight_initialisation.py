@@ -17,7 +17,7 @@ def run(demo: harness.Demo) -> None:
     """Train a 784-100x4-10 network from each of them, on the same batches."""
     train, _ = load(demo.data_dir)
     steps = demo.pick(300, 2000, 2000)
-    inits = {"std .01": 0.01, "Xavier": "xavier", "He": "he"}
+    inits: dict[str, str | float] = {"std .01": 0.01, "Xavier": "xavier", "He": "he"}
     losses = {}
     for name, init in inits.items():
         net = models.mlp((100,) * 4, init=init, seed=demo.seed)

@@ -49,6 +49,8 @@ class Run(Protocol):
 class Callback:
     """Called by a trainer at each stage of a fit; each method may do nothing.
 
+    What a callback may count on of the trainer is :class:`Run`.
+
     Attributes
     ----------
     every_step : bool
@@ -58,16 +60,16 @@ class Callback:
 
     every_step: bool = True
 
-    def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
+    def fit_begins(self, trainer: Any, epochs: int, steps: int) -> None:
         """Before the first step; ``steps`` is the number of steps in an epoch."""
 
-    def step_ends(self, trainer: Run) -> None:
+    def step_ends(self, trainer: Any) -> None:
         """After each update."""
 
-    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
+    def epoch_ends(self, trainer: Any, row: dict[str, Any]) -> None:
         """After each epoch and its validation, with the row just added to the history."""
 
-    def fit_ends(self, trainer: Run) -> None:
+    def fit_ends(self, trainer: Any) -> None:
         """After the last epoch, and when an error or Ctrl-C ends the fit."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from scripts.bench.workloads import Workload
 from xpnet.data import Dataset
 from xpnet.layers import Layer, Rescale, Sequential
+from xpnet.schedules import Schedule
 
 Slots = dict[str, np.ndarray]
 
@@ -76,6 +77,10 @@ class Contender(ABC):
     def step(self) -> None:
         """Make one update from the next batch."""
 
+    def fit(self, epochs: int, schedule: Schedule, seed: int) -> None:
+        """Train for a number of epochs, where that is measured."""
+        raise NotImplementedError(f"{type(self).__name__} is not trained by epochs")
+
     @abstractmethod
     def infer(self, x: np.ndarray) -> Any:
         """Return the scores of images in bytes as a NumPy array."""
@@ -93,7 +98,8 @@ class Contender(ABC):
         """Return the context that holds it to its number of threads: here that of BLAS."""
         from threadpoolctl import threadpool_limits
 
-        return threadpool_limits(self.threads)
+        limit: contextlib.AbstractContextManager[Any] = threadpool_limits(self.threads)
+        return limit
 
     def orders(self) -> Iterator[np.ndarray]:
         """Yield the indices of whole batches for ever."""

@@ -30,7 +30,7 @@ class Torch(Contender):
 
     needs: ClassVar[dict[str, str]] = {"torch": "torch"}
     channels_last = False
-    fused = None
+    fused: bool | None = None
 
     def setup(self, slots: Slots, steps: int) -> None:
         """Make the modules, the optimizer and tensors of all images."""

@@ -47,7 +47,8 @@ class Sklearn(Contender):
 
     def pixels(self, x: np.ndarray) -> np.ndarray:
         """Return bytes as numbers from 0 to 1."""
-        return np.multiply(x, np.float32(1 / 255), dtype=np.float32)
+        numbers: np.ndarray = np.multiply(x, np.float32(1 / 255), dtype=np.float32)
+        return numbers
 
     def step(self) -> None:
         """Make one update from the next batch."""

@@ -39,6 +39,7 @@ class Jax(Contender):
         ]
         self.steps = steps
         self.key = jax.random.key(0)
+        self.params: dict[str, Any]
         self.order = self.orders()
         self.reset()
         self.train = jax.jit(self.trained, donate_argnums=(0, 1, 2))
@@ -112,11 +113,11 @@ class Jax(Contender):
     def step(self) -> None:
         """Make one update from the next batch."""
         self.steps += 1
-        learned = self.params, self.moments, self.running
-        batch = self.x, self.t, next(self.order).astype(np.int32)
+        chosen = next(self.order).astype(np.int32)
         self.params, self.moments, self.running = self.train(
-            *learned, *batch, np.float32(self.steps), self.key
-        )
+            self.params, self.moments, self.running, self.x, self.t, chosen,
+            np.float32(self.steps), self.key,
+        )  # fmt: skip
 
     def infer(self, x: np.ndarray) -> Any:
         """Compute scores in batches."""

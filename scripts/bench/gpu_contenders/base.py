@@ -134,7 +134,8 @@ class Looping(Contender):
             loss = self.step()
             total = None if loss is None else total + loss
         self.wait()
-        spans, walls = [], []
+        spans: list[float] = []
+        walls: list[float] = []
         until = time.perf_counter() + seconds
         while not spans or time.perf_counter() < until:
             before = time.perf_counter()

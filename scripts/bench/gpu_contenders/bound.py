@@ -98,7 +98,7 @@ class Products(Contender):
                 work()
             end.record()
             end.synchronize()
-            return 1e3 * start.elapsed_time(end) / TOGETHER
+            return 1e3 * float(start.elapsed_time(end)) / TOGETHER
 
         return "torch, recorded", timer, graph.replay, lambda: target.copy_(source), COPIED
 
@@ -131,7 +131,7 @@ class Products(Contender):
                 work()
             end.record()
             end.synchronize()
-            return 1e3 * cupy.cuda.get_elapsed_time(start, end) / TOGETHER
+            return 1e3 * float(cupy.cuda.get_elapsed_time(start, end)) / TOGETHER
 
         return "cupy, one by one", timer, multiply, lambda: cupy.copyto(target, source), size
 
@@ -149,7 +149,7 @@ def operands(which: int, shape: Shape, draw: Callable[[int, int], Any]) -> tuple
 def bytes_of_a_step(workload: Workload, net: Sequential) -> int:
     """Return the bytes that gathering a batch and updating the weights read and write."""
     pixels = workload.batch_size * int(np.prod(net.input_shape))
-    weights = sum(values.size for values in net.params.values())
+    weights = sum(int(values.size) for values in net.params.values())
     # gradient and weight are read, and the weight written; Adam has two more, read and written
     each = 7 if isinstance(workload.optimizer(), xpnet.Adam) else 3
     return pixels * (1 + 4) + weights * 4 * each

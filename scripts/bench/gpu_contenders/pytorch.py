@@ -84,7 +84,7 @@ class Torch(Looping):
 
     def passed(self, start: Any, end: Any) -> float:
         """Return the seconds between two events."""
-        return end - start if self.place == "cpu" else start.elapsed_time(end) / 1e3
+        return float(end - start if self.place == "cpu" else start.elapsed_time(end) / 1e3)
 
     def wait(self) -> None:
         """Wait until all work is done."""

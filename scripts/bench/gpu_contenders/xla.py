@@ -49,7 +49,8 @@ class Jax(Looping):
             first = k % steps * size
             chosen = jax.lax.dynamic_slice(order, (first,), (size,))
             number = (k + 1).astype("float32")
-            return own.trained(*learned, x, t, chosen, number, own.key), k + 1
+            params, moments, running = learned
+            return own.trained(params, moments, running, x, t, chosen, number, own.key), k + 1
 
         self.whole = jax.jit(whole, donate_argnums=(0, 1))
         self.shuffled = jax.jit(lambda key: jax.random.permutation(key, n))
