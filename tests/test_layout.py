@@ -49,8 +49,9 @@ TOPICS = {
     "models/test_lenet_alexnet.py", "models/test_models.py",
     "ops/test_cuda_source.py", "ops/test_parity.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
-    "test_across_libraries.py", "test_architecture.py", "test_emulator.py", "test_fixtures.py",
-    "test_layout.py", "test_plots_gallery.py", "test_readme.py", "test_step_cost.py",
+    "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",
+    "test_fixtures.py", "test_layout.py", "test_plots_gallery.py", "test_readme.py",
+    "test_step_cost.py",
 }  # fmt: skip
 
 

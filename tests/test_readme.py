@@ -49,6 +49,15 @@ def test_what_the_readme_links_to_exists(target: tuple[str, str]) -> None:
         assert (ROOT / path).exists()
 
 
+def test_what_stands_under_where_things_are_exists() -> None:
+    section = README.partition("## Where things are\n")[2].partition("\n## ")[0]
+    names = re.findall(r"`([^`]+)`", section)
+    assert len(names) > 8
+    for name in names:
+        places = (ROOT / name, ROOT / "xpnet" / name, ROOT / "xpnet" / f"{name}.py")
+        assert any(place.exists() for place in places), name
+
+
 def test_every_option_that_the_readme_names_exists() -> None:
     from scripts import train
     from scripts.bench import cpu

@@ -30,6 +30,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -157,11 +158,8 @@ def recorded() -> Iterator[list[Launch]]:
             )
         )  # fmt: skip
 
-    kernels.Function.__call__ = recording
-    try:
+    with mock.patch.object(kernels.Function, "__call__", recording):
         yield launches
-    finally:
-        kernels.Function.__call__ = launch
 
 
 def _bytes(array: Any) -> Any:
