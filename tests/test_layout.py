@@ -12,11 +12,11 @@ ROOT = TESTS.parent
 TESTED_BY = {
     # one table, and what is true of every row of it
     "layers/test_every_layer.py": (
-        "layers/activation.py", "layers/base.py", "layers/conv.py", "layers/linear.py",
-        "layers/pool.py", "layers/shape.py",
+        "layers/activation.py", "layers/base.py", "layers/conv.py", "layers/fit.py",
+        "layers/linear.py", "layers/pool.py", "layers/shape.py",
     ),
-    "models/test_models.py": ("models/convnet.py", "models/mlp.py"),
-    "models/test_lenet_alexnet.py": ("models/alexnet.py", "models/lenet.py"),
+    "models/test_models.py": ("models/convnet.py", "models/dense.py"),
+    
     "book/test_networks.py": (
         "book/_globals.py", "book/_network.py", "book/ch04_two_layer_net.py",
         "book/deep_convnet.py", "book/multi_layer_net.py", "book/multi_layer_net_extend.py",
@@ -26,32 +26,42 @@ TESTED_BY = {
     # faster bodies, each against the generic one
     "ops/test_parity.py": ("ops/_numba.py", "ops/_numpy.py"),
     # ops that are seen at work in what calls them
-    "training/test_trainer.py": ("ops/batch.py",),
-    "layers/test_sequential.py": ("layers/plan.py", "ops/elementwise.py"),
+    "training/test_trainer.py": ("ops/batch.py", "training/prepare.py", "training/stats.py"),
+    "layers/test_sequential.py": ("layers/buffers.py", "layers/plan.py", "ops/elementwise.py"),
     "test_losses.py": ("ops/loss.py",),
-    "test_optimizers.py": ("ops/update.py",),
+    "optimizers/test_rules.py": ("ops/update.py", "optimizers/base.py"),
     "ops/test_conv.py": ("ops/window.py",),
     # parts of what is tested as a whole
     "book/test_layers.py": ("book/layer_naive.py",),
+    "devices/test_cupy.py": ("devices/cuda_graphs.py",),
+    "devices/test_base.py": ("devices/standard.py",),
+    "test_checks.py": ("config.py",),
+    "test_serialize.py": ("arrayfiles.py",),
     "training/test_callbacks.py": ("training/history.py",),
+    "training/test_steps.py": ("training/device_epoch.py",),
     "scripts/bench/test_cpu.py": (
         "scripts/bench/contenders/*.py", "scripts/bench/tasks.py", "scripts/bench/workloads.py",
     ),
     "scripts/bench/test_gpu.py": (
         "scripts/bench/gpu_contenders/*.py", "scripts/bench/gpu_tasks.py",
     ),
+    "scripts/bench/test_gpu_check.py": ("scripts/bench/facts.py", "scripts/bench/gpu_check/*.py"),
+    "scripts/bench/test_gpu_results.py": ("scripts/bench/readme.py",),
+    "scripts/bench/test_sass.py": ("scripts/bench/sass_interpreter.py",),
 }  # fmt: skip
 
 # Test files that bear no module's name: they are about the whole, or about several modules at once.
 TOPICS = {
     "book/test_networks.py", "book/test_programs.py",
-    "layers/test_complex.py", "layers/test_every_layer.py", "layers/test_residual.py",
-    "models/test_lenet_alexnet.py", "models/test_models.py",
+    "devices/test_new_backend.py",
+    "layers/test_complex.py", "layers/test_every_layer.py",
+    "models/test_models.py",
     "ops/test_cuda_source.py", "ops/test_parity.py",
+    "scripts/bench/test_gpu_check.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",
-    "test_fixtures.py", "test_layout.py", "test_plots_gallery.py", "test_readme.py",
-    "test_step_cost.py",
+    "test_fixtures.py", "test_layout.py", "test_pickle.py", "test_plots_gallery.py",
+    "test_readme.py", "test_step_cost.py",
 }  # fmt: skip
 
 
