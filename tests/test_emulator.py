@@ -599,7 +599,7 @@ from tests import emulator
 emulator.install()
 for name in [name for name in sys.modules if name.startswith("nvmath")]:
     sys.modules[name] = None
-from xpnet.ops.op import not_narrow, not_recordable
+from xpnet.ops.dispatch import not_narrow, not_recordable
 
 reason = not_recordable("cupy")
 assert "nvmath-python, which does not work here (ModuleNotFoundError: " in reason, reason

@@ -1,7 +1,9 @@
 """xpnet: neural networks written once against the array API standard."""
 
 from xpnet import (
+    arrays,
     data,
+    devices,
     functions,
     gradients,
     initializers,
@@ -40,8 +42,10 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SquaredError",
     "Trainer",
+    "arrays",
     "data",
     "device",
+    "devices",
     "functions",
     "gradient_check",
     "gradient_descent",

@@ -44,7 +44,7 @@ def test_truth_tables_of_single_neurons(xp: Backend) -> None:
 
 
 def test_perceptron_refuses_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="expected one of and, nand, or, xor, got 'nor'"):
+    with pytest.raises(ValueError, match="expected 'and', 'nand', 'or' or 'xor', got 'nor'"):
         perceptron.logic_gate("nor")
     with pytest.raises(ValueError, match="expected at least one layer, got none"):
         perceptron.Perceptron([])

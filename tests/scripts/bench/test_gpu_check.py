@@ -23,7 +23,7 @@ from scripts.bench.gpu_check import demonstrations, preflight, pytest_facts
 from scripts.bench.gpu_check.parts import MINUTES, parts
 from scripts.bench.gpu_check.runner import GRACE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "scripts/gpu_check.sh"
 
 

@@ -15,7 +15,7 @@ from scripts.bench import sass
 from scripts.bench.sass_interpreter import LANES, Memory, SassError, functions, run_block
 from xpnet.ops import conv
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 X, OUT = 2**40, 2**41
 """Addresses, which take more than 32 bits."""
 
