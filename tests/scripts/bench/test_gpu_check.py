@@ -279,7 +279,7 @@ def test_facts_that_are_there_are_not_mixed_with_another_check(
 
 EMULATED = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 from tests import emulator
 emulator.install({devices})
 {more}
@@ -297,7 +297,7 @@ def run_check(
     environment = dict(os.environ)
     if emulated:
         (tmp_path / "site").mkdir()
-        code = EMULATED.format(tests=str(ROOT / "tests"), devices=devices, more=more)
+        code = EMULATED.format(root=str(ROOT), devices=devices, more=more)
         (tmp_path / "site/sitecustomize.py").write_text(code)
         environment["PYTHONPATH"] = str(tmp_path / "site")
     return subprocess.run(
