@@ -16,7 +16,7 @@ TESTED_BY = {
         "layers/linear.py", "layers/pool.py", "layers/shape.py",
     ),
     "models/test_models.py": ("models/convnet.py", "models/dense.py"),
-    
+
     "book/test_networks.py": (
         "book/_globals.py", "book/_network.py", "book/ch04_two_layer_net.py",
         "book/deep_convnet.py", "book/multi_layer_net.py", "book/multi_layer_net_extend.py",
