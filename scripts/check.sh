@@ -29,6 +29,7 @@ part "format: ruff format . does it" ruff format --check .
 part "types" mypy
 if [ -z "$fast" ]; then
     part "tests" pytest -q
+    part "the demonstrations" pytest -q -m "gallery and not slow"
     if command -v g++ > /dev/null; then
         part "the GPU's tests, on an emulated one" pytest -q --emulated-gpu -m "gpu and not slow"
     else

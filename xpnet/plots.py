@@ -78,8 +78,8 @@ def training_curves(rows: Iterable[Mapping[str, Any]], path: str | Path, title: 
         axis.set(xlabel="epoch", ylabel=quantity)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-        if axis.lines:
-            axis.legend()
+        if axis.lines:  # where neither falling losses nor rising accuracies are
+            axis.legend(loc="upper right" if quantity == "loss" else "lower right")
     axes[0].set_yscale("log")
     if title:
         figure.suptitle(title)

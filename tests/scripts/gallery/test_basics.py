@@ -50,11 +50,13 @@ def show(name: str, out: Path, device: str = "cpu") -> dict:
     return row
 
 
+@pytest.mark.gallery
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_is_as_expected(name: str, tmp_path: Path) -> None:
     show(name, tmp_path)
 
 
+@pytest.mark.gallery
 @pytest.mark.mnist
 @pytest.mark.skipif("XPNET_DATA" not in os.environ, reason="XPNET_DATA is not set")
 @pytest.mark.parametrize("name", ON_MNIST)
@@ -62,6 +64,7 @@ def test_every_figure_on_mnist_is_as_expected(name: str, tmp_path: Path) -> None
     show(name, tmp_path)
 
 
+@pytest.mark.gallery
 @pytest.mark.parametrize("name", ["xor_gate", "loss_functions", "apple_graph", "optimizer_paths"])
 def test_the_same_command_runs_on_torch(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")

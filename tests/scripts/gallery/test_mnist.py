@@ -35,6 +35,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.gallery
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_quick_figures_are_as_expected(name: str, tmp_path: Path) -> None:
     module = importlib.import_module(f"scripts.gallery.{name}")

@@ -31,11 +31,13 @@ def show(name: str, out: Path) -> dict:
     return row
 
 
+@pytest.mark.gallery
 @pytest.mark.parametrize("name", ["quotient_first_attempt", "quotient_complex", "quotient_network"])
 def test_networks_that_divide(name: str, tmp_path: Path) -> None:
     show(name, tmp_path)
 
 
+@pytest.mark.gallery
 def test_two_moons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     row = show("two_moons", tmp_path)
@@ -44,6 +46,7 @@ def test_two_moons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "pass  1000: loss" in printed  # every 1000 passes
 
 
+@pytest.mark.gallery
 @pytest.mark.mnist
 @pytest.mark.skipif("XPNET_DATA" not in os.environ, reason="needs MNIST (XPNET_DATA)")
 def test_digits_from_a_spreadsheet(tmp_path: Path) -> None:
