@@ -25,16 +25,16 @@ IMPORTERS = {
     "array_api_compat": ["arrays.py"],
     "array_api_extra": [],
     "array_api_strict": [],
-    "cupy": ["devices/cupy.py", "ops/_cupy.py"],
-    "cupyx": ["devices/cupy.py", "ops/_cupy.py"],
+    "cupy": ["devices/cupy.py", "ops/cupy/"],
+    "cupyx": ["devices/cupy.py", "ops/cupy/"],
     "jax": [],
     "matplotlib": ["plots.py"],
-    "llvmlite": ["ops/_vectors.py"],
-    "numba": ["ops/_numba.py", "ops/_vectors.py"],
-    "nvmath": ["ops/_cublaslt.py"],
+    "llvmlite": ["ops/numba/vectors.py"],
+    "numba": ["ops/numba/"],
+    "nvmath": ["ops/cupy/cublaslt.py"],
     "numpy": [
-        "arrayfiles.py", "arrays.py", "book/", "data/", "devices/", "ops/_cupy.py",
-        "ops/_numba.py", "ops/_numpy.py", "plots.py", "random.py",
+        "arrayfiles.py", "arrays.py", "book/", "data/", "devices/", "ops/cupy/", "ops/numba/",
+        "ops/numpy/", "plots.py", "random.py",
     ],
     "scipy": [],
     "sklearn": ["data/moons.py"],
@@ -43,13 +43,13 @@ IMPORTERS = {
 
 # Which modules may say a library's name in a string: to load it, or to tell libraries apart.
 NAMERS = {
-    "cupy": ["devices/", "ops/"],
-    "cupyx": ["devices/cupy.py", "ops/_cupy.py"],
+    "cupy": ["devices/", "ops/", "ops/cupy/"],
+    "cupyx": ["devices/cupy.py", "ops/cupy/"],
     "jax": [],
     "matplotlib": ["plots.py"],
-    "numba": ["ops/"],
+    "numba": ["ops/", "ops/numba/"],
     "torch": ["devices/"],
-    "nvmath": ["ops/_cublaslt.py"],
+    "nvmath": ["ops/cupy/cublaslt.py"],
 }
 
 # A room may import from lower ranks, and from its own where that makes no circle.

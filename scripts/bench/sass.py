@@ -1,7 +1,7 @@
 """Count the machine instructions that kernels over images run for each number they write.
 
-No GPU is needed: nvcc compiles ``xpnet/ops/_cupy.cu`` for sm_90, nvdisasm prints the machine code,
-and an interpreter (``sass_interpreter``) runs it, on launches that ``xpnet/ops/_cupy.py`` makes on
+No GPU is needed: nvcc compiles the kernels of ``xpnet/ops/cupy`` for sm_90, nvdisasm prints the
+machine code, and an interpreter (``sass_interpreter``) runs it, on launches that are made on
 an emulated GPU.  So grids and arguments are those of a training step, and what the machine code
 writes is compared with what the emulated GPU wrote.
 
@@ -92,12 +92,13 @@ class Compiled:
     spills: dict[str, int]
 
 
-def compiled(source: Path, real: str, nvcc: str, nvdisasm: str) -> Compiled:
+def compiled(source: str, real: str, nvcc: str, nvdisasm: str) -> Compiled:
     """Compile a source for ``float`` or ``double`` numbers."""
     with tempfile.TemporaryDirectory() as folder:
-        binary = str(Path(folder) / "kernels.cubin")
+        text, binary = Path(folder) / "kernels.cu", Path(folder) / "kernels.cubin"
+        text.write_text(source, encoding="utf-8")
         options = ["-std=c++17", "-ftz=true", f"-DREAL={real}", f"-arch={ARCHITECTURE}"]
-        account = _run(nvcc, "-x", "cu", *options, "-cubin", "-Xptxas", "-v", "-o", binary, source)
+        account = _run(nvcc, "-x", "cu", *options, "-cubin", "-Xptxas", "-v", "-o", binary, text)
         listing = _run(nvdisasm, "-c", binary).stdout
     return Compiled(functions(listing), *used(account.stderr))
 
@@ -318,17 +319,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--nvcc", metavar="FILE", help="the compiler; else it is looked for")
     parser.add_argument("--nvdisasm", metavar="FILE", help="the disassembler, likewise")
     options = parser.parse_args(argv)
-    source = options.checkout / "xpnet" / "ops" / "_cupy.cu"
+    kernels = options.checkout / "xpnet" / "ops" / "cupy" / "kernels"
     try:
-        if not source.is_file():
-            raise ToolError(f"--checkout: {source} is no file")
+        if not kernels.is_dir():
+            raise ToolError(f"--checkout: {kernels} is no folder")
         tools = find("nvcc", options.nvcc), find("nvdisasm", options.nvdisasm)
         find("g++")
-        single, double = (compiled(source, real, *tools) for real in ("float", "double"))
         sys.path[:0] = [str(options.checkout.resolve()), str(ROOT)]
         from tests import emulator
 
         emulator.install(devices=1)
+        from xpnet.ops.cupy.kernels import source
+
+        single, double = (compiled(source(), real, *tools) for real in ("float", "double"))
         counts = [c for case in CASES for c in counted(case, single, double)]
     except (ToolError, SassError) as error:
         print(f"machine instructions cannot be counted: {error}", file=sys.stderr)

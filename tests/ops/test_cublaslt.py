@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from xpnet.ops._cublaslt import bindings, failure
+from xpnet.ops.cupy.cublaslt import bindings, failure
 
 MISSING_CORE = "raise ModuleNotFoundError(\"No module named 'cuda.core'\", name='cuda.core')\n"
 VERSION = "def get_version():\n    return 130000\n"

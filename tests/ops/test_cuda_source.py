@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import xpnet
+from xpnet.ops.cupy.kernels import source
 
-SOURCE = (Path(xpnet.__file__).parent / "ops" / "_cupy.cu").read_text(encoding="utf-8")
+SOURCE = source()
 ARCHITECTURES = [70, 80, 90]
 
 
@@ -40,7 +40,7 @@ def compile_source(nvrtc: ctypes.CDLL, code: str, *options: str) -> tuple[int, s
     """Return (status, log, machine code)."""
     program = ctypes.c_void_p()
     text = code.encode()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, b"_cupy.cu", 0, None, None) == 0
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, b"kernels.cu", 0, None, None) == 0
     given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     status = nvrtc.nvrtcCompileProgram(program, len(options), given)
     size = ctypes.c_size_t()

@@ -175,15 +175,15 @@ def test_bias_gradients_of_many_samples(dtype):
 def launched(monkeypatch):
     """Return a list that the names of all kernels launched from now on go to."""
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
-    names, kernel = [], _cupy._kernel
+    names, kernel = [], launch.kernel
 
     def noted(name, kind):
         names.append(name)
         return kernel(name, kind)
 
-    monkeypatch.setattr(_cupy, "_kernel", noted)
+    monkeypatch.setattr(launch, "kernel", noted)
     return names
 
 
@@ -212,33 +212,33 @@ def test_a_sum_that_blocks_share_ends_in_the_same_launch(monkeypatch):
 
 def test_shared_sums_repeat_themselves_and_leave_their_counters_at_0():
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
     first, again = large_sums(), large_sums()
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert first[-1] == 6
-    assert not host(_cupy._arrived()).any()
+    assert not host(launch.arrived()).any()
 
 
 def test_streams_count_blocks_apart():
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
-    here = _cupy._arrived()
+    here = launch.arrived()
     with device("gpu").xp.cuda.Stream(non_blocking=True):
-        there = _cupy._arrived()
-        assert there is _cupy._arrived()
-    assert here is _cupy._arrived()
+        there = launch.arrived()
+        assert there is launch.arrived()
+    assert here is launch.arrived()
     assert here.data.ptr != there.data.ptr
 
 
 @pytest.mark.parametrize("units", [16, 17])
 def test_sums_of_more_channels_than_there_are_counters(monkeypatch, units):
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
-    monkeypatch.setattr(_cupy, "COUNTERS", 2)  # each for eight neighbouring channels
+    monkeypatch.setattr(launch, "COUNTERS", 2)  # each for eight neighbouring channels
     dy, x, W = (
         draw(s, "float32", seed=i, whole=True)
         for i, s in enumerate([(1500, units), (1500, 1), (1, units)])
@@ -331,19 +331,19 @@ def test_columns_too_many_to_count_are_made_in_parts_of_a_batch(
     monkeypatch, window, bias, images, parts
 ):
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
     columns = 2 * 9 * 6 * 5  # of an image
-    monkeypatch.setattr(_cupy, "LIMIT", images * columns + columns // 2)
+    monkeypatch.setattr(launch, "LIMIT", images * columns + columns // 2)
     kept = convolution(((7, 2, 6, 5), 3, 3), 1, 1, window, "float32", bias=bias)
     assert (len(kept) if isinstance(kept, list) else 1) == parts
 
 
 def test_an_image_whose_columns_are_too_many_goes_another_way(monkeypatch):
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
-    monkeypatch.setattr(_cupy, "LIMIT", 2 * 9 * 6 * 5)
+    monkeypatch.setattr(launch, "LIMIT", 2 * 9 * 6 * 5)
     x, W = draw((1, 2, 6, 5), "float32"), draw((4, 2, 3, 3), "float32", seed=1)
     assert conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, 1, 1) is NotImplemented
     agree(conv.conv2d(gpu(x), gpu(W), None, 1, 1)[0], generic(conv.conv2d, x, W, None, 1, 1)[0])
@@ -352,10 +352,10 @@ def test_an_image_whose_columns_are_too_many_goes_another_way(monkeypatch):
 @pytest.mark.parametrize(("channels", "served"), [(6, True), (7, False)])
 def test_more_channels_than_a_grid_has_rows_go_another_way(monkeypatch, channels, served):
     load()
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import launch
 
-    assert _cupy.CHANNELS == 2**16
-    monkeypatch.setattr(_cupy, "CHANNELS", 7)
+    assert launch.CHANNELS == 2**16
+    monkeypatch.setattr(launch, "CHANNELS", 7)
     x, window = draw((1, channels, 2, 1), "float32"), (2, 1, 1, 0)
     W = draw((1, channels, 1, 1), "float32", seed=1)
     made = [f.bodies["cupy"](gpu(x), *window) for f in (pool.max_pool2d, pool.avg_pool2d)]
@@ -371,9 +371,9 @@ def test_more_channels_than_a_grid_has_rows_go_another_way(monkeypatch, channels
 @pytest.mark.parametrize("d", [1, 2, 3, 5, 7, 28, 196, 641, 2**16 + 1, 2**30 + 1, 2**31 - 257])
 def test_a_number_is_divided_by_a_multiplication(d):
     load()
-    from xpnet.ops._cupy import LIMIT, _divisor
+    from xpnet.ops.cupy.launch import LIMIT, divisor
 
-    packed = _divisor(d)
+    packed = divisor(d)
     factor, shift = packed % 2**32, packed >> 32
     last = LIMIT // d * d
     near = {x + off for x in (0, d, 5 * d, last - d, last, LIMIT) for off in (-1, 0, 1)}

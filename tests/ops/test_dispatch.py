@@ -203,17 +203,17 @@ def who_adds(**environment):
 
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs numba")
 def test_compiled_bodies_come_first_where_numba_is():
-    assert who_adds(XPNET_NUMBA="1") == (["xpnet.ops._numba", "xpnet.ops._numpy"], "")
+    assert who_adds(XPNET_NUMBA="1") == (["xpnet.ops.numba.linear", "xpnet.ops.numpy.linear"], "")
 
 
 def test_an_environment_variable_does_without_them():
-    assert who_adds(XPNET_NUMBA="0") == (["xpnet.ops._numpy"], "")
+    assert who_adds(XPNET_NUMBA="0") == (["xpnet.ops.numpy.linear"], "")
 
 
 def test_a_numba_that_cannot_be_imported_is_named_and_done_without(tmp_path):
     (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.9 or less')")
     modules, said = who_adds(XPNET_NUMBA="1", PYTHONPATH=f"{tmp_path}{os.pathsep}{Path.cwd()}")
-    assert modules == ["xpnet.ops._numpy"]
+    assert modules == ["xpnet.ops.numpy.linear"]
     assert "RuntimeWarning: numba is installed but cannot be used" in said
     assert "Numba needs NumPy 1.9 or less" in said
     assert "XPNET_NUMBA=0" in said

@@ -17,7 +17,6 @@ from xpnet import optimizers
 from xpnet.ops import (
     BODIES,
     Op,
-    _numpy,
     conv,
     dropout,
     elementwise,
@@ -29,6 +28,7 @@ from xpnet.ops import (
     update,
 )
 from xpnet.ops.dispatch import _load
+from xpnet.ops.numpy import conv as numpy_conv
 from xpnet.ops.update import Scalars
 from xpnet.optimizers.base import fused
 
@@ -120,14 +120,14 @@ def test_convolutions_of_any_geometry_agree(
     def dy_of(shape):
         return draw(shape, dtype, seed=3, **kind)
 
-    with mock.patch.object(_numpy, "CHUNK_BYTES", chunk):
+    with mock.patch.object(numpy_conv, "CHUNK_BYTES", chunk):
         own, kept = run_conv(x, W, b, stride, pad, window, need_dx, dy_of)
     with generic_only():
         other, _ = run_conv(x, W, b, stride, pad, window, need_dx, dy_of)
     agree(own, other, dtype, exact=whole)
     apart = not isinstance(window, tuple) or window == (window[0], window[0], window[0], 0)
     taken = apart and (body == "numpy" or (stride == 1 and pad < min(kh, kw)))
-    assert (type(kept).__module__ == f"xpnet.ops._{body}") == taken
+    assert (type(kept).__module__ == f"xpnet.ops.{body}.conv") == taken
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -135,13 +135,13 @@ def test_convolutions_of_any_geometry_agree(
 @pytest.mark.parametrize(("c", "f"), [(1, 30), (8, 8)], ids=["columns-back", "turned-kernels"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_past_the_chunk_size_agree(monkeypatch, body, dtype, window, c, f, threads):
-    monkeypatch.setattr(_numpy, "CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(numpy_conv, "CHUNK_BYTES", 40_000)
     monkeypatch.setattr(importlib.import_module("xpnet.threadpool"), "LEAST_WORK", 1.0)
     x = draw((37, c, 12, 11), dtype, seed=0, whole=False, spaced=False)
     W = draw((f, c, 3, 3), dtype, seed=1, whole=False, spaced=False)
     b = draw((f,), dtype, seed=2, whole=False, spaced=False)
     args = (x, W, b, 1, 1, window, True, lambda s: draw(s, dtype, seed=3, whole=False, spaced=True))
-    chunks = [part for part, _ in _numpy._columns(x, 0, len(x), W, 1, 1, 10, 9)]
+    chunks = [part for part, _ in numpy_conv._columns(x, 0, len(x), W, 1, 1, 10, 9)]
     assert len(chunks) > 3
     assert sum(len(x[part]) for part in chunks) == len(x)
     with xpnet.threads(threads):
@@ -169,7 +169,7 @@ def test_images_and_kernels_of_two_dtypes_go_to_the_generic_body():
     x, W = np.ones((1, 1, 3, 3), "float32"), np.ones((1, 1, 2, 2), "float64")
     y, kept = conv.conv2d(x, W, None, 1, 0)
     assert y.dtype == "float64"
-    assert not isinstance(kept, _numpy._Kept)
+    assert not isinstance(kept, numpy_conv._Kept)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -297,7 +297,7 @@ def widest_kernels(body):
         change = stack.enter_context
         change(mock.patch.object(importlib.import_module("xpnet.threadpool"), "LEAST_WORK", 1.0))
         if body == "numba":
-            module = importlib.import_module("xpnet.ops._numba")
+            module = importlib.import_module("xpnet.ops.numba.linear")
             change(mock.patch.object(module, "blas_vector_bytes", return_value=1))
         yield
 
@@ -468,5 +468,5 @@ def test_every_body_is_compared_here(body):
             "rmsprop", "sgd", "softmax_cross_entropy",
         },
     }  # fmt: skip
-    importlib.import_module(f"xpnet.ops._{body}")
+    assert _load(body)
     assert {name for name, op in OPS.items() if body in op.bodies} == compared[body]

@@ -12,7 +12,9 @@ import pytest
 
 pytest.importorskip("numba")
 
-from xpnet.ops import _numba, _vectors
+import numba
+
+from xpnet.ops.numba import linear, vectors
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -20,23 +22,23 @@ from xpnet.ops import _numba, _vectors
 def test_a_matrix_is_transposed(dtype, shape):
     rows, cols = shape
     a = np.arange(rows * cols, dtype=dtype).reshape(shape)
-    lanes = _vectors.VECTOR_BYTES // a.itemsize
+    lanes = vectors.VECTOR_BYTES // a.itemsize
     width = -(-rows // lanes) * lanes
-    turned = _numba._transposed(a.reshape(-1), rows, cols, lanes, width)
+    turned = linear._transposed(a.reshape(-1), rows, cols, lanes, width)
     np.testing.assert_array_equal(turned[: cols * width].reshape(cols, width)[:, :rows], a.T)
 
 
 def test_the_high_half_of_a_product_of_64_bit_numbers():
-    @_numba.njit
+    @numba.njit
     def high(a, b):
-        return _vectors.high_product(a, b)
+        return vectors.high_product(a, b)
 
     for a, b in [(0, 5), (2**64 - 1, 2**64 - 1), (0xD2E7470EE14C6C93, 12345678901234567890)]:
         assert int(high(np.uint64(a), np.uint64(b))) == a * b >> 64
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(_vectors.VECTOR_BYTES < 64, reason="these registers are narrow already")
+@pytest.mark.skipif(vectors.VECTOR_BYTES < 64, reason="these registers are narrow already")
 @pytest.mark.parametrize("cpu", ["haswell"])
 def test_everything_agrees_on_a_processor_with_half_the_width(cpu):
     """The same tests with sixteen registers of 32 bytes, as most laptops have."""

@@ -1,7 +1,7 @@
 """Hot operations: generic bodies that define them, and faster ones for single libraries.
 
-Each module holds one family; ``dispatch.py`` chooses between bodies; ``_numpy.py`` and
-``_numba.py`` hold NumPy's, ``_cupy.py`` and ``_cupy.cu`` CuPy's.
+Each module holds one family; ``dispatch.py`` chooses between bodies.  The folders hold those of a
+library, by the same families: ``numpy`` and ``numba`` NumPy's, ``cupy`` CuPy's.
 """
 
 from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update

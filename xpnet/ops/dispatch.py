@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from xpnet.devices import device_of
 __all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op"]
 
 BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy"), "cupy": ("cupy",)}
-"""The modules ``ops/_<name>.py`` whose bodies serve each array library, the first choice first."""
+"""The folders ``ops/<name>`` whose bodies serve each array library, the first choice first."""
 
 _UNMET = object()
 _met: dict[type, Library | None] = {}
@@ -57,20 +58,22 @@ def not_narrow(library: str) -> str | None:
 
 def _no_products(library: str) -> str | None:
     _load(library)
-    reason: str | None = importlib.import_module(f"xpnet.ops._{library}").no_products()
+    reason: str | None = importlib.import_module(f"xpnet.ops.{library}.products").no_products()
     return reason
 
 
 @functools.cache
 def _load(name: str) -> bool:
-    """Import the bodies of a name, and say whether they can be used."""
+    """Import every module with bodies of a name, and say whether they can be used."""
     if name == "numba" and os.environ.get("XPNET_NUMBA") == "0":
         return False
     missing = name not in sys.modules and importlib.util.find_spec(name) is None
     if name in ("numba", "cupy") and missing:
         return False
     try:
-        importlib.import_module(f"xpnet.ops._{name}")
+        folder = importlib.import_module(f"xpnet.ops.{name}")
+        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+            importlib.import_module(module.name)
     except (ImportError, SystemError) as error:
         if name != "numba":
             raise

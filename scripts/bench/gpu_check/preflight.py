@@ -130,9 +130,9 @@ def products(names: list[str], facts: Facts) -> str:
 
 def products_of(workload: workloads.Workload, images: Dataset) -> Iterator[dict[str, Any]]:
     """Yield for each product of a step its sizes, and cuBLASLt's ways of it."""
-    from xpnet.ops import _cupy
+    from xpnet.ops.cupy import products
 
-    plan, seen = _cupy._plan, []
+    plan, seen = products.plan, []
 
     def watched(*args: Any) -> Any:
         seen.append(args)
@@ -142,7 +142,7 @@ def products_of(workload: workloads.Workload, images: Dataset) -> Iterator[dict[
     images = images.take(size)
     net = replace(workload, batch_size=size).net().to("gpu")
     trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), workload.optimizer(), graph="off")
-    with mock.patch.object(_cupy, "_plan", watched):
+    with mock.patch.object(products, "plan", watched):
         trainer.fit(images, 1, size)
     somewhere = net.device.zeros(4096, "float32").data.ptr
     for args in dict.fromkeys(seen):

@@ -1,7 +1,7 @@
-"""NumPy bodies: the same results as the generic ones, with fewer passes over memory.
+"""Convolutions in cache, a few samples at a time.
 
-The convolutions work on a few samples at a time, so that their columns stay in the processor's
-cache, and make the columns again for the backward pass rather than keep them: it is cheaper
+A convolution works on a few samples at a time, so that their columns stay in the processor's
+cache, and makes the columns again for the backward pass rather than keep them: it is cheaper
 than writing them to memory and reading them back.
 
 Where max-pooling with windows that do not overlap follows, the columns are laid out in
@@ -22,12 +22,7 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
-from xpnet.ops.dropout import dropout
-from xpnet.ops.elementwise import relu, relu_backward
-from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
-from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
-from xpnet.ops.norm import batch_norm, batch_norm_backward
-from xpnet.ops.pool import max_pool2d, max_pool2d_backward
+from xpnet.ops.numpy.dtypes import mixed
 from xpnet.ops.window import cropped, framed, output_sizes, window_cells
 from xpnet.threadpool import split, worth
 
@@ -39,85 +34,6 @@ CHUNK_BYTES = 4 * 2**20
 # of that size for reuse.  Untouched, this one costs nothing; the page faults that it saves were
 # up to half of a convolutional network's step.
 np.empty(2**25 - 2**16, np.uint8)
-
-
-def _mixed(x: Array, W: Array) -> bool:
-    return bool(x.dtype != W.dtype or x.dtype.kind != "f")
-
-
-# Single numbers -------------------------------------------------------------------------------
-
-
-@relu.register("numpy")
-def _relu(x: Array) -> Array:
-    return np.maximum(x, 0) if x.ndim and x.dtype.kind == "f" else NotImplemented
-
-
-@relu_backward.register("numpy")
-def _relu_backward(dy: Array, y: Array) -> Array:
-    return dy * (y > 0) if dy.ndim and dy.dtype.kind == "f" else NotImplemented
-
-
-# Linear ---------------------------------------------------------------------------------------
-
-
-@linear.register("numpy")
-def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    if precision != "float32":
-        return NotImplemented
-    if _mixed(x, W):
-        return NotImplemented
-    y = np.matmul(x, W)
-    if b is not None:
-        y += b
-    return y
-
-
-@linear_backward.register("numpy")
-def _linear_backward(
-    x: Array,
-    W: Array,
-    dy: Array,
-    dW: Array,
-    db: Array | None,
-    need_dx: bool,
-    precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
-    if _mixed(x, W) or dy.dtype != x.dtype:
-        return NotImplemented
-    np.matmul(x.T, dy, out=dW)
-    if db is not None:
-        np.add.reduce(dy, axis=0, out=db)
-    return np.matmul(dy, W.T) if need_dx else None
-
-
-@linear_relu.register("numpy")
-def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    if precision != "float32":
-        return NotImplemented
-    y = linear(x, W, b)
-    return np.maximum(y, 0, out=y)
-
-
-@linear_relu_backward.register("numpy")
-def _linear_relu_backward(
-    x: Array,
-    W: Array,
-    y: Array,
-    dy: Array,
-    dW: Array,
-    db: Array | None,
-    need_dx: bool,
-    precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
-    return linear_backward(x, W, dy * (y > 0), dW, db, need_dx)
-
-
-# Convolution ----------------------------------------------------------------------------------
 
 
 class _Kept(NamedTuple):
@@ -289,7 +205,7 @@ def _conv2d(
 ) -> tuple[Array, Any]:
     if precision != "float32":
         return NotImplemented  # type: ignore[no-any-return]
-    return NotImplemented if _mixed(x, W) else _convolve(x, W, b, stride, pad, 1)
+    return NotImplemented if mixed(x, W) else _convolve(x, W, b, stride, pad, 1)
 
 
 @conv2d_backward.register("numpy")
@@ -325,7 +241,7 @@ def _conv_relu_pool(
         return NotImplemented  # type: ignore[no-any-return]
     pool = 1 if window is None else window[0]
     overlaps = window is not None and window != (pool, pool, pool, 0)
-    if _mixed(x, W) or overlaps or pool > 16:
+    if mixed(x, W) or overlaps or pool > 16:
         return NotImplemented  # type: ignore[no-any-return]
     y, kept = _convolve(x, W, b, stride, pad, pool)
     np.maximum(y, 0, out=y)
@@ -350,125 +266,3 @@ def _conv_relu_pool_backward(
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
-
-
-# Pooling --------------------------------------------------------------------------------------
-
-
-@max_pool2d.register("numpy")
-def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
-    if kh * kw > 256 or x.dtype.kind != "f":
-        return NotImplemented  # type: ignore[no-any-return]
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    wide = framed(x, pad, -math.inf)
-    cells = [wide[at] for at in window_cells(kh, kw, stride, oh, ow)]
-    y = cells[0].copy()
-    winners = np.zeros(y.shape, np.uint8)
-    for number, cell in enumerate(cells[1:], 1):
-        ahead = np.greater(cell, y).view(np.uint8)
-        ahead *= np.uint8(number)
-        np.maximum(winners, ahead, out=winners)
-        np.maximum(y, cell, out=y)
-    return y, (winners, x.shape)
-
-
-@max_pool2d_backward.register("numpy")
-def _max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad: int) -> Array:
-    winners, (n, c, h, w) = kept
-    wide = np.zeros((n, c, h + 2 * pad, w + 2 * pad), dy.dtype)
-    apart = stride >= max(kh, kw)
-    for number, at in enumerate(window_cells(kh, kw, stride, *dy.shape[2:])):
-        if apart:
-            np.multiply(dy, winners == number, out=wide[at])
-        else:
-            wide[at] += dy * (winners == number)
-    return cropped(wide, pad)
-
-
-# Dropout and losses ---------------------------------------------------------------------------
-
-
-@dropout.register("numpy")
-def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
-    bits = np.random.Philox(key=key, counter=int(counter) << 64)
-    drawn = np.random.Generator(bits).random(x.shape, np.float32)
-    counter += 1
-    mask = np.multiply(drawn >= rate, scale, dtype=x.dtype)
-    return x * mask, mask
-
-
-@softmax_cross_entropy.register("numpy")
-def _softmax_cross_entropy(
-    scores: Array, targets: Array, weights: Array | None, smoothing: float
-) -> tuple[Array, Array]:
-    if targets.ndim != 1 or weights is not None or smoothing:
-        return NotImplemented  # type: ignore[no-any-return]
-    n, classes = scores.shape
-    if not 0 <= targets.min() <= targets.max() < classes:
-        wrong = targets[(targets < 0) | (targets >= classes)][0]
-        raise ValueError(f"targets: expected labels from 0 to {classes - 1}, got {wrong}")
-    rows = np.arange(n)
-    p = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
-    own = p[rows, targets]
-    np.exp(p, out=p)
-    total = np.add.reduce(p, axis=1, keepdims=True)
-    loss = np.add.reduce(np.log(total[:, 0]) - own) * (1 / n)
-    p /= total
-    p[rows, targets] -= 1
-    p *= 1 / n
-    p *= np.abs(p) >= smallest_kept(np, p.dtype)
-    return np.asarray(loss), p
-
-
-# Normalisation --------------------------------------------------------------------------------
-
-
-def _channels(x: Array) -> tuple[Any, Any]:
-    """Return the axes beside the channels, and what a number a channel is indexed by to match."""
-    if x.ndim == 2:
-        return 0, slice(None)
-    return (0, *range(2, x.ndim)), (slice(None), *[None] * (x.ndim - 2))
-
-
-@batch_norm.register("numpy")
-def _batch_norm(
-    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
-) -> tuple[Array, Any]:
-    if _mixed(x, gamma):
-        return NotImplemented  # type: ignore[no-any-return]
-    axes, each = _channels(x)
-    count = x.size // gamma.size
-    centre = np.add.reduce(x, axis=axes) * (1 / count)
-    x_hat = x - centre[each]
-    y = x_hat * x_hat
-    spread = np.add.reduce(y, axis=axes) * (1 / count)
-    scale = 1 / np.sqrt(spread + eps)
-    x_hat *= scale[each]
-    mean *= momentum
-    mean += (1 - momentum) * centre
-    var *= momentum
-    var += ((1 - momentum) * count / (count - 1)) * spread
-    np.multiply(x_hat, gamma[each], out=y)
-    y += beta[each]
-    return y, (x_hat, scale)
-
-
-@batch_norm_backward.register("numpy")
-def _batch_norm_backward(
-    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
-) -> Array | None:
-    x_hat, scale = kept
-    if _mixed(dy, x_hat):
-        return NotImplemented
-    axes, each = _channels(dy)
-    share = gamma.size / dy.size
-    products = dy * x_hat
-    np.add.reduce(dy, axis=axes, out=dbeta)
-    np.add.reduce(products, axis=axes, out=dgamma)
-    if not need_dx:
-        return None
-    dx = np.multiply(x_hat, (dgamma * share)[each], out=products)
-    np.subtract(dy, dx, out=dx)
-    dx -= (dbeta * share)[each]
-    dx *= (gamma * scale)[each]
-    return dx

@@ -1,4 +1,4 @@
-"""Kernels in vector registers for the compiled loops of :mod:`xpnet.ops._numba`.
+"""Kernels in vector registers for the compiled loops of :mod:`xpnet.ops.numba`.
 
 A compiler does not keep a whole tile of a matrix product in registers by itself; these kernels
 write the instructions down: loads, products that are added to sums, shuffles.  Each is a function

@@ -1,0 +1,1 @@
+"""CuPy bodies: few launches, each doing all there is to do to a number while it is at hand."""

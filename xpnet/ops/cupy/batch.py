@@ -1,0 +1,64 @@
+"""What frames a training step, by CUDA kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cupy
+import numpy as np
+
+from xpnet.arrays import Array
+from xpnet.ops.batch import has_classes, take, tally
+from xpnet.ops.cupy import launch
+from xpnet.ops.elementwise import rescale
+
+
+@take.register("cupy")
+def _take(
+    x: Array, t: Array, order: Array | None, first: int | Array, n: int, scale: float | None,
+    dtype: str,
+) -> tuple[Array, Array]:  # fmt: skip
+    length = math.prod(x.shape[1:])
+    if isinstance(first, int):
+        n = max(0, min(n, len(x) - first))
+        where = order, None, first, n
+    else:
+        where = order, first, 0, n
+    if n * max(length * x.itemsize, math.prod(t.shape[1:]) * t.itemsize) >= launch.LIMIT:
+        return NotImplemented  # type: ignore[no-any-return]
+    scaled = scale is not None
+    real = dtype if scaled else str(x.dtype)
+    if real not in ("float32", "float64") or x.dtype.char not in ("B", np.dtype(real).char):
+        x = _rows(x, *where)
+        return rescale(x, scale, dtype) if scaled else x, _rows(t, *where)
+    labelled = t.ndim == 1 and t.dtype == np.int64
+    y = cupy.empty((n, *x.shape[1:]), real)
+    targets = cupy.empty(n, np.int64) if labelled else _rows(t, *where)
+    launch.each(
+        "take_bytes" if x.dtype == np.uint8 else "take_reals", y.dtype.char, y.size,
+        launch.dense(x), launch.dense(t) if labelled else None, *where, length,
+        1.0 if scale is None else float(scale), y, targets if labelled else None,
+    )  # fmt: skip
+    return y, targets
+
+
+def _rows(a: Array, order: Array | None, record: Array | None, first: int, n: int) -> Array:
+    """Return rows of an array of any dtype."""
+    out = cupy.empty((n, *a.shape[1:]), a.dtype)
+    length = a.itemsize * math.prod(a.shape[1:])
+    launch.each("take_rows", "f", n * length, launch.dense(a), order, record, first, n, length, out)
+    return out
+
+
+@tally.register("cupy")
+def _tally(record: Array, scores: Array, targets: Array, loss: Array, classes: bool) -> Any:
+    kind = launch.filled_kind(scores, loss)
+    labelled = targets.ndim == 1 and targets.dtype == np.int64
+    if kind is None or scores.ndim != 2 or (classes and not labelled):
+        return NotImplemented
+    labels = launch.dense(targets) if classes and has_classes(scores, targets) else None
+    launch.kernel("tally", kind)(
+        (1,), (1024,), (launch.dense(scores), labels, loss, record, *scores.shape)
+    )
+    return None

@@ -1,0 +1,78 @@
+// Softmax and cross entropy.
+
+__device__ __forceinline__ REAL warp_total(REAL value)
+{
+    for (int apart = 16; apart; apart /= 2) value += __shfl_xor_sync(0xffffffffu, value, apart);
+    return value;
+}
+
+__device__ __forceinline__ REAL warp_max(REAL value)
+{
+    for (int apart = 16; apart; apart /= 2) {
+        const REAL other = __shfl_xor_sync(0xffffffffu, value, apart);
+        value = other > value || other != other ? other : value;
+    }
+    return value;
+}
+
+// A warp to a row.  Element blockIdx.x of losses gets the summed shares of this block's rows, and
+// the last block, of at most 1024, adds them to loss.
+extern "C" __global__ __launch_bounds__(1024)
+void softmax_cross_entropy(const REAL* __restrict__ scores, const whole* __restrict__ labels,
+                           REAL* __restrict__ dscores, REAL* losses, REAL* loss, unsigned* arrived,
+                           whole n, whole k_, double smoothing, double share, double least)
+{
+    const unsigned lane = threadIdx.x % 32, k = unsigned(k_), warps = blockDim.x / 32;
+    const REAL off = REAL(smoothing / k), on = REAL(1 - smoothing) + off;
+    const REAL wanted = on + off * REAL(k - 1);
+    REAL total = 0;
+    for (unsigned row = blockIdx.x * warps + threadIdx.x / 32; row < n; row += gridDim.x * warps) {
+        const REAL* own = scores + row * k;
+        const whole label = labels[row];
+        REAL highest = own[lane < k ? lane : 0], sum = 0, lost = 0;
+        for (unsigned j = lane + 32; j < k; j += 32)
+            highest = own[j] > highest || own[j] != own[j] ? own[j] : highest;
+        highest = warp_max(highest);
+        for (unsigned j = lane; j < k; j += 32) sum += exp(own[j] - highest);
+        const bool known = label >= 0 && label < k_;
+        const REAL log_sum = log(known ? warp_total(sum) : REAL(-1));  // NaN shall be noticed
+        for (unsigned j = lane; j < k; j += 32) {
+            const REAL log_p = own[j] - highest - log_sum, t = whole(j) == label ? on : off;
+            const REAL slope = (exp(log_p) * wanted - t) * REAL(share);
+            dscores[row * k + j] = fabs(slope) < REAL(least) ? REAL(0) : slope;
+            if (t != 0 || !known) lost -= log_p * t;
+        }
+        total += warp_total(lost);
+    }
+    total = block_total(lane == 0 ? total : REAL(0), 1);
+    if (threadIdx.x == 0) losses[blockIdx.x] = total * REAL(share);
+    if (gridDim.x == 1 || !last_of(arrived, gridDim.x)) return;
+    total = block_total(threadIdx.x < gridDim.x ? __ldcg(losses + threadIdx.x) : REAL(0), 1);
+    if (threadIdx.x == 0) *loss = total;
+}
+
+// record: summed loss, right answers, batches.  One block.  The class is the highest score's, or
+// of a single score whether it is positive; without labels nothing is right.
+extern "C" __global__ __launch_bounds__(1024)
+void tally(const REAL* __restrict__ scores, const whole* __restrict__ labels,
+           const REAL* __restrict__ loss, double* __restrict__ record, whole n, whole k)
+{
+    double right = 0;
+    for (whole row = threadIdx.x; labels && row < n; row += blockDim.x) {
+        const REAL* own = scores + row * k;
+        whole guess = k == 1 && own[0] > 0;
+        REAL best = own[0];
+        for (whole j = 1; j < k; j++)
+            if (own[j] > best || (own[j] != own[j] && best == best)) {
+                best = own[j];
+                guess = j;
+            }
+        right += guess == labels[row];
+    }
+    right = block_total(right, 1);
+    if (threadIdx.x == 0) {
+        record[0] += double(*loss) * n;
+        record[1] += right;
+        record[2] += 1;
+    }
+}

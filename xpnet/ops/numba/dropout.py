@@ -1,0 +1,53 @@
+"""Dropout by Philox-4x64-10, in a compiled loop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xpnet.arrays import Array
+from xpnet.ops.dropout import dropout
+from xpnet.ops.numba.jit import DTYPES, compiled, flat
+from xpnet.ops.numba.vectors import high_product
+
+
+@compiled
+def _philox_mask(x, y, mask, key_0, key_1, counter, rate, scale):
+    """Draw as ops.dropout defines it: 8 numbers of 24 bits from each block of 4 words."""
+    halves = np.empty(8, np.uint32)
+    zero = x.dtype.type(0)
+    for block in range((x.size + 7) // 8):
+        w0, w1 = np.uint64(block + 1), np.uint64(counter)
+        w2, w3 = np.uint64(0), np.uint64(0)
+        k0, k1 = key_0, key_1
+        for _ in range(10):
+            high_0 = high_product(np.uint64(0xD2E7470EE14C6C93), w0)
+            high_1 = high_product(np.uint64(0xCA5A826395121157), w2)
+            low_0 = np.uint64(0xD2E7470EE14C6C93) * w0
+            low_1 = np.uint64(0xCA5A826395121157) * w2
+            w0, w1, w2, w3 = high_1 ^ w1 ^ k0, low_1, high_0 ^ w3 ^ k1, low_0
+            k0 += np.uint64(0x9E3779B97F4A7C15)
+            k1 += np.uint64(0xBB67AE8584CAA73B)
+        for place, word in enumerate((w0, w1, w2, w3)):
+            halves[2 * place] = np.uint32(word & np.uint64(0xFFFFFFFF))
+            halves[2 * place + 1] = np.uint32(word >> np.uint64(32))
+        start = 8 * block
+        for i in range(min(8, x.size - start)):
+            drawn = np.float32(halves[i] >> np.uint32(8)) * np.float32(2.0**-24)
+            factor = scale if drawn >= rate else zero
+            mask[start + i] = factor
+            y[start + i] = x[start + i] * factor
+
+
+@dropout.register("numba")
+def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+    if x.dtype not in DTYPES:
+        return NotImplemented  # type: ignore[no-any-return]
+    y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+    keys = np.uint64(key & (2**64 - 1)), np.uint64(key >> 64)
+    drawn = np.uint64(int(counter))
+    _philox_mask(
+        flat(x), y.reshape(-1), mask.reshape(-1), *keys, drawn, np.float32(rate),
+        x.dtype.type(scale),
+    )  # fmt: skip
+    counter += 1
+    return y, mask

@@ -1,0 +1,110 @@
+"""Batch normalisation in compiled loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import Array
+from xpnet.ops.norm import batch_norm, batch_norm_backward
+from xpnet.ops.numba.jit import DTYPES, compiled, read_only
+
+
+@compiled
+def _by_channel(rows, pixels):
+    """Return the sums of each ``pixels`` numbers one after the other."""
+    sums = np.zeros(rows.size // pixels, rows.dtype)
+    for j in range(rows.size):
+        sums[j // pixels] += rows[j]
+    return sums
+
+
+@compiled
+def _normalise(x, gamma, beta, mean, var, y, x_hat, scale, momentum, eps):
+    """Do what ops.norm.batch_norm defines, for samples (n, width) of whole channels."""
+    n, width = x.shape
+    pixels = width // gamma.size
+    one, count = x.dtype.type(1), x.dtype.type(n * pixels)
+    rest = one - momentum
+    sums, squares = np.zeros(width, x.dtype), np.zeros(width, x.dtype)
+    for i in range(n):
+        row = x[i]
+        for j in range(width):
+            sums[j] += row[j]
+    centre = np.repeat(_by_channel(sums, pixels) / count, pixels)
+    for i in range(n):
+        row, own = x[i], x_hat[i]
+        for j in range(width):
+            own[j] = row[j] - centre[j]
+            squares[j] += own[j] * own[j]
+    spread = _by_channel(squares, pixels) / count
+    for ch in range(gamma.size):
+        scale[ch] = one / np.sqrt(spread[ch] + eps)
+        mean[ch] = mean[ch] * momentum + rest * centre[ch * pixels]
+        var[ch] = var[ch] * momentum + rest * count / (count - one) * spread[ch]
+    factor, slope, shift = (
+        np.repeat(scale, pixels),
+        np.repeat(gamma, pixels),
+        np.repeat(beta, pixels),
+    )
+    for i in range(n):
+        own, out = x_hat[i], y[i]
+        for j in range(width):
+            own[j] *= factor[j]
+            out[j] = own[j] * slope[j] + shift[j]
+
+
+@compiled
+def _normalise_backward(dy, x_hat, scale, gamma, dgamma, dbeta, dx):
+    """Do what ops.norm.batch_norm_backward defines, for (n, width); dx may be empty."""
+    n, width = dy.shape
+    pixels = width // gamma.size
+    share = dy.dtype.type(1 / (n * pixels))
+    sums, products = np.zeros(width, dy.dtype), np.zeros(width, dy.dtype)
+    for i in range(n):
+        upper, own = dy[i], x_hat[i]
+        for j in range(width):
+            sums[j] += upper[j]
+            products[j] += upper[j] * own[j]
+    dbeta[:] = _by_channel(sums, pixels)
+    dgamma[:] = _by_channel(products, pixels)
+    if dx.size == 0:
+        return
+    centre, slope = np.repeat(dbeta * share, pixels), np.repeat(dgamma * share, pixels)
+    factor = np.repeat(gamma * scale, pixels)
+    for i in range(n):
+        upper, own, out = dy[i], x_hat[i], dx[i]
+        for j in range(width):
+            out[j] = (upper[j] - centre[j] - own[j] * slope[j]) * factor[j]
+
+
+@batch_norm.register("numba")
+def _batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+) -> tuple[Array, Any]:
+    if x.dtype not in DTYPES or not x.size or any(a.dtype != x.dtype for a in (gamma, mean)):
+        return NotImplemented  # type: ignore[no-any-return]
+    number = x.dtype.type
+    y, x_hat, scale = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), np.empty_like(gamma)
+    _normalise(
+        read_only(x).reshape(len(x), -1), read_only(gamma), read_only(beta), mean, var,
+        y.reshape(len(x), -1), x_hat.reshape(len(x), -1), scale, number(momentum), number(eps),
+    )  # fmt: skip
+    return y, (x_hat, scale)
+
+
+@batch_norm_backward.register("numba")
+def _batch_norm_backward(
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+) -> Array | None:
+    x_hat, scale = kept
+    if dy.dtype not in DTYPES or not dy.size or dy.dtype != x_hat.dtype:
+        return NotImplemented
+    n = len(dy)
+    dx = np.empty(dy.shape, dy.dtype) if need_dx else np.empty((n, 0), dy.dtype)
+    _normalise_backward(
+        read_only(dy).reshape(n, -1), read_only(x_hat).reshape(n, -1), read_only(scale),
+        read_only(gamma), dgamma, dbeta, dx.reshape(n, -1) if need_dx else dx,
+    )  # fmt: skip
+    return dx if need_dx else None
