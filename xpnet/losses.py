@@ -148,10 +148,9 @@ class SoftmaxCrossEntropy(Loss):
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
-        result: tuple[Array, Array] = ops.loss.softmax_cross_entropy(
-            scores, targets, weights, self.label_smoothing
+        return ops.loss.softmax_cross_entropy(
+            scores, targets, weights, smoothing=self.label_smoothing
         )
-        return result
 
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)
@@ -171,8 +170,7 @@ class SigmoidCrossEntropy(Loss):
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
-        result: tuple[Array, Array] = ops.loss.sigmoid_cross_entropy(scores, targets, weights)
-        return result
+        return ops.loss.sigmoid_cross_entropy(scores, targets, weights)
 
 
 class SquaredError(Loss):
@@ -185,5 +183,4 @@ class SquaredError(Loss):
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the outputs."""
-        result: tuple[Array, Array] = ops.loss.squared_error(scores, targets, weights)
-        return result
+        return ops.loss.squared_error(scores, targets, weights)

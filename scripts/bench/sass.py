@@ -202,25 +202,29 @@ def launches(case: Case) -> dict[str, Launch]:
     """Return a case's launches by kernel."""
     from xpnet import device
     from xpnet.ops import conv, pool
+    from xpnet.ops.window import Window
 
     gpu, rng = device("gpu"), np.random.default_rng(0)
 
     def draw(*shape: int) -> Any:
         return gpu.asarray(rng.normal(size=shape).astype(np.float32))
 
-    x, window = draw(*case.shape), (case.size, case.size, case.stride, case.pad)
+    x, window = draw(*case.shape), Window(case.size, case.size, case.stride, case.pad)
     with recorded() as made:
         if case.filters:
             W = draw(case.filters, case.shape[1], case.size, case.size)
             dW, db = gpu.zeros(W.shape, "float32"), gpu.zeros(case.filters, "float32")
-            args = case.stride, case.pad, (2, 2, 2, 0) if case.pooled else None
-            y, kept = conv.conv_relu_pool(x, W, draw(case.filters), *args)
-            conv.conv_relu_pool_backward(draw(*y.shape), kept, W, dW, db, *args, True)
+            how = {
+                "stride": case.stride, "pad": case.pad,
+                "window": Window(2, 2, 2, 0) if case.pooled else None,
+            }  # fmt: skip
+            y, kept = conv.conv_relu_pool(x, W, draw(case.filters), **how)
+            conv.conv_relu_pool_backward(draw(*y.shape), kept, W, dW, db, **how, need_dx=True)
         else:
-            y, kept = pool.max_pool2d(x, *window)
-            pool.max_pool2d_backward(draw(*y.shape), kept, *window)
-            y = pool.avg_pool2d(x, *window)
-            pool.avg_pool2d_backward(draw(*y.shape), x.shape, *window)
+            y, kept = pool.max_pool2d(x, window)
+            pool.max_pool2d_backward(draw(*y.shape), kept, window)
+            y = pool.avg_pool2d(x, window)
+            pool.avg_pool2d_backward(draw(*y.shape), x.shape, window)
     return {launch.kernel: launch for launch in made}
 
 

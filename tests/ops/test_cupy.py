@@ -17,6 +17,7 @@ from xpnet.arrays import to_numpy
 from xpnet.devices import device
 from xpnet.ops import (
     Op,
+    Window,
     batch,
     conv,
     dropout,
@@ -58,17 +59,17 @@ def load():
     elementwise.relu(gpu(np.ones(1, "float32")))
 
 
-def own(op, *args):
+def own(op, *args, **kwargs):
     """Call CuPy's body of an op; it must not decline."""
     load()
-    result = op.bodies["cupy"](*args)
+    result = op.bodies["cupy"](*args, **kwargs)
     assert result is not NotImplemented, f"{op.__name__} declined"
     return result
 
 
-def generic(op, *args):
+def generic(op, *args, **kwargs):
     with generic_only():
-        return op(*args)
+        return op(*args, **kwargs)
 
 
 def agree(ours, theirs, dtype=None, *, exact=False):
@@ -103,8 +104,8 @@ def test_every_body_has_the_generic_signature_and_a_test_here():
     )
     for name, op in served.items():
         told, own_ = (inspect.signature(f).parameters for f in (op.generic, op.bodies["cupy"]))
-        assert [(p.name, p.default) for p in told.values()] == [
-            (p.name, p.default) for p in own_.values()
+        assert [(p.name, p.default, p.kind) for p in told.values()] == [
+            (p.name, p.default, p.kind) for p in own_.values()
         ]
         assert re.search(rf"\b{name}\b", text.replace("generic_signature", ""))
 
@@ -122,8 +123,9 @@ def test_passes_over_single_numbers(dtype, shape, spaced):
     agree(y, generic(elementwise.relu, x), dtype, exact=True)
     back = own(elementwise.relu_backward, gpu(dy), y)
     agree(back, generic(elementwise.relu_backward, dy, host(y)), dtype, exact=True)
-    scaled = own(elementwise.rescale, gpu(pixels), 1 / 255, dtype)
-    agree(scaled, generic(elementwise.rescale, pixels, 1 / 255, dtype), dtype, exact=True)
+    how = {"scale": 1 / 255, "dtype": dtype}
+    scaled = own(elementwise.rescale, gpu(pixels), **how)
+    agree(scaled, generic(elementwise.rescale, pixels, **how), dtype, exact=True)
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -139,17 +141,14 @@ def test_products_of_any_size(n, d, units, relu, dtype, whole, spaced, bias, nee
     b = draw((units,), dtype, seed=2, whole=whole) if bias else None
     dW, db = np.full(W.shape, 7, dtype), np.full(units, 7, dtype) if bias else None
     dW_gpu, db_gpu = gpu(dW), gpu(db)
+    forward, backward = linear.linear, linear.linear_backward
     if relu:
-        y = own(linear.linear_relu, gpu(x), gpu(W), gpu(b))
-        agree(y, generic(linear.linear_relu, x, W, b), dtype, exact=whole)
-        args = host(y), dy, dW, db, need_dx
-        dx = own(linear.linear_relu_backward, gpu(x), gpu(W), y, gpu(dy), dW_gpu, db_gpu, need_dx)
-        expected = generic(linear.linear_relu_backward, x, W, *args)
-    else:
-        y = own(linear.linear, gpu(x), gpu(W), gpu(b))
-        agree(y, generic(linear.linear, x, W, b), dtype, exact=whole)
-        dx = own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW_gpu, db_gpu, need_dx)
-        expected = generic(linear.linear_backward, x, W, dy, dW, db, need_dx)
+        forward, backward = linear.linear_relu, linear.linear_relu_backward
+    y, kept = own(forward, gpu(x), gpu(W), gpu(b))
+    agree(y, generic(forward, x, W, b)[0], dtype, exact=whole)
+    theirs = (x, host(y)) if relu else x
+    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, need_dx=need_dx)
+    expected = generic(backward, dy, theirs, W, dW, db, need_dx=need_dx)
     agree(dW_gpu, dW, dtype, exact=whole)
     if bias:
         agree(db_gpu, db, dtype, exact=whole)
@@ -166,8 +165,8 @@ def test_bias_gradients_of_many_samples(dtype):
     )
     dW, db = np.empty(W.shape, dtype), np.empty(units, dtype)
     dW_gpu, db_gpu = gpu(dW), gpu(db)
-    own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW_gpu, db_gpu, False)
-    generic(linear.linear_backward, x, W, dy, dW, db, False)
+    own(linear.linear_backward, gpu(dy), gpu(x), gpu(W), dW_gpu, db_gpu, need_dx=False)
+    generic(linear.linear_backward, dy, x, W, dW, db, need_dx=False)
     agree(db_gpu, db, dtype, exact=True)
     agree(dW_gpu, dW, dtype, exact=True)
 
@@ -187,19 +186,50 @@ def launched(monkeypatch):
     return names
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_an_input_is_narrowed_once_for_both_ways(monkeypatch, relu):
+    names, form = launched(monkeypatch), {"precision": "bf16"}
+    x, W, dy = (gpu(draw((8, 8), "float32", seed=seed)) for seed in range(3))
+    dW, W = gpu(host(W)), precision.narrowed(W, "bf16")
+    forward, backward = linear.linear, linear.linear_backward
+    if relu:
+        forward, backward = linear.linear_relu, linear.linear_relu_backward
+    names.clear()
+    _, kept = own(forward, x, W, None, **form)
+    own(backward, dy, kept, W, dW, None, need_dx=True, **form)
+    assert names.count("to_bfloat16") == 2  # x and dy
+
+
+def test_what_was_kept_narrow_is_widened_where_another_body_takes_it(monkeypatch):
+    form = {"precision": "bf16"}
+    x, W, dy = (draw((8, 8), "float32", seed=seed) for seed in range(3))
+    dW, dW_gpu = np.empty_like(W), gpu(W)
+    _, kept = own(linear.linear, gpu(x), gpu(W), None, **form)
+    monkeypatch.delitem(linear.linear_backward.bodies, "cupy")
+    linear.linear_backward.chosen.clear()
+    dx = linear.linear_backward(gpu(dy), kept, gpu(W), dW_gpu, None, need_dx=True, **form)
+    monkeypatch.undo()
+    linear.linear_backward.chosen.clear()
+    expected = generic(linear.linear_backward, dy, x, W, dW, None, need_dx=True, **form)
+    agree(dW_gpu, dW)
+    agree(dx, expected)
+
+
 def large_sums():
     """Call ops whose sums several blocks share; return the sums on the host."""
     dy, x, W = draw((3001, 33), "float32"), draw((3001, 2), "float32"), draw((2, 33), "float32")
     dW, db, counter = gpu(W), gpu(dy[0]), gpu(np.array(5))
-    own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW, db, False)
-    own(linear.linear_relu_backward, gpu(x), gpu(W), gpu(-dy), gpu(dy), dW, db, False)
+    own(linear.linear_backward, gpu(dy), gpu(x), gpu(W), dW, db, need_dx=False)
+    kept = gpu(x), gpu(-dy)
+    own(linear.linear_relu_backward, gpu(dy), kept, gpu(W), dW, db, need_dx=False)
     images, filters = draw((9, 2, 40, 40), "float32"), draw((5, 2, 1, 1), "float32")
-    y, kept = own(conv.conv2d, gpu(images), gpu(filters), None, 1, 0)
+    move = {"stride": 1, "pad": 0}
+    y, kept = own(conv.conv2d, gpu(images), gpu(filters), None, **move)
     slopes = gpu(np.zeros(5, "float32"))
-    own(conv.conv2d_backward, y, kept, gpu(filters), gpu(filters), slopes, 1, 0, False)
+    own(conv.conv2d_backward, y, kept, gpu(filters), gpu(filters), slopes, **move, need_dx=False)
     labels = np.arange(1500) % 33
-    value, _ = own(loss.softmax_cross_entropy, gpu(dy[:1500]), gpu(labels), None, 0.0)
-    own(dropout.dropout, gpu(dy), 3, counter, 0.5, 2.0)
+    value, _ = own(loss.softmax_cross_entropy, gpu(dy[:1500]), gpu(labels), None, smoothing=0.0)
+    own(dropout.dropout, gpu(dy), counter, key=3, rate=0.5, scale=2.0)
     return [host(a) for a in (db, slopes, value, counter)]
 
 
@@ -244,7 +274,7 @@ def test_sums_of_more_channels_than_there_are_counters(monkeypatch, units):
         for i, s in enumerate([(1500, units), (1500, 1), (1, units)])
     )
     dW, db = gpu(W), gpu(W[0])
-    own(linear.linear_backward, gpu(x), gpu(W), gpu(dy), dW, db, False)
+    own(linear.linear_backward, gpu(dy), gpu(x), gpu(W), dW, db, need_dx=False)
     agree(db, dy.sum(axis=0), exact=True)
 
 
@@ -272,17 +302,15 @@ def test_convolutions_of_any_geometry(
         draw((f, c, kh, kw), dtype, seed=1, whole=whole),
     )
     b = draw((f,), dtype, seed=2, whole=whole) if bias else None
-    forward, backward, extra = conv.conv_relu_pool, conv.conv_relu_pool_backward, (window,)
-    if window == "plain":
-        forward, backward, extra = conv.conv2d, conv.conv2d_backward, ()
-    y, kept = own(forward, gpu(x), gpu(W), gpu(b), stride, pad, *extra)
-    expected, theirs = generic(forward, x, W, b, stride, pad, *extra)
+    forward, backward, how = both_ways(stride, pad, window)
+    y, kept = own(forward, gpu(x), gpu(W), gpu(b), **how)
+    expected, theirs = generic(forward, x, W, b, **how)
     agree(y, expected, dtype, exact=whole)
     dy = draw(y.shape, dtype, seed=3, whole=whole, spaced=spaced)
     dW, db = np.full(W.shape, 7, dtype), np.full(f, 7, dtype) if bias else None
     dW_gpu, db_gpu = gpu(dW), gpu(db)
-    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, stride, pad, *extra, need_dx)
-    expected = generic(backward, dy, theirs, W, dW, db, stride, pad, *extra, need_dx)
+    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, **how, need_dx=need_dx)
+    expected = generic(backward, dy, theirs, W, dW, db, **how, need_dx=need_dx)
     agree(dW_gpu, dW, dtype, exact=whole)
     if bias:
         agree(db_gpu, db, dtype, exact=whole)
@@ -300,23 +328,30 @@ def test_convolutions_of_sizes_that_kernels_know(dtype, size, stride, pad, windo
     convolution(((3, 2, 9, 11), size, size), stride, pad, window, dtype)
 
 
+def both_ways(stride, pad, window):
+    """Return forward, backward and their settings; ``"plain"`` is no ReLU and no pooling."""
+    how = {"stride": stride, "pad": pad}
+    if window == "plain":
+        return conv.conv2d, conv.conv2d_backward, how
+    window = window if window is None else Window(*window)
+    return conv.conv_relu_pool, conv.conv_relu_pool_backward, how | {"window": window}
+
+
 def convolution(shapes, stride, pad, window, dtype, *, bias=True):
     """Compare a convolution of whole numbers, both ways, with the generic one: equal bits."""
     x_shape, kh, kw = shapes
     x = draw(x_shape, dtype, whole=True)
     W, b = draw((4, x_shape[1], kh, kw), dtype, seed=1, whole=True), draw((4,), dtype, whole=True)
     b = b if bias else None
-    forward, backward, extra = conv.conv_relu_pool, conv.conv_relu_pool_backward, (window,)
-    if window == "plain":
-        forward, backward, extra = conv.conv2d, conv.conv2d_backward, ()
-    y, kept = own(forward, gpu(x), gpu(W), gpu(b), stride, pad, *extra)
-    expected, theirs = generic(forward, x, W, b, stride, pad, *extra)
+    forward, backward, how = both_ways(stride, pad, window)
+    y, kept = own(forward, gpu(x), gpu(W), gpu(b), **how)
+    expected, theirs = generic(forward, x, W, b, **how)
     agree(y, expected, dtype, exact=True)
     dy, dW, db = draw(y.shape, dtype, seed=3, whole=True), np.full_like(W, 7), np.full(4, 7, dtype)
     db = db if bias else None
     dW_gpu, db_gpu = gpu(dW), gpu(db)
-    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, stride, pad, *extra, True)
-    expected = generic(backward, dy, theirs, W, dW, db, stride, pad, *extra, True)
+    dx = own(backward, gpu(dy), kept, gpu(W), dW_gpu, db_gpu, **how, need_dx=True)
+    expected = generic(backward, dy, theirs, W, dW, db, **how, need_dx=True)
     agree(dx, expected, dtype, exact=True)
     agree(dW_gpu, dW, dtype, exact=True)
     if bias:
@@ -345,8 +380,10 @@ def test_an_image_whose_columns_are_too_many_goes_another_way(monkeypatch):
 
     monkeypatch.setattr(launch, "LIMIT", 2 * 9 * 6 * 5)
     x, W = draw((1, 2, 6, 5), "float32"), draw((4, 2, 3, 3), "float32", seed=1)
-    assert conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, 1, 1) is NotImplemented
-    agree(conv.conv2d(gpu(x), gpu(W), None, 1, 1)[0], generic(conv.conv2d, x, W, None, 1, 1)[0])
+    move = {"stride": 1, "pad": 1}
+    assert conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, **move) is NotImplemented
+    expected, _ = generic(conv.conv2d, x, W, None, **move)
+    agree(conv.conv2d(gpu(x), gpu(W), None, **move)[0], expected)
 
 
 @pytest.mark.parametrize(("channels", "served"), [(6, True), (7, False)])
@@ -356,15 +393,15 @@ def test_more_channels_than_a_grid_has_rows_go_another_way(monkeypatch, channels
 
     assert launch.CHANNELS == 2**16
     monkeypatch.setattr(launch, "CHANNELS", 7)
-    x, window = draw((1, channels, 2, 1), "float32"), (2, 1, 1, 0)
+    x, window = draw((1, channels, 2, 1), "float32"), Window(2, 1, 1, 0)
     W = draw((1, channels, 1, 1), "float32", seed=1)
-    made = [f.bodies["cupy"](gpu(x), *window) for f in (pool.max_pool2d, pool.avg_pool2d)]
+    made = [f.bodies["cupy"](gpu(x), window) for f in (pool.max_pool2d, pool.avg_pool2d)]
     assert [y is not NotImplemented for y in made] == [served] * 2
-    agree(pool.max_pool2d(gpu(x), *window)[0], generic(pool.max_pool2d, x, *window)[0])
-    agree(pool.avg_pool2d(gpu(x), *window), generic(pool.avg_pool2d, x, *window))
+    agree(pool.max_pool2d(gpu(x), window)[0], generic(pool.max_pool2d, x, window)[0])
+    agree(pool.avg_pool2d(gpu(x), window), generic(pool.avg_pool2d, x, window))
     dy = gpu(draw((1, channels, 1, 1), "float32"))
-    back = pool.avg_pool2d_backward.bodies["cupy"](dy, x.shape, *window)
-    convolved = conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, 1, 0)
+    back = pool.avg_pool2d_backward.bodies["cupy"](dy, x.shape, window)
+    convolved = conv.conv2d.bodies["cupy"](gpu(x), gpu(W), None, stride=1, pad=0)
     assert [y is not NotImplemented for y in (back, convolved)] == [served] * 2
 
 
@@ -392,20 +429,20 @@ def test_windows_side_by_side(dtype, shape, size, start):
         whole_array = gpu(np.concatenate([np.zeros(start, dtype), values.ravel()]))
         return whole_array[start:].reshape(values.shape)
 
-    window = size, size, size, 0
+    window = Window(size, size, size, 0)
     x = draw(shape, dtype, whole=True)
     x[0, 0, 0, 1] = x[1, 2, -1, 0] = np.nan
     x[0, 1, 2:4, 2:4] = -np.inf
-    y, kept = own(pool.max_pool2d, within(x), *window)
-    expected, theirs = generic(pool.max_pool2d, x, *window)
+    y, kept = own(pool.max_pool2d, within(x), window)
+    expected, theirs = generic(pool.max_pool2d, x, window)
     agree(y, expected, dtype, exact=True)
     dy = draw(y.shape, dtype, seed=1)
-    dx = own(pool.max_pool2d_backward, within(dy), kept, *window)
-    agree(dx, generic(pool.max_pool2d_backward, dy, theirs, *window), dtype, exact=True)
+    dx = own(pool.max_pool2d_backward, within(dy), kept, window)
+    agree(dx, generic(pool.max_pool2d_backward, dy, theirs, window), dtype, exact=True)
     x = draw(shape, dtype, whole=True)
-    agree(own(pool.avg_pool2d, within(x), *window), generic(pool.avg_pool2d, x, *window), dtype)
-    dx = own(pool.avg_pool2d_backward, within(dy), shape, *window)
-    agree(dx, generic(pool.avg_pool2d_backward, dy, shape, *window), dtype, exact=True)
+    agree(own(pool.avg_pool2d, within(x), window), generic(pool.avg_pool2d, x, window), dtype)
+    dx = own(pool.avg_pool2d_backward, within(dy), shape, window)
+    agree(dx, generic(pool.avg_pool2d_backward, dy, shape, window), dtype, exact=True)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -416,20 +453,20 @@ def test_windows_side_by_side(dtype, shape, size, start):
 )  # fmt: skip
 def test_pooling_of_any_geometry(n, c, h, w, kh, kw, stride, pad, dtype, whole, spaced, nans):
     assume(pad <= min(kh, kw) // 2 and h + 2 * pad >= kh and w + 2 * pad >= kw)
-    window = kh, kw, stride, pad
+    window = Window(kh, kw, stride, pad)
     x = draw((n, c, h, w), dtype, whole=whole, spaced=spaced)
     if nans:
         x[np.random.default_rng(1).random(x.shape) < 0.2] = np.nan
-    y, kept = own(pool.max_pool2d, gpu(x), *window)
-    expected, theirs = generic(pool.max_pool2d, x, *window)
+    y, kept = own(pool.max_pool2d, gpu(x), window)
+    expected, theirs = generic(pool.max_pool2d, x, window)
     agree(y, expected, dtype, exact=True)
     dy = draw(y.shape, dtype, seed=1, whole=whole, spaced=spaced)
-    dx = own(pool.max_pool2d_backward, gpu(dy), kept, *window)
-    agree(dx, generic(pool.max_pool2d_backward, dy, theirs, *window), dtype, exact=whole)
+    dx = own(pool.max_pool2d_backward, gpu(dy), kept, window)
+    agree(dx, generic(pool.max_pool2d_backward, dy, theirs, window), dtype, exact=whole)
     x = draw(x.shape, dtype, whole=whole, spaced=spaced)
-    agree(own(pool.avg_pool2d, gpu(x), *window), generic(pool.avg_pool2d, x, *window), dtype)
-    dx = own(pool.avg_pool2d_backward, gpu(dy), x.shape, *window)
-    agree(dx, generic(pool.avg_pool2d_backward, dy, x.shape, *window), dtype)
+    agree(own(pool.avg_pool2d, gpu(x), window), generic(pool.avg_pool2d, x, window), dtype)
+    dx = own(pool.avg_pool2d_backward, gpu(dy), x.shape, window)
+    agree(dx, generic(pool.avg_pool2d_backward, dy, x.shape, window), dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -441,15 +478,16 @@ def test_batch_norm(dtype, shape, spaced, need_dx):
     x, dy = draw(shape, dtype, spaced=spaced), draw(shape, dtype, seed=1, spaced=spaced)
     gamma, beta, mean, var = (draw((c,), dtype, seed=i) ** 2 for i in range(2, 6))
     mean_gpu, var_gpu = gpu(mean), gpu(var)
-    y, kept = own(norm.batch_norm, gpu(x), gpu(gamma), gpu(beta), mean_gpu, var_gpu, 0.9, 1e-5)
-    expected, theirs = generic(norm.batch_norm, x, gamma, beta, mean, var, 0.9, 1e-5)
+    how = {"momentum": 0.9, "eps": 1e-5}
+    y, kept = own(norm.batch_norm, gpu(x), gpu(gamma), gpu(beta), mean_gpu, var_gpu, **how)
+    expected, theirs = generic(norm.batch_norm, x, gamma, beta, mean, var, **how)
     for ours, other in ((y, expected), (mean_gpu, mean), (var_gpu, var)):
         agree(ours, other, dtype)
     dgamma, dbeta = np.empty(c, dtype), np.empty(c, dtype)
     dgamma_gpu, dbeta_gpu = gpu(dgamma), gpu(dbeta)
-    args = dgamma_gpu, dbeta_gpu, need_dx
-    dx = own(norm.batch_norm_backward, gpu(dy), kept, gpu(gamma), *args)
-    expected = generic(norm.batch_norm_backward, dy, theirs, gamma, dgamma, dbeta, need_dx)
+    arrays = gpu(gamma), dgamma_gpu, dbeta_gpu
+    dx = own(norm.batch_norm_backward, gpu(dy), kept, *arrays, need_dx=need_dx)
+    expected = generic(norm.batch_norm_backward, dy, theirs, gamma, dgamma, dbeta, need_dx=need_dx)
     agree(dgamma_gpu, dgamma, dtype)
     agree(dbeta_gpu, dbeta, dtype)
     assert (dx is None) == (not need_dx)
@@ -460,8 +498,9 @@ def test_batch_norm(dtype, shape, spaced, need_dx):
 def test_settings_may_be_whole_numbers():
     x, ones, zeros = draw((5, 3), "float32"), np.ones(3, "float32"), np.zeros(3, "float32")
     mean, var = gpu(zeros), gpu(ones)
-    y, _ = own(norm.batch_norm, gpu(x), gpu(ones), gpu(zeros), mean, var, 1, 1)
-    expected = generic(norm.batch_norm, x, ones, zeros, zeros.copy(), ones.copy(), 1, 1)
+    how = {"momentum": 1, "eps": 1}
+    y, _ = own(norm.batch_norm, gpu(x), gpu(ones), gpu(zeros), mean, var, **how)
+    expected = generic(norm.batch_norm, x, ones, zeros, zeros.copy(), ones.copy(), **how)
     agree(y, expected[0])
     agree(mean, zeros)
     p, g = draw((4,), "float32"), draw((4,), "float32", seed=1)
@@ -478,8 +517,9 @@ def test_settings_may_be_whole_numbers():
 def test_softmax_cross_entropy(dtype, shape, size, spaced, smoothing):
     scores = draw(shape, dtype, spaced=spaced) * np.dtype(dtype).type(size)
     labels = np.random.default_rng(1).integers(0, shape[1], shape[0])
-    value, slopes = own(loss.softmax_cross_entropy, gpu(scores), gpu(labels), None, smoothing)
-    expected = generic(loss.softmax_cross_entropy, scores, labels, None, smoothing)
+    how = {"smoothing": smoothing}
+    value, slopes = own(loss.softmax_cross_entropy, gpu(scores), gpu(labels), None, **how)
+    expected = generic(loss.softmax_cross_entropy, scores, labels, None, **how)
     agree(value, expected[0], dtype)
     agree(slopes, expected[1], dtype)
 
@@ -488,7 +528,7 @@ def test_softmax_cross_entropy(dtype, shape, size, spaced, smoothing):
 def test_a_label_out_of_range_makes_the_loss_nan(label):
     labels = np.array([3, label])
     scores = draw((2, 10), "float32")
-    value, slopes = own(loss.softmax_cross_entropy, gpu(scores), gpu(labels), None, 0.0)
+    value, slopes = own(loss.softmax_cross_entropy, gpu(scores), gpu(labels), None, smoothing=0.0)
     assert np.isnan(host(value))
     assert np.isnan(host(slopes)[1]).all()
     assert np.isfinite(host(slopes)[0]).all()
@@ -502,9 +542,10 @@ def test_dropout_bit_for_bit(dtype, rate, shape, spaced):
     x, counter = draw(shape, dtype, spaced=spaced), np.array(5)
     for key in (3, 2**128 - 1):
         counter_gpu = gpu(counter)
-        y, mask = own(dropout.dropout, gpu(x), key, counter_gpu, rate, 1 / (1 - rate))
+        how = {"key": key, "rate": rate, "scale": 1 / (1 - rate)}
+        y, mask = own(dropout.dropout, gpu(x), counter_gpu, **how)
         assert host(counter_gpu) == counter + 1
-        expected = generic(dropout.dropout, x, key, counter, rate, 1 / (1 - rate))
+        expected = generic(dropout.dropout, x, counter, **how)
         agree(mask, expected[1], dtype, exact=True)
         agree(y, expected[0], dtype, exact=True)
 
@@ -523,8 +564,9 @@ def test_taking_a_batch(dtype, pixels, targets, scale, shuffled, paced):
         t = t.astype("int32")
     order = rng.permutation(20) if shuffled else None
     first = np.array([0.5, 3.0, 2.0]) if paced else 8
-    ours = own(batch.take, gpu(x), gpu(t), gpu(order), gpu(first), 4, scale, dtype)
-    theirs = generic(batch.take, x, t, order, first, 4, scale, dtype)
+    how = {"n": 4, "scale": scale, "dtype": dtype}
+    ours = own(batch.take, gpu(x), gpu(t), gpu(order), gpu(first), **how)
+    theirs = generic(batch.take, x, t, order, first, **how)
     for mine, other in zip(ours, theirs, strict=True):
         agree(mine, other, exact=True)
 
@@ -537,8 +579,9 @@ def test_the_tally(dtype, shape, classes):
     labels = np.random.default_rng(1).integers(0, max(shape[1], 2), shape[0])
     record, value = np.array([1.0, 2.0, 3.0]), np.array(0.25, dtype)
     record_gpu = gpu(record)
-    assert own(batch.tally, record_gpu, gpu(scores), gpu(labels), gpu(value), classes) is None
-    generic(batch.tally, record, scores, labels, value, classes)
+    arrays = record_gpu, gpu(scores), gpu(labels), gpu(value)
+    assert own(batch.tally, *arrays, classes=classes) is None
+    generic(batch.tally, record, scores, labels, value, classes=classes)
     agree(record_gpu, record, exact=True)
 
 

@@ -46,9 +46,9 @@ def test_the_mask_is_where_numpys_draws_reach_the_rate(xp, generic, dtype, rate)
     wanted = np.where(drawn_by_numpy(9, 4, x.shape) >= np.float32(rate), 2.0, 0.0).astype(dtype)
     if generic:
         with generic_only():
-            y, mask = dropout(xp.array(x), 9, counter, rate, 2.0)
+            y, mask = dropout(xp.array(x), counter, key=9, rate=rate, scale=2.0)
     else:
-        y, mask = dropout(xp.array(x), 9, counter, rate, 2.0)
+        y, mask = dropout(xp.array(x), counter, key=9, rate=rate, scale=2.0)
     assert_close(mask, wanted, rtol=0)
     assert_close(y, x * wanted, rtol=0)
     assert device_of(y) == device_of(mask) == xp.device
@@ -60,12 +60,14 @@ def test_a_draw_that_equals_the_rate_is_kept(xp, monkeypatch):
     drawn = xp.array([rate], "float32")
     monkeypatch.setattr("xpnet.ops.dropout.philox_uniform", lambda *_: drawn)
     with generic_only():
-        _, mask = dropout(xp.array([1.0], "float32"), 0, counter_at(xp, 0), rate, 1.0)
+        _, mask = dropout(
+            xp.array([1.0], "float32"), counter_at(xp, 0), key=0, rate=rate, scale=1.0
+        )
     assert_close(mask, np.ones(1, "float32"), rtol=0)
 
 
 def test_an_empty_batch_still_counts(xp):
     counter = counter_at(xp, 0)
-    y, mask = dropout(xp.array(np.zeros((0, 3))), 0, counter, 0.5, 2.0)
+    y, mask = dropout(xp.array(np.zeros((0, 3))), counter, key=0, rate=0.5, scale=2.0)
     assert tuple(y.shape) == tuple(mask.shape) == (0, 3)
     assert int(to_numpy(counter)) == 1

@@ -38,7 +38,9 @@ def numbers(request):
 
 def run(xp, x, gamma, beta, momentum=0.9):
     mean, var = xp.device.asarray(np.full(len(gamma), 4.0)), xp.device.asarray(0 * gamma + 2.0)
-    y, kept = batch_norm(xp.array(x), xp.array(gamma), xp.array(beta), mean, var, momentum, EPS)
+    y, kept = batch_norm(
+        xp.array(x), xp.array(gamma), xp.array(beta), mean, var, momentum=momentum, eps=EPS
+    )
     return y, kept, mean, var
 
 
@@ -64,7 +66,7 @@ def test_gradients_are_the_slopes(xp, numbers, need_dx):
     x, gamma, beta, dy = numbers
     _, kept, *_ = run(xp, x, gamma, beta)
     dgamma, dbeta = (xp.device.asarray(np.full(len(gamma), 7.0)) for _ in range(2))
-    dx = batch_norm_backward(xp.array(dy), kept, xp.array(gamma), dgamma, dbeta, need_dx)
+    dx = batch_norm_backward(xp.array(dy), kept, xp.array(gamma), dgamma, dbeta, need_dx=need_dx)
 
     def slope(f, at):
         return numerical_gradient(lambda a: float((dy * f(a)).sum()), at, h=1e-5)

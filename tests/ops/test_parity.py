@@ -17,6 +17,7 @@ from xpnet import optimizers
 from xpnet.ops import (
     BODIES,
     Op,
+    Window,
     conv,
     dropout,
     elementwise,
@@ -35,7 +36,7 @@ from xpnet.optimizers.base import fused
 pytestmark = pytest.mark.faster_bodies
 
 FAMILIES = (conv, dropout, elementwise, linear, loss, norm, pool, update)
-OPS = {op.__name__: op for family in FAMILIES for op in vars(family).values() if type(op) is Op}
+OPS = {op.__name__: op for family in FAMILIES for op in vars(family).values() if isinstance(op, Op)}
 CHUNKS = [1, 2000, 2**22]  # bytes: one sample at a time, a few, all at once
 RTOL = {"float32": 2e-5, "float64": 1e-12}
 
@@ -53,7 +54,7 @@ def body(request):
 
 def forget_choices():
     for op in OPS.values():
-        op._chosen.clear()
+        op.chosen.clear()
 
 
 def agree(own, other, dtype, exact):
@@ -84,13 +85,15 @@ def draw(shape, dtype, *, seed, whole, spaced):
 def run_conv(x, W, b, stride, pad, window, need_dx, dy_of):
     """Return (y, dW, db, dx) of conv_relu_pool, or of conv2d where window is "plain"."""
     if window == "plain":
-        forward, backward, extra = conv.conv2d, conv.conv2d_backward, ()
+        forward, backward, extra = conv.conv2d, conv.conv2d_backward, {}
     else:
-        forward, backward, extra = conv.conv_relu_pool, conv.conv_relu_pool_backward, (window,)
-    y, kept = forward(x, W, b, stride, pad, *extra)
+        forward, backward = conv.conv_relu_pool, conv.conv_relu_pool_backward
+        extra = {"window": window if window is None else Window(*window)}
+    how = {"stride": stride, "pad": pad} | extra
+    y, kept = forward(x, W, b, **how)
     dW = np.full(W.shape, 7, W.dtype)
     db = None if b is None else np.full(b.shape, 7, b.dtype)
-    dx = backward(dy_of(y.shape), kept, W, dW, db, stride, pad, *extra, need_dx)
+    dx = backward(dy_of(y.shape), kept, W, dW, db, **how, need_dx=need_dx)
     return (y, dW, db, dx), kept
 
 
@@ -167,7 +170,7 @@ def test_rows_longer_than_a_vector_agree(dtype, window, width):
 
 def test_images_and_kernels_of_two_dtypes_go_to_the_generic_body():
     x, W = np.ones((1, 1, 3, 3), "float32"), np.ones((1, 1, 2, 2), "float64")
-    y, kept = conv.conv2d(x, W, None, 1, 0)
+    y, kept = conv.conv2d(x, W, None, stride=1, pad=0)
     assert y.dtype == "float64"
     assert not isinstance(kept, numpy_conv._Kept)
 
@@ -183,9 +186,10 @@ def test_max_pooling_of_any_geometry_agrees(n, c, h, w, kh, kw, stride, pad, dty
     x = draw((n, c, h, w), dtype, seed=0, whole=whole, spaced=spaced)
 
     def run():
-        y, kept = pool.max_pool2d(x, kh, kw, stride, pad)
+        window = Window(kh, kw, stride, pad)
+        y, kept = pool.max_pool2d(x, window)
         dy = draw(y.shape, dtype, seed=1, whole=whole, spaced=spaced)
-        return y, pool.max_pool2d_backward(dy, kept, kh, kw, stride, pad)
+        return y, pool.max_pool2d_backward(dy, kept, window)
 
     own = run()
     with generic_only():
@@ -200,8 +204,8 @@ def test_max_pooling_sends_a_nans_gradient_the_same_way(window):
     x[np.random.default_rng(1).random(x.shape) < 0.2] = np.nan
 
     def run():
-        y, kept = pool.max_pool2d(x, *window)
-        return y, pool.max_pool2d_backward(np.ones(y.shape), kept, *window)
+        y, kept = pool.max_pool2d(x, Window(*window))
+        return y, pool.max_pool2d_backward(np.ones(y.shape), kept, Window(*window))
 
     own = run()
     with generic_only():
@@ -223,11 +227,11 @@ def test_products_of_any_size_agree(n, d, units, relu, dtype, whole, spaced, bia
     def run():
         dW, db = np.full(W.shape, 7, dtype), np.full(units, 7, dtype) if bias else None
         if relu:
-            y = linear.linear_relu(x, W, b)
-            dx = linear.linear_relu_backward(x, W, y, dy, dW, db, need_dx)
+            y, kept = linear.linear_relu(x, W, b)
+            dx = linear.linear_relu_backward(dy, kept, W, dW, db, need_dx=need_dx)
         else:
-            y = linear.linear(x, W, b)
-            dx = linear.linear_backward(x, W, dy, dW, db, need_dx)
+            y, kept = linear.linear(x, W, b)
+            dx = linear.linear_backward(dy, kept, W, dW, db, need_dx=need_dx)
         return y, dW, db, dx
 
     own = run()
@@ -244,7 +248,7 @@ def test_dropout_agrees_bit_for_bit(dtype, rate, shape, spaced):
 
     def run():
         counter = np.array(5)
-        y, mask = dropout.dropout(x, 2**100 + 3, counter, rate, 1 / (1 - rate))
+        y, mask = dropout.dropout(x, counter, key=2**100 + 3, rate=rate, scale=1 / (1 - rate))
         assert counter == 6
         return y, mask
 
@@ -262,9 +266,13 @@ def test_dropout_agrees_bit_for_bit(dtype, rate, shape, spaced):
 def test_softmax_cross_entropy_agrees(dtype, shape, size, spaced, labels, smoothing):
     scores = draw(shape, dtype, seed=0, whole=False, spaced=spaced) * np.dtype(dtype).type(size)
     targets = np.random.default_rng(1).integers(0, shape[1], shape[0]).astype(labels)
-    own = loss.softmax_cross_entropy(scores, targets, None, smoothing)
+
+    def run():
+        return loss.softmax_cross_entropy(scores, targets, None, smoothing=smoothing)
+
+    own = run()
     with generic_only():
-        agree(own, loss.softmax_cross_entropy(scores, targets, None, smoothing), dtype, exact=False)
+        agree(own, run(), dtype, exact=False)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -280,9 +288,10 @@ def test_products_of_whole_and_partial_panels_agree(body, n, d, units, dtype, re
     def run():
         dW, db = np.full(W.shape, 7, dtype), np.full(units, 7, dtype)
         if relu:
-            y = linear.linear_relu(x, W, b)
-            return y, dW, db, linear.linear_relu_backward(x, W, y, dy, dW, db, True)
-        return linear.linear(x, W, b), dW, db, linear.linear_backward(x, W, dy, dW, db, True)
+            y, kept = linear.linear_relu(x, W, b)
+            return y, dW, db, linear.linear_relu_backward(dy, kept, W, dW, db, need_dx=True)
+        y, kept = linear.linear(x, W, b)
+        return y, dW, db, linear.linear_backward(dy, kept, W, dW, db, need_dx=True)
 
     with widest_kernels(body), xpnet.threads(threads):
         own = run()
@@ -308,9 +317,9 @@ def test_deep_and_wide_products_agree(body, dtype):
     W = draw((500, 301), dtype, seed=1, whole=True, spaced=False)
     b = draw((301,), dtype, seed=2, whole=True, spaced=False)
     with widest_kernels(body):
-        own = linear.linear_relu(x, W, b)
+        own, _ = linear.linear_relu(x, W, b)
     with generic_only():
-        agree((own,), (linear.linear_relu(x, W, b),), dtype, exact=True)
+        agree((own,), linear.linear_relu(x, W, b)[:1], dtype, exact=True)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -324,7 +333,8 @@ def test_passes_over_single_numbers_agree(dtype, shape, spaced):
 
     def run():
         y = elementwise.relu(x)
-        return y, elementwise.relu_backward(dy, y), elementwise.rescale(pixels, 1 / 255, dtype)
+        scaled = elementwise.rescale(pixels, scale=1 / 255, dtype=dtype)
+        return y, elementwise.relu_backward(dy, y), scaled
 
     own = run()
     with generic_only():
@@ -345,8 +355,8 @@ def test_batch_norm_agrees(dtype, shape, spaced, need_dx):
     def run():
         mean, var = np.full(shape[1], 0.5, dtype), np.full(shape[1], 2, dtype)
         dgamma, dbeta = np.full(shape[1], 7, dtype), np.full(shape[1], 7, dtype)
-        y, kept = norm.batch_norm(x, gamma, beta, mean, var, 0.9, 1e-5)
-        dx = norm.batch_norm_backward(dy, kept, gamma, dgamma, dbeta, need_dx)
+        y, kept = norm.batch_norm(x, gamma, beta, mean, var, momentum=0.9, eps=1e-5)
+        dx = norm.batch_norm_backward(dy, kept, gamma, dgamma, dbeta, need_dx=need_dx)
         return y, mean, var, dgamma, dbeta, dx
 
     own = run()
@@ -436,8 +446,9 @@ def test_a_body_writes_nothing_outside_its_arrays(body):
                                               whole=False, spaced=False))  # fmt: skip
 
     def run_linear(x, W):
-        y = linear.linear_relu(x, W, None)
-        linear.linear_relu_backward(x, W, y, y, np.ones(W.shape, "float32"), None, True)
+        y, kept = linear.linear_relu(x, W, None)
+        dW = np.ones(W.shape, "float32")
+        linear.linear_relu_backward(y, kept, W, dW, None, need_dx=True)
 
     for geometry in [
         (1, 1, 1, 3, 1, None), (3, 2, 5, 4, 0, (2, 2, 2, 0)), (5, 3, 4, 9, 2, (2, 2, 2, 0)),

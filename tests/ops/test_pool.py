@@ -11,7 +11,7 @@ from tests.conftest import assert_close
 from tests.ops import naive_oracles as naive
 from xpnet.arrays import to_numpy
 from xpnet.devices import device_of
-from xpnet.ops import generic_only
+from xpnet.ops import Window, generic_only
 from xpnet.ops.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 
 # (n, c, h, w), (kh, kw, stride, pad)
@@ -42,24 +42,24 @@ def numbers(geometry, ties):
     rng = np.random.default_rng(0)
     x = rng.integers(-2, 3, shape).astype("float64") if ties else rng.normal(size=shape)
     dy = rng.normal(size=(*shape[:2], *naive.sizes(*shape[2:], *window)))
-    return x, dy, window
+    return x, dy, Window(*window)
 
 
 @pytest.mark.parametrize("ties", [False, True], ids=["no-ties", "ties"])
 def test_max_pooling_takes_the_first_largest_pixel_of_each_window(xp, geometry, ties):
     x, dy, window = numbers(geometry, ties)
-    y, kept = max_pool2d(xp.array(x), *window)
+    y, kept = max_pool2d(xp.array(x), window)
     expected, winners = naive.max_pool(x, *window)
     assert_close(y, expected, rtol=0)
-    dx = max_pool2d_backward(xp.array(dy), kept, *window)
+    dx = max_pool2d_backward(xp.array(dy), kept, window)
     assert_close(dx, naive.max_pool_backward(dy, winners, x.shape), rtol=1e-12, atol=1e-14)
     assert device_of(y) == device_of(dx) == xp.device
 
 
 def test_average_pooling_is_the_mean_with_padding_as_zeros(xp, geometry):
     x, dy, window = numbers(geometry, False)
-    y = avg_pool2d(xp.array(x), *window)
-    dx = avg_pool2d_backward(xp.array(dy), x.shape, *window)
+    y = avg_pool2d(xp.array(x), window)
+    dx = avg_pool2d_backward(xp.array(dy), x.shape, window)
     assert_close(y, naive.avg_pool(x, *window), rtol=1e-12, atol=1e-14)
     wanted = naive.avg_pool_backward(dy, x.shape, *window)
     assert_close(dx, wanted, rtol=1e-12, atol=1e-14)
@@ -68,15 +68,15 @@ def test_average_pooling_is_the_mean_with_padding_as_zeros(xp, geometry):
 
 def test_of_equal_numbers_the_first_wins(xp):
     x = xp.array(np.full((1, 1, 2, 4), 5.0))
-    _, kept = max_pool2d(x, 2, 2, 2, 0)
-    dx = max_pool2d_backward(xp.array([[[[3.0, 4.0]]]]), kept, 2, 2, 2, 0)
+    _, kept = max_pool2d(x, Window(2, 2, 2, 0))
+    dx = max_pool2d_backward(xp.array([[[[3.0, 4.0]]]]), kept, Window(2, 2, 2, 0))
     assert_close(dx, [[[[3.0, 0.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]], rtol=0)
 
 
 def test_of_equal_numbers_in_overlapping_windows_the_first_wins_each_time(xp):
     x = xp.array(np.zeros((1, 1, 1, 4)))
-    _, kept = max_pool2d(x, 1, 2, 1, 0)
-    dx = max_pool2d_backward(xp.array([[[[1.0, 2.0, 3.0]]]]), kept, 1, 2, 1, 0)
+    _, kept = max_pool2d(x, Window(1, 2, 1, 0))
+    dx = max_pool2d_backward(xp.array([[[[1.0, 2.0, 3.0]]]]), kept, Window(1, 2, 1, 0))
     assert_close(dx, [[[[1.0, 2.0, 3.0, 0.0]]]], rtol=0)
 
 
@@ -84,9 +84,9 @@ def test_of_equal_numbers_in_overlapping_windows_the_first_wins_each_time(xp):
 @pytest.mark.parametrize("value", [-1.0, -1e30, -np.inf])
 def test_padding_never_wins(xp, dtype, value):
     x = xp.array(np.full((1, 2, 3, 3), value), dtype)
-    y, kept = max_pool2d(x, 3, 3, 1, 1)
+    y, kept = max_pool2d(x, Window(3, 3, 1, 1))
     assert_close(y, np.full((1, 2, 3, 3), value, dtype), rtol=0)
-    dx = max_pool2d_backward(xp.array(np.ones((1, 2, 3, 3)), dtype), kept, 3, 3, 1, 1)
+    dx = max_pool2d_backward(xp.array(np.ones((1, 2, 3, 3)), dtype), kept, Window(3, 3, 1, 1))
     if np.isfinite(value):
         assert to_numpy(dx).sum() == 2 * 3 * 3
 
@@ -98,17 +98,17 @@ def test_nan_anywhere_in_a_window_makes_its_maximum_nan(xp, place):
     for bodies in "chosen", "generic":
         if bodies == "generic":
             with generic_only():
-                y, _ = max_pool2d(xp.array(x), 2, 2, 2, 0)
+                y, _ = max_pool2d(xp.array(x), Window(2, 2, 2, 0))
         else:
-            y, _ = max_pool2d(xp.array(x), 2, 2, 2, 0)
+            y, _ = max_pool2d(xp.array(x), Window(2, 2, 2, 0))
         assert_close(y, [[[[np.nan, 7.0], [13.0, 15.0]]]], rtol=0)
 
 
 def test_a_window_of_more_than_256_cells_keeps_its_winner(xp):
     x = np.zeros((1, 1, 18, 18))
     x[0, 0, 17, 16] = 1.0
-    y, kept = max_pool2d(xp.array(x), 18, 18, 18, 0)
-    dx = max_pool2d_backward(xp.array([[[[2.0]]]]), kept, 18, 18, 18, 0)
+    y, kept = max_pool2d(xp.array(x), Window(18, 18, 18, 0))
+    dx = max_pool2d_backward(xp.array([[[[2.0]]]]), kept, Window(18, 18, 18, 0))
     assert_close(y, [[[[1.0]]]], rtol=0)
     assert_close(dx, 2 * x, rtol=0)
 
@@ -116,8 +116,8 @@ def test_a_window_of_more_than_256_cells_keeps_its_winner(xp):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_results_have_the_dtype_of_the_arguments(xp, dtype):
     x = xp.array(np.ones((2, 1, 4, 4)), dtype)
-    y, kept = max_pool2d(x, 2, 2, 2, 0)
-    dx = max_pool2d_backward(y, kept, 2, 2, 2, 0)
-    mean = avg_pool2d(x, 3, 3, 1, 1)
-    back = avg_pool2d_backward(mean, (2, 1, 4, 4), 3, 3, 1, 1)
+    y, kept = max_pool2d(x, Window(2, 2, 2, 0))
+    dx = max_pool2d_backward(y, kept, Window(2, 2, 2, 0))
+    mean = avg_pool2d(x, Window(3, 3, 1, 1))
+    back = avg_pool2d_backward(mean, (2, 1, 4, 4), Window(3, 3, 1, 1))
     assert {to_numpy(a).dtype.name for a in (y, dx, mean, back)} == {dtype}

@@ -88,9 +88,11 @@ def test_linear_multiplies_rounded_numbers(xp: Backend, precision):
     x, W, b, dy = draw(7, 5, seed=0), draw(5, 4, seed=1), draw(4, seed=2), draw(7, 4, seed=3)
     dW, db = xp.device.zeros((5, 4), "float32"), xp.device.zeros(4, "float32")
     near_x, near_W, near_dy = (by_bits(a, precision).astype(float) for a in (x, W, dy))
-    y = linear.linear(xp.array(x), xp.array(W), xp.array(b), precision)
+    y, kept = linear.linear(xp.array(x), xp.array(W), xp.array(b), precision=precision)
     assert_close(y, (near_x @ near_W + b).astype("float32"), **close)
-    dx = linear.linear_backward(xp.array(x), xp.array(W), xp.array(dy), dW, db, True, precision)
+    dx = linear.linear_backward(
+        xp.array(dy), kept, xp.array(W), dW, db, need_dx=True, precision=precision
+    )
     assert_close(dx, (near_dy @ near_W.T).astype("float32"), **close)
     assert_close(dW, (near_x.T @ near_dy).astype("float32"), **close)
     assert_close(db, dy.sum(axis=0), rtol=1e-5, atol=1e-6)  # a sum is no product
@@ -101,14 +103,15 @@ def test_convolution_multiplies_rounded_numbers(xp: Backend, precision):
     close = tolerance(xp, precision)
     x, W = draw(2, 3, 5, 5, seed=0), draw(4, 3, 3, 3, seed=1)
     near = by_bits(x, precision), by_bits(W, precision)
-    y, kept = conv.conv2d(xp.array(x), xp.array(W), None, 1, 1, precision)
-    expected, plain = conv.conv2d(*near, None, 1, 1)
+    move = {"stride": 1, "pad": 1}
+    y, kept = conv.conv2d(xp.array(x), xp.array(W), None, **move, precision=precision)
+    expected, plain = conv.conv2d(*near, None, **move)
     assert_close(y, expected, **close)
     dy = draw(*expected.shape, seed=2)
     dW, dW_near = xp.device.zeros(W.shape, "float32"), np.empty_like(W)
-    args = 1, 1, True
-    dx = conv.conv2d_backward(xp.array(dy), kept, xp.array(W), dW, None, *args, precision)
-    dx_near = conv.conv2d_backward(by_bits(dy, precision), plain, near[1], dW_near, None, *args)
+    how = move | {"need_dx": True}
+    dx = conv.conv2d_backward(xp.array(dy), kept, xp.array(W), dW, None, **how, precision=precision)
+    dx_near = conv.conv2d_backward(by_bits(dy, precision), plain, near[1], dW_near, None, **how)
     assert_close(dx, dx_near, **close)
     assert_close(dW, dW_near, **close)
 

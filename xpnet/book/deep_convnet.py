@@ -11,7 +11,7 @@ from xpnet.arrays import Array
 from xpnet.book._globals import weights, zeros
 from xpnet.book._network import Network
 from xpnet.book.layers import Affine, Convolution, Dropout, Pooling, Relu
-from xpnet.ops.window import output_sizes
+from xpnet.ops.window import Window
 
 __all__ = ["DeepConvNet"]
 
@@ -71,7 +71,7 @@ class DeepConvNet(Network):
             self._add(i, Convolution(W, b, stride, pad))
             self.layers.append(Relu())
             channels = filters
-            rows, cols = output_sizes((rows, cols), size, size, stride, pad)
+            rows, cols = Window(size, size, stride, pad).positions((rows, cols))
             if i % 2 == 0:
                 self.layers.append(Pooling(pool_h=2, pool_w=2, stride=2))
                 rows, cols = rows // 2, cols // 2

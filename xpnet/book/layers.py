@@ -140,19 +140,22 @@ class Affine:
         self.original_x_shape: tuple[int, ...] | None = None
         self.dW: Array = None
         self.db: Array = None
+        self._kept: Any = None
 
     def forward(self, x: Array) -> Array:
         """Return ``x W + b``."""
         self.original_x_shape = tuple(x.shape)
         self.x, W = _alike(namespace(x).reshape(x, (x.shape[0], -1)), self.W)
-        return _ops.linear.linear(self.x, W, None) + self.b
+        out, self._kept = _ops.linear.linear(self.x, W, None)
+        return out + self.b
 
     def backward(self, dout: Array) -> Array:
         """Make dW and db; return the gradient of x."""
         x, W = _alike(self.x, self.W)
         xp = namespace(x)
         dW, db = _empty_like(x, tuple(W.shape)), _empty_like(x, (W.shape[1],))
-        dx = _ops.linear.linear_backward(x, W, xp.astype(dout, x.dtype, copy=False), dW, db, True)
+        dout = xp.astype(dout, x.dtype, copy=False)
+        dx = _ops.linear.linear_backward(dout, self._kept, W, dW, db, need_dx=True)
         self.dW, self.db = dW, db
         return xp.reshape(dx, self.original_x_shape)
 
@@ -326,7 +329,7 @@ class Convolution:
     def forward(self, x: Array) -> Array:
         """Return the images' convolution with each kernel, shape (n, f, oh, ow)."""
         self.x, W = _alike(x, self.W)
-        out, self._kept = _ops.conv.conv2d(self.x, W, None, self.stride, self.pad)
+        out, self._kept = _ops.conv.conv2d(self.x, W, None, stride=self.stride, pad=self.pad)
         b = self.b
         return out + (b if getattr(b, "ndim", 0) == 0 else namespace(b).reshape(b, (-1, 1, 1)))
 
@@ -335,7 +338,9 @@ class Convolution:
         x, W = _alike(self.x, self.W)
         dout = namespace(x).astype(dout, x.dtype, copy=False)
         dW, db = _empty_like(x, tuple(W.shape)), _empty_like(x, (W.shape[0],))
-        dx = _ops.conv.conv2d_backward(dout, self._kept, W, dW, db, self.stride, self.pad, True)
+        dx = _ops.conv.conv2d_backward(
+            dout, self._kept, W, dW, db, stride=self.stride, pad=self.pad, need_dx=True
+        )
         self.dW, self.db = dW, db
         return dx
 
@@ -364,13 +369,13 @@ class Pooling:
     def forward(self, x: Array) -> Array:
         """Return the windows' maxima, shape (n, c, oh, ow)."""
         self.x = as_floating(x)
-        out, self._kept = _ops.pool.max_pool2d(self.x, *self._window())
+        out, self._kept = _ops.pool.max_pool2d(self.x, self._window())
         return out
 
     def backward(self, dout: Array) -> Array:
         """Return the gradient of x: each dout goes to its window's winner."""
         dout = namespace(dout).astype(dout, self.x.dtype, copy=False)
-        return _ops.pool.max_pool2d_backward(dout, self._kept, *self._window())
+        return _ops.pool.max_pool2d_backward(dout, self._kept, self._window())
 
-    def _window(self) -> tuple[int, int, int, int]:
-        return self.pool_h, self.pool_w, self.stride, self.pad
+    def _window(self) -> _ops.Window:
+        return _ops.Window(self.pool_h, self.pool_w, self.stride, self.pad)

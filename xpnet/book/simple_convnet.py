@@ -8,7 +8,7 @@ from types import MappingProxyType
 from xpnet.book._globals import weights, zeros
 from xpnet.book._network import Network
 from xpnet.book.layers import Affine, Convolution, Pooling, Relu
-from xpnet.ops.window import output_sizes
+from xpnet.ops.window import Window
 
 __all__ = ["SimpleConvNet"]
 
@@ -39,7 +39,7 @@ class SimpleConvNet(Network):
         super().__init__()
         filters, size = conv_param["filter_num"], conv_param["filter_size"]
         stride, pad = conv_param["stride"], conv_param["pad"]
-        rows, cols = output_sizes(input_dim, size, size, stride, pad)
+        rows, cols = Window(size, size, stride, pad).positions(input_dim)
         flat = filters * (rows // 2) * (cols // 2)
         params = self.params
         params["W1"] = weights(weight_init_std, (filters, input_dim[0], size, size))

@@ -53,7 +53,7 @@ def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: in
 
 def im2col(input_data: Array, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Array:
     """Return every window of images (n, c, h, w) as a row (c filter_h filter_w)."""
-    return ops.conv.im2col(input_data, filter_h, filter_w, stride, pad)
+    return ops.conv.im2col(input_data, ops.Window(filter_h, filter_w, stride, pad))
 
 
 def col2im(
@@ -65,4 +65,5 @@ def col2im(
     pad: int = 0,
 ) -> Array:
     """Return images (n, c, h, w) whose pixels are sums over the windows they are in."""
-    return ops.conv.col2im(col, tuple(input_shape), filter_h, filter_w, stride, pad)
+    window = ops.Window(filter_h, filter_w, stride, pad)
+    return ops.conv.col2im(col, tuple(input_shape), window)

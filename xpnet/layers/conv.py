@@ -11,7 +11,6 @@ from xpnet.initializers import Init, bias_initializer, weight_initializer
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.buffers import itemsize
 from xpnet.layers.fit import SIZES, image_shape
-from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
 __all__ = ["Conv2d"]
@@ -83,7 +82,7 @@ class Conv2d(Layer):
         """Make W and b."""
         c, h, w = image_shape(self, input_shape)
         kh, kw = self.size
-        oh, ow = output_sizes((h, w), kh, kw, self.stride, self.pad)
+        oh, ow = ops.Window(kh, kw, self.stride, self.pad).positions((h, w))
         if oh < 1 or ow < 1:
             raise ValueError(
                 f"{self.label}: a filter of {kh}x{kw} does not fit images of {h}x{w} "
@@ -99,7 +98,9 @@ class Conv2d(Layer):
         """Return the filters' responses."""
         self.check(x)
         W, b = self.operands["W"], self.params.get("b")
-        y, kept = ops.conv.conv2d(x, W, b, self.stride, self.pad, self.precision)
+        y, kept = ops.conv.conv2d(
+            x, W, b, stride=self.stride, pad=self.pad, precision=self.precision
+        )
         if train:
             self.keep(kept)
         return y
@@ -107,11 +108,10 @@ class Conv2d(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dW and db; return dx."""
         kept, grads = self.take(), self.grads
-        dx: Array | None = ops.conv.conv2d_backward(
-            dy, kept, self.operands["W"], grads["W"], grads.get("b"), self.stride, self.pad,
-            need_dx, self.precision,
+        return ops.conv.conv2d_backward(
+            dy, kept, self.operands["W"], grads["W"], grads.get("b"), stride=self.stride,
+            pad=self.pad, need_dx=need_dx, precision=self.precision,
         )  # fmt: skip
-        return dx
 
     def flops(self) -> int:
         """Two for each weight at each position."""

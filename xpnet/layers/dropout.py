@@ -58,7 +58,9 @@ class Dropout(Layer):
         self.check(x)
         if train:
             kept = 1 / (1 - self.rate) if self.scale == "train" else 1.0
-            y, mask = ops.dropout.dropout(x, self._key, self.state["counter"], self.rate, kept)
+            y, mask = ops.dropout.dropout(
+                x, self.state["counter"], key=self._key, rate=self.rate, scale=kept
+            )
             self.keep(mask)
             return y
         return x if self.scale == "train" else x * (1 - self.rate)

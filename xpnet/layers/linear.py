@@ -73,17 +73,18 @@ class Linear(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``x W + b``."""
         self.check(x)
-        rows = self.rows(x)
+        W, b = self.operands["W"], self.params.get("b")
+        y, kept = ops.linear.linear(self.rows(x), W, b, precision=self.precision)
         if train:
-            self.keep((rows, x.shape))
-        return ops.linear.linear(rows, self.operands["W"], self.params.get("b"), self.precision)
+            self.keep((kept, x.shape))
+        return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dW and db; return dx."""
-        rows, shape = self.take()
+        kept, shape = self.take()
         grads, W = self.grads, self.operands["W"]
         dx = ops.linear.linear_backward(
-            rows, W, dy, grads["W"], grads.get("b"), need_dx, self.precision
+            dy, kept, W, grads["W"], grads.get("b"), need_dx=need_dx, precision=self.precision
         )
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 

@@ -71,7 +71,9 @@ class BatchNorm(Layer):
                     f"{self.label}: expected at least 2 numbers a channel in training, "
                     f"got x of shape {tuple(x.shape)} (drop_last leaves out a last, short batch)"
                 )
-            y, kept = ops.norm.batch_norm(x, gamma, beta, mean, var, self.momentum, self.eps)
+            y, kept = ops.norm.batch_norm(
+                x, gamma, beta, mean, var, momentum=self.momentum, eps=self.eps
+            )
             self.keep(kept)
             return y
         xp = namespace(x)
@@ -83,10 +85,9 @@ class BatchNorm(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dgamma and dbeta; return dx."""
         grads = self.grads
-        dx: Array | None = ops.norm.batch_norm_backward(
-            dy, self.take(), self.params["gamma"], grads["gamma"], grads["beta"], need_dx
+        return ops.norm.batch_norm_backward(
+            dy, self.take(), self.params["gamma"], grads["gamma"], grads["beta"], need_dx=need_dx
         )
-        return dx
 
     def flops(self) -> int:
         """Two for each number, at inference."""

@@ -54,19 +54,20 @@ class LinearReLU(_Run):
         if x.dtype is not self._seen:  # the ReLU takes no complex numbers, the Linear does
             check_dtype(self.relu, x)
             self._seen = x.dtype
-        rows, b = layer.rows(x), layer.params.get("b")
-        y = ops.linear.linear_relu(rows, layer.operands["W"], b, layer.precision)
+        W, b = layer.operands["W"], layer.params.get("b")
+        y, kept = ops.linear.linear_relu(layer.rows(x), W, b, precision=layer.precision)
         if train:
-            self._cache = (rows, x.shape, y)
+            self._cache = (kept, x.shape)
         return y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dx."""
-        rows, shape, y = self.take()
+        kept, shape = self.take()
         layer, grads = self.linear, self.linear.grads
         dx = ops.linear.linear_relu_backward(
-            rows, layer.operands["W"], y, dy, grads["W"], grads.get("b"), need_dx, layer.precision
-        )
+            dy, kept, layer.operands["W"], grads["W"], grads.get("b"), need_dx=need_dx,
+            precision=layer.precision,
+        )  # fmt: skip
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 
 
@@ -76,7 +77,7 @@ class ConvReLUPool(_Run):
     def __init__(self, conv: Conv2d, relu: ReLU, pool: MaxPool2d | None = None) -> None:
         super().__init__(conv)
         self.conv = conv
-        self.window = None if pool is None else (*pool.size, pool.stride, pool.pad)
+        self.window = None if pool is None else pool.window
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the pooled, rectified responses."""
@@ -84,8 +85,9 @@ class ConvReLUPool(_Run):
         layer.check(x)
         W, b = layer.operands["W"], layer.params.get("b")
         y, kept = ops.conv.conv_relu_pool(
-            x, W, b, layer.stride, layer.pad, self.window, layer.precision
-        )
+            x, W, b, stride=layer.stride, pad=layer.pad, window=self.window,
+            precision=layer.precision,
+        )  # fmt: skip
         if train:
             self._cache = kept
         return y
@@ -94,10 +96,10 @@ class ConvReLUPool(_Run):
         """Fill the gradients and return dx."""
         kept, layer = self.take(), self.conv
         W, dW, db = layer.operands["W"], layer.grads["W"], layer.grads.get("b")
-        dx: Array | None = ops.conv.conv_relu_pool_backward(
-            dy, kept, W, dW, db, layer.stride, layer.pad, self.window, need_dx, layer.precision
-        )
-        return dx
+        return ops.conv.conv_relu_pool_backward(
+            dy, kept, W, dW, db, stride=layer.stride, pad=layer.pad, window=self.window,
+            need_dx=need_dx, precision=layer.precision,
+        )  # fmt: skip
 
 
 FUSIONS: list[tuple[tuple[type[Layer], ...], Callable[..., Step]]] = [

@@ -9,7 +9,6 @@ from xpnet.arrays import Array, namespace
 from xpnet.checks import Hyperparameter, pair, whole_number
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.fit import image_shape
-from xpnet.ops.window import output_sizes
 from xpnet.random import Stream
 
 __all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
@@ -32,10 +31,15 @@ class _Pool2d(Layer):
         if self.pad > min(self.size) // 2:
             raise ValueError(f"pad: expected at most half the window {self.size}, got {pad}")
 
+    @property
+    def window(self) -> ops.Window:
+        """The window as ops take it."""
+        return ops.Window(*self.size, self.stride, self.pad)
+
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Return the shape of the pooled image."""
         c, h, w = image_shape(self, input_shape)
-        oh, ow = output_sizes((h, w), *self.size, self.stride, self.pad)
+        oh, ow = self.window.positions((h, w))
         if oh < 1 or ow < 1:
             raise ValueError(
                 f"{self.label}: a window of {self.size[0]}x{self.size[1]} does not fit images of "
@@ -72,7 +76,7 @@ class MaxPool2d(_Pool2d):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the windows' maxima."""
         self.check(x)
-        y, kept = ops.pool.max_pool2d(x, *self.size, self.stride, self.pad)
+        y, kept = ops.pool.max_pool2d(x, self.window)
         if train:
             self.keep(kept)
         return y
@@ -82,7 +86,7 @@ class MaxPool2d(_Pool2d):
         kept = self.take()
         if not need_dx:
             return None
-        return ops.pool.max_pool2d_backward(dy, kept, *self.size, self.stride, self.pad)
+        return ops.pool.max_pool2d_backward(dy, kept, self.window)
 
     def cache_bytes(self) -> int:
         """Two bytes for each output."""
@@ -113,14 +117,14 @@ class AvgPool2d(_Pool2d):
         self.check(x)
         if train:
             self.keep(x.shape)
-        return ops.pool.avg_pool2d(x, *self.size, self.stride, self.pad)
+        return ops.pool.avg_pool2d(x, self.window)
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dx."""
         shape = self.take()
         if not need_dx:
             return None
-        return ops.pool.avg_pool2d_backward(dy, shape, *self.size, self.stride, self.pad)
+        return ops.pool.avg_pool2d_backward(dy, shape, self.window)
 
 
 class GlobalAvgPool2d(Layer):

@@ -46,7 +46,7 @@ class Rescale(Layer):
         self.check(x)
         if train:
             self.keep(True)
-        y = ops.elementwise.rescale(x, self.scale, self.dtype)
+        y = ops.elementwise.rescale(x, scale=self.scale, dtype=self.dtype)
         return y + self.shift if self.shift else y
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:

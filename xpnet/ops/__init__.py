@@ -6,10 +6,12 @@ library, by the same families: ``numpy`` and ``numba`` NumPy's, ``cupy`` CuPy's.
 
 from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update
 from xpnet.ops.dispatch import BODIES, Op, generic_only, not_narrow, not_recordable, op
+from xpnet.ops.window import Window
 
 __all__ = [
     "BODIES",
     "Op",
+    "Window",
     "batch",
     "conv",
     "dropout",

@@ -20,9 +20,10 @@ def take(
     t: Array,
     order: Array | None,
     first: int | Array,
+    *,
     n: int,
-    scale: float | None,
-    dtype: str,
+    scale: float | None = None,
+    dtype: str = "float32",
 ) -> tuple[Array, Array]:
     """Return n samples and their targets in the order of an epoch.
 
@@ -38,6 +39,11 @@ def take(
     n : int
     scale : float or None
         What to multiply x by, in the dtype named by ``dtype``; None leaves x as it is.
+
+    Returns
+    -------
+    x : array, shape (n, ...)
+    t : array, shape (n, ...)
     """
     xp = namespace(x)
     start = first if isinstance(first, int) else n * int(to_numpy(first)[2])
@@ -46,7 +52,7 @@ def take(
     else:
         chosen = order[start : start + n]
         x, t = xp.take(x, chosen, axis=0), xp.take(t, chosen, axis=0)
-    return x if scale is None else rescale(x, scale, dtype), t
+    return x if scale is None else rescale(x, scale=scale, dtype=dtype), t
 
 
 def has_classes(scores: Array, targets: Array) -> bool:
@@ -86,14 +92,15 @@ def correct(scores: Array, targets: Array) -> Array | None:
 
 
 @op
-def tally(record: Array, scores: Array, targets: Array, loss: Array, classes: bool) -> None:
+def tally(record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool) -> None:
     """Add a batch to the record of its epoch.
 
     Parameters
     ----------
     record : array, float64, shape (3,)
         Summed loss, right answers and batches; changed in place.
-    scores, targets : array
+    scores : array, shape (n, ...)
+    targets : array, shape (n, ...)
     loss : array, 0-d
         The batch's mean.
     classes : bool

@@ -12,7 +12,7 @@ from xpnet.arrays import Array, namespace
 from xpnet.ops.dispatch import op
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
 from xpnet.ops.precision import as_operand
-from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+from xpnet.ops.window import Window, cropped, framed
 
 __all__ = [
     "col2im",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-def im2col(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
+def im2col(x: Array, window: Window) -> Array:
     """Return every window of every image as one row.
 
     Parameters
@@ -37,17 +37,15 @@ def im2col(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
     """
     xp = namespace(x)
     n, c = x.shape[:2]
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    x = framed(x, pad, 0.0)
-    columns = xp.empty((n, oh, ow, c, kh * kw), dtype=x.dtype, device=x.device)
-    for cell, seen in enumerate(window_cells(kh, kw, stride, oh, ow)):
+    oh, ow = window.positions(x.shape)
+    x = framed(x, window.pad, 0.0)
+    columns = xp.empty((n, oh, ow, c, window.cells), dtype=x.dtype, device=x.device)
+    for cell, seen in enumerate(window.views(oh, ow)):
         columns[..., cell] = xp.permute_dims(x[seen], (0, 2, 3, 1))
-    return xp.reshape(columns, (n * oh * ow, c * kh * kw))
+    return xp.reshape(columns, (n * oh * ow, c * window.cells))
 
 
-def col2im(
-    columns: Array, x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
-) -> Array:
+def col2im(columns: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     """Return the transpose of :func:`im2col`: every pixel is the sum over the windows it is in.
 
     Parameters
@@ -61,18 +59,18 @@ def col2im(
     """
     xp = namespace(columns)
     n, c, h, w = x_shape
-    oh, ow = output_sizes(x_shape, kh, kw, stride, pad)
-    columns = xp.reshape(columns, (n, oh, ow, c, kh * kw))
-    shape = (n, c, h + 2 * pad, w + 2 * pad)
+    oh, ow = window.positions(x_shape)
+    columns = xp.reshape(columns, (n, oh, ow, c, window.cells))
+    shape = (n, c, h + 2 * window.pad, w + 2 * window.pad)
     x = xp.zeros(shape, dtype=columns.dtype, device=columns.device)
-    for cell, seen in enumerate(window_cells(kh, kw, stride, oh, ow)):
+    for cell, seen in enumerate(window.views(oh, ow)):
         x[seen] += xp.permute_dims(columns[..., cell], (0, 3, 1, 2))
-    return cropped(x, pad)
+    return cropped(x, window.pad)
 
 
 @op
 def conv2d(
-    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, precision: str = "float32"
 ) -> tuple[Array, Any]:
     """Return ``y[n, f, p, q] = b[f] + sum over cij of x[n, c, p s + i, q s + j] W[f, c, i, j]``.
 
@@ -93,13 +91,13 @@ def conv2d(
     kept : what :func:`conv2d_backward` of the same library needs
     """
     xp = namespace(x)
-    n = x.shape[0]
-    f, _, kh, kw = W.shape
-    columns = as_operand(im2col(x, kh, kw, stride, pad), precision)
+    n, (f, _, kh, kw) = x.shape[0], W.shape
+    window = Window(kh, kw, stride, pad)
+    columns = as_operand(im2col(x, window), precision)
     y = xp.matmul(columns, as_operand(xp.reshape(W, (f, -1)), precision).T)
     if b is not None:
         y = y + b
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    oh, ow = window.positions(x.shape)
     y = xp.permute_dims(xp.reshape(y, (n, oh, ow, f)), (0, 3, 1, 2))
     return y, (columns, x.shape)
 
@@ -111,6 +109,7 @@ def conv2d_backward(
     W: Array,
     dW: Array,
     db: Array | None,
+    *,
     stride: int,
     pad: int,
     need_dx: bool,
@@ -122,6 +121,8 @@ def conv2d_backward(
     ----------
     dy : array, shape (n, f, oh, ow)
     kept : as :func:`conv2d` returned it
+    W, dW : array, shape (f, c, kh, kw)
+    db : array, shape (f,), or None
 
     Returns
     -------
@@ -138,7 +139,7 @@ def conv2d_backward(
     if not need_dx:
         return None
     slopes = xp.matmul(rows, as_operand(xp.reshape(W, (f, -1)), precision))
-    return col2im(slopes, x_shape, kh, kw, stride, pad)
+    return col2im(slopes, x_shape, Window(kh, kw, stride, pad))
 
 
 @op
@@ -146,9 +147,10 @@ def conv_relu_pool(
     x: Array,
     W: Array,
     b: Array | None,
+    *,
     stride: int,
     pad: int,
-    window: tuple[int, int, int, int] | None,
+    window: Window | None,
     precision: str = "float32",
 ) -> tuple[Array, Any]:
     """Return the max-pooled ``max(conv2d(x), 0)``.
@@ -157,18 +159,18 @@ def conv_relu_pool(
     ----------
     x, W, b, stride, pad, precision
         As those of :func:`conv2d`.
-    window : (height, width, stride, pad) of the pooling, or None for no pooling
+    window : Window of the pooling, or None for no pooling
 
     Returns
     -------
     y : array, shape (n, f, rows, columns)
     kept : what :func:`conv_relu_pool_backward` of the same library needs
     """
-    y, columns = conv2d(x, W, b, stride, pad, precision)
+    y, columns = conv2d(x, W, b, stride=stride, pad=pad, precision=precision)
     y = namespace(y).where(y < 0, 0.0, y)
     if window is None:
         return y, (columns, y, None)
-    pooled, winners = max_pool2d(y, *window)
+    pooled, winners = max_pool2d(y, window)
     return pooled, (columns, y, winners)
 
 
@@ -179,15 +181,18 @@ def conv_relu_pool_backward(
     W: Array,
     dW: Array,
     db: Array | None,
+    *,
     stride: int,
     pad: int,
-    window: tuple[int, int, int, int] | None,
+    window: Window | None,
     need_dx: bool,
     precision: str = "float32",
 ) -> Array | None:
     """Take ``dy`` through pooling and ReLU, then as :func:`conv2d_backward`."""
     columns, y, winners = kept
     if window is not None:
-        dy = max_pool2d_backward(dy, winners, *window)
+        dy = max_pool2d_backward(dy, winners, window)
     dz = namespace(dy).where(y > 0, dy, 0.0)
-    return conv2d_backward(dz, columns, W, dW, db, stride, pad, need_dx, precision)
+    return conv2d_backward(
+        dz, columns, W, dW, db, stride=stride, pad=pad, need_dx=need_dx, precision=precision
+    )

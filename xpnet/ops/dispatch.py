@@ -17,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from xpnet.arrays import Library, library
 from xpnet.devices import device_of
@@ -26,6 +26,9 @@ __all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op"]
 
 BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy"), "cupy": ("cupy",)}
 """The folders ``ops/<name>`` whose bodies serve each array library, the first choice first."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _UNMET = object()
 _met: dict[type, Library | None] = {}
@@ -87,77 +90,104 @@ def _load(name: str) -> bool:
     return True
 
 
-class Op:
+@runtime_checkable
+class Op(Protocol[P, R]):
     """A function of arrays with a generic body and, for some libraries, faster ones.
 
-    The first argument is an array.  All array arguments must come from one library.
+    Arrays are passed by position, the first argument is one, and all must come from one library;
+    what is no array may be passed by name.
+
+    Attributes
+    ----------
+    generic : function
+        The body that defines it.
+    bodies : dict of str to function
+        The faster ones, by the name they were registered for.
+    chosen : dict
+        The bodies that serve each library met so far, with the precision that each is for.
     """
 
     __name__: str
+    generic: Callable[P, R]
+    bodies: dict[str, Callable[P, R]]
+    chosen: dict[Library, tuple[tuple[Callable[P, R], str | None], ...]]
 
-    def __init__(self, generic: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, generic)
-        self.generic = generic
-        self.bodies: dict[str, Callable[..., Any]] = {}
-        self._chosen: dict[Library, tuple[Callable[..., Any], ...]] = {}
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the first body for the library of the first argument that does not decline."""
 
-    def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Return a decorator that adds a body.
+    def register(
+        self, name: str, *, precision: str | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Return a decorator that adds a body, whose signature is the generic one's.
 
         Parameters
         ----------
         name : str
             The array library, ``"numpy"``, ``"cupy"``, ``"torch"`` ..., or one of ``BODIES``.
+        precision : str, optional
+            The only ``precision=`` that the body serves; by default it serves every one.
         """
 
-        def add(body: Callable[..., Any]) -> Callable[..., Any]:
-            self.bodies[name] = body
-            self._chosen.clear()
+
+def op(generic: Callable[P, R]) -> Op[P, R]:
+    """Make an op of its generic body.
+
+    It is a plain function with attributes: to call an object by keywords takes twice as long.
+    """
+    bodies: dict[str, Callable[P, R]] = {}
+    precisions: dict[str, str | None] = {}
+    chosen: dict[Library, tuple[tuple[Callable[P, R], str | None], ...]] = {}
+
+    @functools.wraps(generic)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        first = args[0]
+        mine, kind = library(first), type(first)
+        for other in args:
+            if type(other) is not kind:
+                theirs = _met.get(type(other), _UNMET)
+                if theirs is not mine and theirs is not None:
+                    _require(generic.__name__, mine, other)
+        if mine.is_current is not None and not mine.is_current(first):
+            with device_of(first).scope():
+                return run(*args, **kwargs)
+        if not _generic_only.get():
+            served = chosen.get(mine)
+            for body, only in choose(mine) if served is None else served:
+                if only is None or kwargs.get("precision", "float32") == only:
+                    result = body(*args, **kwargs)
+                    if result is not NotImplemented:
+                        return result
+        return generic(*args, **kwargs)
+
+    def register(
+        name: str, *, precision: str | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        def add(body: Callable[P, R]) -> Callable[P, R]:
+            bodies[name], precisions[name] = body, precision
+            chosen.clear()
             return body
 
         return add
 
-    def __call__(self, x: Any, *args: Any) -> Any:
-        """Run the first body for the library of x that does not decline."""
-        mine = library(x)
-        for other in args:
-            theirs = _met.get(type(other), _UNMET)
-            if theirs is not mine and theirs is not None:
-                self._require(mine, other)
-        if mine.is_current is not None and not mine.is_current(x):
-            with device_of(x).scope():
-                return self(x, *args)
-        if not _generic_only.get():
-            bodies = self._chosen.get(mine)
-            for body in self._choose(mine) if bodies is None else bodies:
-                result = body(x, *args)
-                if result is not NotImplemented:
-                    return result
-        return self.generic(x, *args)
+    def choose(mine: Library) -> tuple[tuple[Callable[P, R], str | None], ...]:
+        there = [name for name in BODIES.get(mine.name, ()) if _load(name)]
+        names = there if mine.name in BODIES else [mine.name]
+        served = tuple((bodies[name], precisions[name]) for name in names if name in bodies)
+        chosen[mine] = served
+        return served
 
-    def _require(self, mine: Library, other: Any) -> None:
-        """Raise unless an argument is no array or an array of the library of the first."""
-        kind = type(other)
-        if kind not in _met:
-            _met[kind] = library(other) if hasattr(other, "dtype") else None
-        theirs = _met[kind]
-        if theirs is not None and theirs is not mine:
-            raise TypeError(
-                f"{self.__name__}: expected arrays of one library, got {mine.name} and "
-                f"{theirs.name}: move the network with net.to(...) or convert the array"
-            )
-
-    def _choose(self, mine: Library) -> tuple[Callable[..., Any], ...]:
-        there = tuple(name for name in BODIES.get(mine.name, ()) if _load(name))
-        names = there if mine.name in BODIES else (mine.name,)
-        bodies = tuple(self.bodies[name] for name in names if name in self.bodies)
-        self._chosen[mine] = bodies
-        return bodies
-
-    def __repr__(self) -> str:
-        return f"<op {self.__name__}: {', '.join([*self.bodies, 'generic'])}>"
+    vars(run).update(generic=generic, bodies=bodies, chosen=chosen, register=register)
+    return cast(Op[P, R], run)
 
 
-def op(generic: Callable[..., Any]) -> Op:
-    """Make an op of its generic body."""
-    return Op(generic)
+def _require(name: str, mine: Library, other: Any) -> None:
+    """Raise unless an argument is no array or an array of the library of the first."""
+    kind = type(other)
+    if kind not in _met:
+        _met[kind] = library(other) if hasattr(other, "dtype") else None
+    theirs = _met[kind]
+    if theirs is not None and theirs is not mine:
+        raise TypeError(
+            f"{name}: expected arrays of one library, got {mine.name} and "
+            f"{theirs.name}: move the network with net.to(...) or convert the array"
+        )

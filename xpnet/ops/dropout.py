@@ -21,7 +21,9 @@ Word = tuple[Array, Array]
 
 
 @op
-def dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+def dropout(
+    x: Array, counter: Array, *, key: int, rate: float, scale: float
+) -> tuple[Array, Array]:
     """Return ``x`` with each number zeroed with probability ``rate``, and the mask.
 
     The mask is a pure function of the key and the counter; the counter goes up by one.
@@ -29,10 +31,10 @@ def dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tu
     Parameters
     ----------
     x : array
-    key : int
-        The 128-bit Philox key.
     counter : array, int64, 0-d, on the device of x
         How many masks were drawn before; incremented in place.
+    key : int
+        The 128-bit Philox key.
     rate : float
         The share of zeros, 0 <= rate < 1.
     scale : float

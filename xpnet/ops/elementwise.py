@@ -21,7 +21,7 @@ def relu_backward(dy: Array, y: Array) -> Array:
 
 
 @op
-def rescale(x: Array, scale: float, dtype: str) -> Array:
+def rescale(x: Array, *, scale: float, dtype: str) -> Array:
     """Return ``x scale`` in a dtype, given by its name."""
     xp = namespace(x)
     return xp.astype(x, getattr(xp, dtype)) * scale

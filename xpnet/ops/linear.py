@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from xpnet.arrays import Array, is_complex, namespace
 from xpnet.ops.dispatch import op
 from xpnet.ops.precision import as_operand
@@ -10,7 +12,9 @@ __all__ = ["linear", "linear_backward", "linear_relu", "linear_relu_backward"]
 
 
 @op
-def linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+def linear(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Array]:
     """Return ``y = x @ W + b``.
 
     Parameters
@@ -23,24 +27,26 @@ def linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> A
 
     Returns
     -------
-    array, shape (n, units)
+    y : array, shape (n, units)
+    kept : what :func:`linear_backward` needs: x, or x as narrow as the precision
     """
-    xp = namespace(x)
+    xp, kept = namespace(x), x
     if is_complex(x) and not is_complex(W):
         W = xp.astype(W, x.dtype)
     elif is_complex(W) and not is_complex(x):
         x = xp.astype(x, W.dtype)
     y = xp.matmul(as_operand(x, precision), as_operand(W, precision))
-    return y if b is None else y + b
+    return y if b is None else y + b, kept
 
 
 @op
 def linear_backward(
-    x: Array,
-    W: Array,
     dy: Array,
+    kept: Array,
+    W: Array,
     dW: Array,
     db: Array | None,
+    *,
     need_dx: bool,
     precision: str = "float32",
 ) -> Array | None:
@@ -49,21 +55,29 @@ def linear_backward(
     ``dW = x^H dy``, ``db = sum of dy over the batch``, ``dx = dy W^H``, where H is the conjugate
     transpose.  A real parameter takes the real part of its gradient.
 
+    Parameters
+    ----------
+    dy : array, shape (n, units)
+    kept : array, shape (n, d)
+        As :func:`linear` returned it.
+    W, dW : array, shape (d, units)
+    db : array, shape (units,), or None
+
     Returns
     -------
     array, shape (n, d), or None where ``need_dx`` is False
     """
-    xp = namespace(x)
-    x_h, W_h = x, W
-    if is_complex(dy) or is_complex(x):
-        dtype = xp.result_type(x.dtype, W.dtype, dy.dtype)
-        x_h, W_h = xp.conj(xp.astype(x, dtype)), xp.conj(xp.astype(W, dtype))
+    xp = namespace(dy)
+    x_h, W_h = kept, W
+    if is_complex(dy) or is_complex(kept):
+        dtype = xp.result_type(kept.dtype, W.dtype, dy.dtype)
+        x_h, W_h = xp.conj(xp.astype(kept, dtype)), xp.conj(xp.astype(W, dtype))
         dy = xp.astype(dy, dtype)
     if db is not None:
         db[...] = _real_for(db, xp.sum(dy, axis=0))
     x_h, W_h, dy = (as_operand(a, precision) for a in (x_h, W_h, dy))
     dW[...] = _real_for(dW, xp.matmul(x_h.T, dy))
-    return _real_for(x, xp.matmul(dy, W_h.T)) if need_dx else None
+    return _real_for(kept, xp.matmul(dy, W_h.T)) if need_dx else None
 
 
 def _real_for(owner: Array, gradient: Array) -> Array:
@@ -74,23 +88,33 @@ def _real_for(owner: Array, gradient: Array) -> Array:
 
 
 @op
-def linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    """Return ``y = max(x @ W + b, 0)``; arguments as those of :func:`linear`."""
-    y = linear(x, W, b, precision)
-    return namespace(y).where(y < 0, 0.0, y)
+def linear_relu(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Any]:
+    """Return ``y = max(x @ W + b, 0)``; arguments as those of :func:`linear`.
+
+    Returns
+    -------
+    y : array, shape (n, units)
+    kept : what :func:`linear_relu_backward` needs
+    """
+    y, kept = linear(x, W, b, precision=precision)
+    y = namespace(y).where(y < 0, 0.0, y)
+    return y, (kept, y)
 
 
 @op
 def linear_relu_backward(
-    x: Array,
-    W: Array,
-    y: Array,
     dy: Array,
+    kept: Any,
+    W: Array,
     dW: Array,
     db: Array | None,
+    *,
     need_dx: bool,
     precision: str = "float32",
 ) -> Array | None:
     """Take ``dy`` through the ReLU (it passes where y > 0), then as :func:`linear_backward`."""
-    dz = namespace(y).where(y > 0, dy, 0.0)
-    return linear_backward(x, W, dz, dW, db, need_dx, precision)
+    x, y = kept
+    dz = namespace(dy).where(y > 0, dy, 0.0)
+    return linear_backward(dz, x, W, dW, db, need_dx=need_dx, precision=precision)

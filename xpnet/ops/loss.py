@@ -70,7 +70,7 @@ def _down_rows(shares: Array | float, ndim: int) -> Array | float:
 
 @op
 def softmax_cross_entropy(
-    scores: Array, targets: Array, weights: Array | None, smoothing: float
+    scores: Array, targets: Array, weights: Array | None, *, smoothing: float
 ) -> tuple[Array, Array]:
     """Return the mean of ``-sum_k t_k log softmax(scores)_k`` and ``softmax(scores) - t``.
 

@@ -22,7 +22,7 @@ def _all_but_channel(x: Array) -> tuple[int, ...]:
 
 @op
 def batch_norm(
-    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, momentum: float, eps: float
 ) -> tuple[Array, Any]:
     """Normalise each channel by the batch's own statistics and update the running ones.
 
@@ -59,12 +59,22 @@ def batch_norm(
 
 @op
 def batch_norm_backward(
-    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, *, need_dx: bool
 ) -> Array | None:
     """Write the gradients into ``dgamma`` and ``dbeta``; return that of x.
 
     ``dbeta = sum dy``, ``dgamma = sum dy x_hat``,
     ``dx = gamma / sqrt(var + eps) (dy - mean dy - x_hat mean(dy x_hat))``.
+
+    Parameters
+    ----------
+    dy : array, shape (n, c) or (n, c, h, w)
+    kept : as :func:`batch_norm` returned it
+    gamma, dgamma, dbeta : array, shape (c,)
+
+    Returns
+    -------
+    array, shape of dy, or None where ``need_dx`` is False
     """
     xp = namespace(dy)
     x_hat, scale = kept

@@ -7,13 +7,13 @@ from typing import Any
 
 from xpnet.arrays import Array, namespace
 from xpnet.ops.dispatch import op
-from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+from xpnet.ops.window import Window, cropped, framed
 
 __all__ = ["avg_pool2d", "avg_pool2d_backward", "max_pool2d", "max_pool2d_backward"]
 
 
 @op
-def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
+def max_pool2d(x: Array, window: Window) -> tuple[Array, Any]:
     """Return the largest number of each window.
 
     Padding never wins: it is minus infinity.  A NaN in a window makes its
@@ -22,7 +22,7 @@ def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array
     Parameters
     ----------
     x : array, shape (n, c, h, w)
-    kh, kw, stride, pad : int, pixels
+    window : Window
 
     Returns
     -------
@@ -30,9 +30,9 @@ def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array
     kept : what :func:`max_pool2d_backward` of the same library needs
     """
     xp = namespace(x)
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    wide = framed(x, pad, -math.inf)
-    cells = (wide[at] for at in window_cells(kh, kw, stride, oh, ow))
+    oh, ow = window.positions(x.shape)
+    wide = framed(x, window.pad, -math.inf)
+    cells = (wide[at] for at in window.views(oh, ow))
     y = xp.asarray(next(cells), copy=True)
     winners = xp.zeros(y.shape, dtype=xp.int16, device=x.device)
     for number, cell in enumerate(cells, 1):
@@ -42,7 +42,7 @@ def max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array
 
 
 @op
-def max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad: int) -> Array:
+def max_pool2d_backward(dy: Array, kept: Any, window: Window) -> Array:
     """Return the gradient of :func:`max_pool2d`: each dy goes to its window's winner.
 
     Parameters
@@ -56,40 +56,39 @@ def max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad
     """
     xp = namespace(dy)
     winners, (n, c, h, w) = kept
+    pad = window.pad
     wide = xp.zeros((n, c, h + 2 * pad, w + 2 * pad), dtype=dy.dtype, device=dy.device)
-    for number, at in enumerate(window_cells(kh, kw, stride, *dy.shape[2:])):
+    for number, at in enumerate(window.views(*dy.shape[2:])):
         wide[at] += xp.where(winners == number, dy, 0.0)
     return cropped(wide, pad)
 
 
 @op
-def avg_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> Array:
+def avg_pool2d(x: Array, window: Window) -> Array:
     """Return the mean of each window; padding counts as zeros.
 
     Parameters
     ----------
     x : array, shape (n, c, h, w)
-    kh, kw, stride, pad : int, pixels
+    window : Window
 
     Returns
     -------
     array, shape (n, c, oh, ow)
     """
     xp = namespace(x)
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    wide = framed(x, pad, 0.0)
-    cells = (wide[at] for at in window_cells(kh, kw, stride, oh, ow))
+    oh, ow = window.positions(x.shape)
+    wide = framed(x, window.pad, 0.0)
+    cells = (wide[at] for at in window.views(oh, ow))
     y = xp.asarray(next(cells), copy=True)
     for cell in cells:
         y += cell
-    y *= 1 / (kh * kw)
+    y *= 1 / window.cells
     return y
 
 
 @op
-def avg_pool2d_backward(
-    dy: Array, x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
-) -> Array:
+def avg_pool2d_backward(dy: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     """Return the gradient of :func:`avg_pool2d`: each dy is shared out over its window.
 
     Parameters
@@ -103,8 +102,9 @@ def avg_pool2d_backward(
     """
     xp = namespace(dy)
     n, c, h, w = x_shape
+    pad = window.pad
     wide = xp.zeros((n, c, h + 2 * pad, w + 2 * pad), dtype=dy.dtype, device=dy.device)
-    share = dy * (1 / (kh * kw))
-    for at in window_cells(kh, kw, stride, *dy.shape[2:]):
+    share = dy * (1 / window.cells)
+    for at in window.views(*dy.shape[2:]):
         wide[at] += share
     return cropped(wide, pad)

@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from xpnet.arrays import Array, namespace
 
-__all__ = ["cropped", "framed", "output_size", "output_sizes", "window_cells"]
+__all__ = ["Window", "cropped", "framed"]
 
 
-def output_size(size: int, window: int, stride: int, pad: int) -> int:
-    """Return how many positions a window has along an axis of ``size`` pixels."""
-    return (size + 2 * pad - window) // stride + 1
+class Window(NamedTuple):
+    """A window of kh rows and kw columns that moves over images by ``stride``.
 
-
-def output_sizes(
-    x_shape: tuple[int, ...], kh: int, kw: int, stride: int, pad: int
-) -> tuple[int, int]:
-    """Return the rows and columns of positions a window has on images of shape (..., h, w)."""
-    h, w = x_shape[-2:]
-    return output_size(h, kh, stride, pad), output_size(w, kw, stride, pad)
-
-
-def window_cells(
-    kh: int, kw: int, stride: int, oh: int, ow: int
-) -> Iterator[tuple[slice, slice, slice, slice]]:
-    """Yield an index for each cell of the window, in reading order.
-
-    It selects from images (n, c, h, w), padding included, the (n, c, oh, ow) pixels that the
-    cell meets as the window moves.
+    The images have a border of ``pad`` on every side.  All four are whole numbers of pixels.
     """
-    every = slice(None)
-    for i in range(kh):
-        for j in range(kw):
-            rows = slice(i, i + stride * (oh - 1) + 1, stride)
-            yield every, every, rows, slice(j, j + stride * (ow - 1) + 1, stride)
+
+    kh: int
+    kw: int
+    stride: int
+    pad: int
+
+    @property
+    def cells(self) -> int:
+        """How many pixels it shows."""
+        return self.kh * self.kw
+
+    @property
+    def is_tiling(self) -> bool:
+        """Whether it is square and its positions lie side by side: no pixel is in two of them."""
+        return self.kh == self.kw == self.stride and self.pad == 0
+
+    def positions(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the rows and columns of its positions on images of shape (..., h, w)."""
+        h, w = shape[-2:]
+        rows = (h + 2 * self.pad - self.kh) // self.stride + 1
+        return rows, (w + 2 * self.pad - self.kw) // self.stride + 1
+
+    def views(self, rows: int, columns: int) -> Iterator[tuple[slice, slice, slice, slice]]:
+        """Yield an index for each of its cells, in reading order.
+
+        It selects from images (n, c, h, w), border included, the (n, c, rows, columns) pixels
+        that the cell meets as the window moves.
+        """
+        every, stride = slice(None), self.stride
+        for i in range(self.kh):
+            down = slice(i, i + stride * (rows - 1) + 1, stride)
+            for j in range(self.kw):
+                yield every, every, down, slice(j, j + stride * (columns - 1) + 1, stride)
 
 
 def framed(x: Array, pad: int, value: float) -> Array:

@@ -33,7 +33,7 @@ factor .5 takes as many steps to become denormal.
 Rule = Callable[..., None]
 
 
-def fused(op: Op, *constants: str) -> Callable[[Rule], Rule]:
+def fused(op: Op[..., Any], *constants: str) -> Callable[[Rule], Rule]:
     """Return a decorator of a rule: an op makes the update in one pass where it can.
 
     The rule's own lines are the definition, and what is run elsewhere.

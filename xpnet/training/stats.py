@@ -50,7 +50,7 @@ class Stats:
         """Do the device's part of adding a batch."""
         self.loss = loss
         self.classes = self.classes and has_classes(scores, targets)
-        ops.batch.tally(self.record, scores, targets, loss, self.classes)
+        ops.batch.tally(self.record, scores, targets, loss, classes=self.classes)
 
     def count(self, samples: int, batches: int = 1) -> None:
         """Do the host's part of adding batches."""

@@ -13,7 +13,7 @@ import pytest
 
 from scripts.bench import sass
 from scripts.bench.sass_interpreter import LANES, Memory, SassError, functions, run_block
-from xpnet.ops import conv
+from xpnet.ops import Window, conv
 
 ROOT = Path(__file__).parents[3]
 X, OUT = 2**40, 2**41
@@ -62,7 +62,7 @@ def test_stored_machine_code_computes_what_numpy_does_in_so_many_instructions():
         run_block(code, memory, arguments, (0, row, 0), 64, (1, cells, 1)) for row in range(cells)
     ]
     made = memory.arrays[OUT].view(np.float32).reshape(cells, positions)
-    np.testing.assert_array_equal(made, conv.im2col(x, kh, kw, stride, pad).T)
+    np.testing.assert_array_equal(made, conv.im2col(x, Window(kh, kw, stride, pad)).T)
     assert memory.written[OUT].all()
     assert not memory.written[X].any()
     # 48 of 64 threads have a number, so that both warps run all of it, whatever lies outside

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cupy
 import numpy as np
@@ -16,8 +15,8 @@ from xpnet.ops.elementwise import rescale
 
 @take.register("cupy")
 def _take(
-    x: Array, t: Array, order: Array | None, first: int | Array, n: int, scale: float | None,
-    dtype: str,
+    x: Array, t: Array, order: Array | None, first: int | Array, *, n: int,
+    scale: float | None = None, dtype: str = "float32",
 ) -> tuple[Array, Array]:  # fmt: skip
     length = math.prod(x.shape[1:])
     if isinstance(first, int):
@@ -26,12 +25,12 @@ def _take(
     else:
         where = order, first, 0, n
     if n * max(length * x.itemsize, math.prod(t.shape[1:]) * t.itemsize) >= launch.LIMIT:
-        return NotImplemented  # type: ignore[no-any-return]
-    scaled = scale is not None
-    real = dtype if scaled else str(x.dtype)
+        return NotImplemented
+    real = str(x.dtype) if scale is None else dtype
     if real not in ("float32", "float64") or x.dtype.char not in ("B", np.dtype(real).char):
         x = _rows(x, *where)
-        return rescale(x, scale, dtype) if scaled else x, _rows(t, *where)
+        x = x if scale is None else rescale(x, scale=scale, dtype=dtype)
+        return x, _rows(t, *where)
     labelled = t.ndim == 1 and t.dtype == np.int64
     y = cupy.empty((n, *x.shape[1:]), real)
     targets = cupy.empty(n, np.int64) if labelled else _rows(t, *where)
@@ -52,7 +51,7 @@ def _rows(a: Array, order: Array | None, record: Array | None, first: int, n: in
 
 
 @tally.register("cupy")
-def _tally(record: Array, scores: Array, targets: Array, loss: Array, classes: bool) -> Any:
+def _tally(record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool) -> None:
     kind = launch.filled_kind(scores, loss)
     labelled = targets.ndim == 1 and targets.dtype == np.int64
     if kind is None or scores.ndim != 2 or (classes and not labelled):

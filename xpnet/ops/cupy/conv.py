@@ -16,7 +16,7 @@ from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_po
 from xpnet.ops.cupy import launch, products
 from xpnet.ops.cupy.norm import channel_sums
 from xpnet.ops.cupy.pool import tiles_of
-from xpnet.ops.window import output_sizes
+from xpnet.ops.window import Window
 
 
 class _Kept(NamedTuple):
@@ -30,18 +30,17 @@ class _Kept(NamedTuple):
 
 def _convolve(
     x: Array, W: Array, b: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, rectify: bool, precision: str,
+    window: Window | None, rectify: bool, precision: str,
 ) -> tuple[Array, _Kept | list[_Kept]] | None:  # fmt: skip
     kind, (n, c, h, w), (f, _, kh, kw) = launch.filled_kind(x, b), x.shape, W.shape
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    oh, ow = Window(kh, kw, stride, pad).positions(x.shape)
     positions, length = n * oh * ow, c * kh * kw
     if kind is None or not products.suits(W, x, precision) or max(c, f) >= launch.CHANNELS:
         return None
-    if window is not None and window[0] * window[1] > 256:
+    if window is not None and window.cells > 256:
         return None
-    images = (launch.LIMIT - 1) // max(
-        oh * ow * max(length, f), 1
-    )  # whose columns kernels can count
+    largest = max(oh * ow * max(length, f), 1)  # of the arrays that belong to an image
+    images = (launch.LIMIT - 1) // largest
     if not images:
         return None
     if n > images:
@@ -60,7 +59,7 @@ def _convolve(
         y = cupy.empty((n, f, oh, ow), x.dtype)
         launch.each_place("responses_to_images", kind, (z, b, y), n, f, 1, oh * ow, int(rectify))
         return y, _Kept(columns, x.shape, y if rectify else None, None)
-    rows, cols = output_sizes((oh, ow), *window)
+    rows, cols = window.positions((oh, ow))
     y = cupy.empty((n, f, rows, cols), x.dtype)
     winners = cupy.empty(y.shape, np.uint8)
     launch.each_place(
@@ -71,22 +70,22 @@ def _convolve(
 
 @conv2d.register("cupy")
 def _conv2d(
-    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, precision: str = "float32"
 ) -> tuple[Array, Any]:
     return _convolve(x, W, b, stride, pad, None, False, precision) or NotImplemented
 
 
 @conv_relu_pool.register("cupy")
 def _conv_relu_pool(
-    x: Array, W: Array, b: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, precision: str = "float32",
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, window: Window | None,
+    precision: str = "float32",
 ) -> tuple[Array, Any]:  # fmt: skip
     return _convolve(x, W, b, stride, pad, window, True, precision) or NotImplemented
 
 
 @conv2d_backward.register("cupy")
 def _conv2d_backward(
-    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, stride: int, pad: int,
     need_dx: bool, precision: str = "float32",
 ) -> Array | None:  # fmt: skip
     return _convolve_back(dy, kept, W, dW, db, stride, pad, None, need_dx, precision)
@@ -94,15 +93,15 @@ def _conv2d_backward(
 
 @conv_relu_pool_backward.register("cupy")
 def _conv_relu_pool_backward(
-    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, need_dx: bool, precision: str = "float32",
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, stride: int, pad: int,
+    window: Window | None, need_dx: bool, precision: str = "float32",
 ) -> Array | None:  # fmt: skip
     return _convolve_back(dy, kept, W, dW, db, stride, pad, window, need_dx, precision)
 
 
 def _convolve_back(
     dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, stride: int, pad: int,
-    window: tuple[int, int, int, int] | None, need_dx: bool, precision: str,
+    window: Window | None, need_dx: bool, precision: str,
 ) -> Array | None:  # fmt: skip
     if isinstance(kept, list):
         return _convolve_back_in_parts(dy, kept, W, dW, db, stride, pad, window, need_dx, precision)
@@ -110,13 +109,13 @@ def _convolve_back(
         return NotImplemented
     columns, (n, c, h, w), y, winners = kept
     f, _, kh, kw = W.shape
-    oh, ow = output_sizes((h, w), kh, kw, stride, pad)
+    oh, ow = Window(kh, kw, stride, pad).positions((h, w))
     kind, dy = dW.dtype.char, launch.dense(dy)
     dz = cupy.empty((f, columns.shape[1]), dW.dtype)
     if window is None:
         launch.each_place("images_to_responses", kind, (dy, y, dz), n, f, 1, oh * ow)
     else:
-        tile, tiles = tiles_of(oh, ow, *window)
+        tile, tiles = tiles_of(oh, ow, window)
         launch.each_place(
             "pooled_to_responses", kind, (dy, y, winners, dz), n, f, *tiles, oh, ow,
             *dy.shape[2:], *window, tile,

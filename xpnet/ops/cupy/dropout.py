@@ -10,10 +10,12 @@ from xpnet.ops.dropout import dropout
 
 
 @dropout.register("cupy")
-def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+def _dropout(
+    x: Array, counter: Array, *, key: int, rate: float, scale: float
+) -> tuple[Array, Array]:
     kind = launch.kind_of(x)
     if kind is None:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     x = launch.dense(x)
     y, mask = cupy.empty_like(x), cupy.empty_like(x)
     keys = (_signed(key % 2**64), _signed(key >> 64))

@@ -32,7 +32,7 @@ def _relu_backward(dy: Array, y: Array) -> Array:
 
 
 @rescale.register("cupy")
-def _rescale(x: Array, scale: float, dtype: str) -> Array:
+def _rescale(x: Array, *, scale: float, dtype: str) -> Array:
     if x.dtype != np.uint8 or dtype not in ("float32", "float64") or x.size >= launch.LIMIT:
         return NotImplemented
     y = cupy.empty(x.shape, dtype)

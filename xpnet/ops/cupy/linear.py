@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cupy
 
 from xpnet.arrays import Array
@@ -12,52 +14,61 @@ from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_b
 
 
 @linear.register("cupy")
-def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+def _linear(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Array]:
     if launch.filled_kind(x, b) is None or not products.suits(W, x, precision):
         return NotImplemented
-    return products.product(
-        products.operand(x, precision), products.operand(W, precision), precision, bias=b
-    )
+    kept = products.operand(x, precision)
+    return products.product(kept, products.operand(W, precision), precision, bias=b), kept
 
 
 @linear_relu.register("cupy")
-def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
+def _linear_relu(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Any]:
     if launch.filled_kind(x, b) is None or not products.suits(W, x, precision):
         return NotImplemented
-    y = products.product(products.operand(x, precision), products.operand(W, precision), precision)
-    return products.biased(y, b, rectify=True)
+    kept = products.operand(x, precision)
+    y = products.product(kept, products.operand(W, precision), precision)
+    return products.biased(y, b, rectify=True), (kept, y)
 
 
 @linear_backward.register("cupy")
 def _linear_backward(
-    x: Array, W: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool,
+    dy: Array, kept: Array, W: Array, dW: Array, db: Array | None, *, need_dx: bool,
     precision: str = "float32",
 ) -> Array | None:  # fmt: skip
-    if launch.filled_kind(x, dy, dW, db) is None or not products.suits(W, x, precision):
+    if launch.filled_kind(dy, dW, db) is None or not _suit(dy, kept, W, precision):
         return NotImplemented
     dy = launch.dense(dy)
     if db is not None:
         channel_sums(dy, db, len(dy), 1)
-    return _products_back(x, W, dy, dW, need_dx, precision)
+    return _products_back(dy, kept, W, dW, need_dx, precision)
 
 
 @linear_relu_backward.register("cupy")
 def _linear_relu_backward(
-    x: Array, W: Array, y: Array, dy: Array, dW: Array, db: Array | None, need_dx: bool,
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, need_dx: bool,
     precision: str = "float32",
 ) -> Array | None:  # fmt: skip
-    if launch.filled_kind(x, y, dy, dW, db) is None or not products.suits(W, x, precision):
+    x, y = kept
+    if launch.filled_kind(dy, y, dW, db) is None or not _suit(dy, x, W, precision):
         return NotImplemented
     if db is None:
         dz = relu_backward(dy, y)
     else:
         dz = cupy.empty(y.shape, y.dtype)
         channel_sums(launch.dense(dy), db, len(dy), 1, y, dz)
-    return _products_back(x, W, dz, dW, need_dx, precision)
+    return _products_back(dz, x, W, dW, need_dx, precision)
+
+
+def _suit(dy: Array, x: Array, W: Array, precision: str) -> bool:
+    return products.suits(x, dy, precision) and products.suits(W, dy, precision)
 
 
 def _products_back(
-    x: Array, W: Array, dy: Array, dW: Array, need_dx: bool, precision: str
+    dy: Array, x: Array, W: Array, dW: Array, need_dx: bool, precision: str
 ) -> Array | None:
     dy = products.operand(dy, precision)
     products.product(products.operand(x, precision).T, dy, precision, dW)

@@ -15,13 +15,13 @@ ROWS_OF_ONE_BLOCK = 256
 
 @softmax_cross_entropy.register("cupy")
 def _softmax_cross_entropy(
-    scores: Array, targets: Array, weights: Array | None, smoothing: float
+    scores: Array, targets: Array, weights: Array | None, *, smoothing: float
 ) -> tuple[Array, Array]:
     kind, (n, k) = launch.filled_kind(scores), scores.shape
     if kind is None or k == 1 or targets.ndim != 1 or targets.dtype != np.int64:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     if weights is not None:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     dscores, loss = cupy.empty((n, k), scores.dtype), cupy.empty((), scores.dtype)
     blocks = 1 if n <= ROWS_OF_ONE_BLOCK else min(-(-n // 32), 1024)  # a row to each warp
     losses, arrived = loss, None

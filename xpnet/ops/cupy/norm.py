@@ -54,11 +54,11 @@ def _channel_blocks(outer: int, channels: int, inner: int) -> tuple[tuple[int], 
 
 @batch_norm.register("cupy")
 def _batch_norm(
-    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, momentum: float, eps: float
 ) -> tuple[Array, Any]:
     kind = launch.filled_kind(x, gamma, beta, mean, var)
     if kind is None:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     x, spans = launch.dense(x), _spans(x)
     y, x_hat, scales = cupy.empty_like(x), cupy.empty_like(x), cupy.empty_like(gamma)
     launch.kernel("batch_norm", kind)(
@@ -70,7 +70,7 @@ def _batch_norm(
 
 @batch_norm_backward.register("cupy")
 def _batch_norm_backward(
-    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, *, need_dx: bool
 ) -> Array | None:
     x_hat, scales = kept
     kind = launch.filled_kind(dy, x_hat, gamma, dgamma, dbeta)

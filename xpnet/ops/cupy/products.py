@@ -83,11 +83,12 @@ def product(
     return out if bias is None else biased(out, bias)
 
 
-def suits(W: Array, x: Array, precision: str) -> bool:
-    """Return whether a weight matrix, narrowed or not, may meet an activation."""
-    if not W.size:
+def suits(operand: Array, other: Array, precision: str) -> bool:
+    """Return whether an operand, narrowed or not, may meet another, which is not."""
+    if not operand.size:
         return False
-    return bool(W.dtype == x.dtype or (precision in NARROW and W.dtype == NARROW[precision]))
+    narrow = precision in NARROW and operand.dtype == NARROW[precision]
+    return bool(narrow or operand.dtype == other.dtype)
 
 
 def biased(y: Array, bias: Array | None, rectify: bool = False) -> Array:

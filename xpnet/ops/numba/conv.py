@@ -19,6 +19,7 @@ from xpnet.ops.numba.frames import (
 )
 from xpnet.ops.numba.jit import DTYPES, read_only, rounded_up
 from xpnet.ops.numba.vectors import CELLS, FILTERS, FUSED, ROWS
+from xpnet.ops.window import Window
 from xpnet.threadpool import split, worth
 
 
@@ -93,70 +94,39 @@ def _convolve_backward(
     return dx if need_dx else None
 
 
-@conv2d.register("numba")
+@conv2d.register("numba", precision="float32")
 def _conv2d(
-    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, precision: str = "float32"
 ) -> tuple[Array, Any]:
-    if precision != "float32":
-        return NotImplemented  # type: ignore[no-any-return]
-    if not _suits(x, W, stride, pad):
-        return NotImplemented  # type: ignore[no-any-return]
-    return _convolve(x, W, b, pad, 1, False)
+    return _convolve(x, W, b, pad, 1, False) if _suits(x, W, stride, pad) else NotImplemented
 
 
-@conv2d_backward.register("numba")
+@conv2d_backward.register("numba", precision="float32")
 def _conv2d_backward(
-    dy: Array,
-    kept: Any,
-    W: Array,
-    dW: Array,
-    db: Array | None,
-    stride: int,
-    pad: int,
-    need_dx: bool,
-    precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, stride: int, pad: int,
+    need_dx: bool, precision: str = "float32",
+) -> Array | None:  # fmt: skip
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, pad, need_dx)
 
 
-@conv_relu_pool.register("numba")
+@conv_relu_pool.register("numba", precision="float32")
 def _conv_relu_pool(
-    x: Array,
-    W: Array,
-    b: Array | None,
-    stride: int,
-    pad: int,
-    window: tuple[int, int, int, int] | None,
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, window: Window | None,
     precision: str = "float32",
-) -> tuple[Array, Any]:
-    if precision != "float32":
-        return NotImplemented  # type: ignore[no-any-return]
-    pool = 1 if window is None else window[0]
-    overlaps = window is not None and window != (pool, pool, pool, 0)
-    if not _suits(x, W, stride, pad) or overlaps or pool > 16:
-        return NotImplemented  # type: ignore[no-any-return]
+) -> tuple[Array, Any]:  # fmt: skip
+    pool = 1 if window is None else window.kh
+    if not _suits(x, W, stride, pad) or pool > 16 or not (window is None or window.is_tiling):
+        return NotImplemented
     return _convolve(x, W, b, pad, pool, True)
 
 
-@conv_relu_pool_backward.register("numba")
+@conv_relu_pool_backward.register("numba", precision="float32")
 def _conv_relu_pool_backward(
-    dy: Array,
-    kept: Any,
-    W: Array,
-    dW: Array,
-    db: Array | None,
-    stride: int,
-    pad: int,
-    window: tuple[int, int, int, int] | None,
-    need_dx: bool,
-    precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, stride: int, pad: int,
+    window: Window | None, need_dx: bool, precision: str = "float32",
+) -> Array | None:  # fmt: skip
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, pad, need_dx)

@@ -39,9 +39,11 @@ def _philox_mask(x, y, mask, key_0, key_1, counter, rate, scale):
 
 
 @dropout.register("numba")
-def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+def _dropout(
+    x: Array, counter: Array, *, key: int, rate: float, scale: float
+) -> tuple[Array, Array]:
     if x.dtype not in DTYPES:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
     keys = np.uint64(key & (2**64 - 1)), np.uint64(key >> 64)
     drawn = np.uint64(int(counter))

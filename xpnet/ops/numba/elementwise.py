@@ -48,7 +48,7 @@ def _rescale_loop(x, y, scale):
 
 
 @rescale.register("numba")
-def _rescale(x: Array, scale: float, dtype: str) -> Array:
+def _rescale(x: Array, *, scale: float, dtype: str) -> Array:
     if x.dtype != np.uint8 or np.dtype(dtype) not in DTYPES:
         return NotImplemented
     y = np.empty(x.shape, dtype)

@@ -37,7 +37,7 @@ from xpnet.ops.numba.vectors import (
     transpose_block,
     unpool_row,
 )
-from xpnet.ops.window import output_sizes
+from xpnet.ops.window import Window
 
 
 class Geometry(NamedTuple):
@@ -81,7 +81,7 @@ def geometry(
     """Return the geometry of a convolution; ``size`` is that of a number, in bytes."""
     (c, h, w), (f, _, kh, kw) = x_shape, W_shape
     lanes = VECTOR_BYTES // size
-    oh, ow = output_sizes((h, w), kh, kw, 1, pad)
+    oh, ow = Window(kh, kw, 1, pad).positions((h, w))
     top, left = kh - 1 - pad, kw - 1 - pad
     stride = max(w + 2 * pad, w + kw - 1)
     plane = (h + 2 * pad) * stride

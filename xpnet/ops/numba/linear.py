@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from xpnet.arrays import Array
@@ -119,66 +121,55 @@ def _linear_with(x: Array, W: Array, b: Array | None, least: float) -> Array:
     return y
 
 
-@linear.register("numba")
-def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    if precision != "float32":
+@linear.register("numba", precision="float32")
+def _linear(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Array]:
+    return (_linear_with(x, W, b, -np.inf), x) if _suits_matrix(x, W) else NotImplemented
+
+
+@linear_relu.register("numba", precision="float32")
+def _linear_relu(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Any]:
+    if not _suits_matrix(x, W):
         return NotImplemented
-    return _linear_with(x, W, b, -np.inf) if _suits_matrix(x, W) else NotImplemented
+    y = _linear_with(x, W, b, 0.0)
+    return y, (x, y)
 
 
-@linear_relu.register("numba")
-def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    if precision != "float32":
-        return NotImplemented
-    return _linear_with(x, W, b, 0.0) if _suits_matrix(x, W) else NotImplemented
-
-
-@linear_backward.register("numba")
+@linear_backward.register("numba", precision="float32")
 def _linear_backward(
-    x: Array,
-    W: Array,
-    dy: Array,
-    dW: Array,
-    db: Array | None,
-    need_dx: bool,
+    dy: Array, kept: Array, W: Array, dW: Array, db: Array | None, *, need_dx: bool,
     precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
+) -> Array | None:  # fmt: skip
+    if not (_suits_matrix(kept, W) and dy.dtype == kept.dtype and dW.flags.c_contiguous):
         return NotImplemented
-    if not (_suits_matrix(x, W) and dy.dtype == x.dtype and dW.flags.c_contiguous):
-        return NotImplemented
-    (n, d), units = x.shape, W.shape[1]
+    (n, d), units, dtype = kept.shape, W.shape[1], kept.dtype
     if db is not None:
         np.add.reduce(dy, axis=0, out=db)
     upper = flat(dy)
-    _matmul(dW, read_only(np.zeros(units, x.dtype)), flat(x), 1, d, upper, units, n)
+    _matmul(dW, read_only(np.zeros(units, dtype)), flat(kept), 1, d, upper, units, n)
     if not need_dx:
         return None
-    dx = np.empty((n, d), x.dtype)
-    lanes = VECTOR_BYTES // x.itemsize
+    dx = np.empty((n, d), dtype)
+    lanes = VECTOR_BYTES // dtype.itemsize
     row = rounded_up(d, lanes)
     turned = read_only(_transposed(flat(W), d, units, lanes, row))
-    _matmul(dx, read_only(np.zeros(d, x.dtype)), upper, units, 1, turned, row, units)
+    _matmul(dx, read_only(np.zeros(d, dtype)), upper, units, 1, turned, row, units)
     return dx
 
 
-@linear_relu_backward.register("numba")
+@linear_relu_backward.register("numba", precision="float32")
 def _linear_relu_backward(
-    x: Array,
-    W: Array,
-    y: Array,
-    dy: Array,
-    dW: Array,
-    db: Array | None,
-    need_dx: bool,
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, need_dx: bool,
     precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
+) -> Array | None:  # fmt: skip
+    x, y = kept
     if not (dy.dtype in DTYPES and dy.dtype == y.dtype == W.dtype):
         return NotImplemented
     dz, sums = np.empty(dy.shape, dy.dtype), np.empty(dy.shape[1], dy.dtype)
     _through_relu(flat(dy), flat(y), dy.shape[1], dz.reshape(-1), sums)
     if db is not None:
         db[...] = sums
-    return linear_backward(x, W, dz, dW, None, need_dx)
+    return linear_backward(dz, x, W, dW, None, need_dx=need_dx)

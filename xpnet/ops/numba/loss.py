@@ -42,11 +42,11 @@ def _softmax_rows(scores, targets, dscores, own, other, least):
 
 @softmax_cross_entropy.register("numba")
 def _softmax_cross_entropy(
-    scores: Array, targets: Array, weights: Array | None, smoothing: float
+    scores: Array, targets: Array, weights: Array | None, *, smoothing: float
 ) -> tuple[Array, Array]:
     suited = targets.ndim == 1 and scores.ndim == 2 and scores.dtype in DTYPES and len(scores) > 0
     if not suited or weights is not None or targets.dtype.kind not in "iu":
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     number, spread = scores.dtype.type, smoothing / scores.shape[1]
     dscores = np.empty(scores.shape, scores.dtype)
     labels = read_only(targets.astype(np.int64, copy=False))

@@ -81,10 +81,10 @@ def _normalise_backward(dy, x_hat, scale, gamma, dgamma, dbeta, dx):
 
 @batch_norm.register("numba")
 def _batch_norm(
-    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, momentum: float, eps: float
 ) -> tuple[Array, Any]:
     if x.dtype not in DTYPES or not x.size or any(a.dtype != x.dtype for a in (gamma, mean)):
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     number = x.dtype.type
     y, x_hat, scale = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), np.empty_like(gamma)
     _normalise(
@@ -96,7 +96,7 @@ def _batch_norm(
 
 @batch_norm_backward.register("numba")
 def _batch_norm_backward(
-    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, *, need_dx: bool
 ) -> Array | None:
     x_hat, scale = kept
     if dy.dtype not in DTYPES or not dy.size or dy.dtype != x_hat.dtype:

@@ -23,7 +23,7 @@ import numpy as np
 from xpnet.arrays import Array
 from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_pool_backward
 from xpnet.ops.numpy.dtypes import mixed
-from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+from xpnet.ops.window import Window, cropped, framed
 from xpnet.threadpool import split, worth
 
 CHUNK_BYTES = 4 * 2**20
@@ -68,7 +68,7 @@ def _convolve(
     """Convolve, then take the maximum of each pool x pool window."""
     n, f = len(x), len(W)
     kh, kw = W.shape[2:]
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
+    oh, ow = Window(kh, kw, stride, pad).positions(x.shape)
     rows, cols = oh // pool, ow // pool
     wide, kernels = framed(x, pad, 0.0), W.reshape(f, -1)
     y = np.empty((n, f, rows * cols), x.dtype)
@@ -155,7 +155,7 @@ def _convolve_backward(
 def _phases_to_image(z: Array, image: Array, pool: int, rows: int, cols: int) -> None:
     """Write (m, f, pool^2 rows cols) to the top left of an image (m, f, ...)."""
     z = z.reshape(*z.shape[:2], pool * pool, rows, cols)
-    for phase, at in enumerate(window_cells(pool, pool, pool, rows, cols)):
+    for phase, at in enumerate(Window(pool, pool, pool, 0).views(rows, cols)):
         image[at] = z[:, :, phase]
 
 
@@ -199,70 +199,41 @@ def _to_winners(dy: Array, winners: Array, phases: int) -> Array:
     return dz
 
 
-@conv2d.register("numpy")
+@conv2d.register("numpy", precision="float32")
 def _conv2d(
-    x: Array, W: Array, b: Array | None, stride: int, pad: int, precision: str = "float32"
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, precision: str = "float32"
 ) -> tuple[Array, Any]:
-    if precision != "float32":
-        return NotImplemented  # type: ignore[no-any-return]
     return NotImplemented if mixed(x, W) else _convolve(x, W, b, stride, pad, 1)
 
 
-@conv2d_backward.register("numpy")
+@conv2d_backward.register("numpy", precision="float32")
 def _conv2d_backward(
-    dy: Array,
-    kept: Any,
-    W: Array,
-    dW: Array,
-    db: Array | None,
-    stride: int,
-    pad: int,
-    need_dx: bool,
-    precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, stride: int, pad: int,
+    need_dx: bool, precision: str = "float32",
+) -> Array | None:  # fmt: skip
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)
 
 
-@conv_relu_pool.register("numpy")
+@conv_relu_pool.register("numpy", precision="float32")
 def _conv_relu_pool(
-    x: Array,
-    W: Array,
-    b: Array | None,
-    stride: int,
-    pad: int,
-    window: tuple[int, int, int, int] | None,
+    x: Array, W: Array, b: Array | None, *, stride: int, pad: int, window: Window | None,
     precision: str = "float32",
-) -> tuple[Array, Any]:
-    if precision != "float32":
-        return NotImplemented  # type: ignore[no-any-return]
-    pool = 1 if window is None else window[0]
-    overlaps = window is not None and window != (pool, pool, pool, 0)
-    if mixed(x, W) or overlaps or pool > 16:
-        return NotImplemented  # type: ignore[no-any-return]
+) -> tuple[Array, Any]:  # fmt: skip
+    pool = 1 if window is None else window.kh
+    if mixed(x, W) or pool > 16 or not (window is None or window.is_tiling):
+        return NotImplemented
     y, kept = _convolve(x, W, b, stride, pad, pool)
     np.maximum(y, 0, out=y)
     return y, kept._replace(y=y)
 
 
-@conv_relu_pool_backward.register("numpy")
+@conv_relu_pool_backward.register("numpy", precision="float32")
 def _conv_relu_pool_backward(
-    dy: Array,
-    kept: Any,
-    W: Array,
-    dW: Array,
-    db: Array | None,
-    stride: int,
-    pad: int,
-    window: tuple[int, int, int, int] | None,
-    need_dx: bool,
-    precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, stride: int, pad: int,
+    window: Window | None, need_dx: bool, precision: str = "float32",
+) -> Array | None:  # fmt: skip
     if not isinstance(kept, _Kept):
         return NotImplemented
     return _convolve_backward(dy, kept, W, dW, db, stride, pad, need_dx)

@@ -9,7 +9,9 @@ from xpnet.ops.dropout import dropout
 
 
 @dropout.register("numpy")
-def _dropout(x: Array, key: int, counter: Array, rate: float, scale: float) -> tuple[Array, Array]:
+def _dropout(
+    x: Array, counter: Array, *, key: int, rate: float, scale: float
+) -> tuple[Array, Array]:
     bits = np.random.Philox(key=key, counter=int(counter) << 64)
     drawn = np.random.Generator(bits).random(x.shape, np.float32)
     counter += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from xpnet.arrays import Array
@@ -9,57 +11,46 @@ from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_b
 from xpnet.ops.numpy.dtypes import mixed
 
 
-@linear.register("numpy")
-def _linear(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    if precision != "float32":
-        return NotImplemented
+@linear.register("numpy", precision="float32")
+def _linear(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Array]:
     if mixed(x, W):
         return NotImplemented
     y = np.matmul(x, W)
     if b is not None:
         y += b
-    return y
+    return y, x
 
 
-@linear_backward.register("numpy")
+@linear_backward.register("numpy", precision="float32")
 def _linear_backward(
-    x: Array,
-    W: Array,
-    dy: Array,
-    dW: Array,
-    db: Array | None,
-    need_dx: bool,
+    dy: Array, kept: Array, W: Array, dW: Array, db: Array | None, *, need_dx: bool,
     precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
+) -> Array | None:  # fmt: skip
+    if mixed(kept, W) or dy.dtype != kept.dtype:
         return NotImplemented
-    if mixed(x, W) or dy.dtype != x.dtype:
-        return NotImplemented
-    np.matmul(x.T, dy, out=dW)
+    np.matmul(kept.T, dy, out=dW)
     if db is not None:
         np.add.reduce(dy, axis=0, out=db)
     return np.matmul(dy, W.T) if need_dx else None
 
 
-@linear_relu.register("numpy")
-def _linear_relu(x: Array, W: Array, b: Array | None, precision: str = "float32") -> Array:
-    if precision != "float32":
+@linear_relu.register("numpy", precision="float32")
+def _linear_relu(
+    x: Array, W: Array, b: Array | None, *, precision: str = "float32"
+) -> tuple[Array, Any]:
+    if mixed(x, W):
         return NotImplemented
-    y = linear(x, W, b)
-    return np.maximum(y, 0, out=y)
+    y, kept = _linear(x, W, b)
+    np.maximum(y, 0, out=y)
+    return y, (kept, y)
 
 
-@linear_relu_backward.register("numpy")
+@linear_relu_backward.register("numpy", precision="float32")
 def _linear_relu_backward(
-    x: Array,
-    W: Array,
-    y: Array,
-    dy: Array,
-    dW: Array,
-    db: Array | None,
-    need_dx: bool,
+    dy: Array, kept: Any, W: Array, dW: Array, db: Array | None, *, need_dx: bool,
     precision: str = "float32",
-) -> Array | None:
-    if precision != "float32":
-        return NotImplemented
-    return linear_backward(x, W, dy * (y > 0), dW, db, need_dx)
+) -> Array | None:  # fmt: skip
+    x, y = kept
+    return linear_backward(dy * (y > 0), x, W, dW, db, need_dx=need_dx)

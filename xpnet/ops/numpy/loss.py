@@ -10,10 +10,10 @@ from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
 
 @softmax_cross_entropy.register("numpy")
 def _softmax_cross_entropy(
-    scores: Array, targets: Array, weights: Array | None, smoothing: float
+    scores: Array, targets: Array, weights: Array | None, *, smoothing: float
 ) -> tuple[Array, Array]:
     if targets.ndim != 1 or weights is not None or smoothing:
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     n, classes = scores.shape
     if not 0 <= targets.min() <= targets.max() < classes:
         wrong = targets[(targets < 0) | (targets >= classes)][0]

@@ -20,10 +20,10 @@ def _channels(x: Array) -> tuple[Any, Any]:
 
 @batch_norm.register("numpy")
 def _batch_norm(
-    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, momentum: float, eps: float
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, momentum: float, eps: float
 ) -> tuple[Array, Any]:
     if mixed(x, gamma):
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     axes, each = _channels(x)
     count = x.size // gamma.size
     centre = np.add.reduce(x, axis=axes) * (1 / count)
@@ -43,7 +43,7 @@ def _batch_norm(
 
 @batch_norm_backward.register("numpy")
 def _batch_norm_backward(
-    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, need_dx: bool
+    dy: Array, kept: Any, gamma: Array, dgamma: Array, dbeta: Array, *, need_dx: bool
 ) -> Array | None:
     x_hat, scale = kept
     if mixed(dy, x_hat):

@@ -9,16 +9,16 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.pool import max_pool2d, max_pool2d_backward
-from xpnet.ops.window import cropped, framed, output_sizes, window_cells
+from xpnet.ops.window import Window, cropped, framed
 
 
 @max_pool2d.register("numpy")
-def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Array, Any]:
-    if kh * kw > 256 or x.dtype.kind != "f":
-        return NotImplemented  # type: ignore[no-any-return]
-    oh, ow = output_sizes(x.shape, kh, kw, stride, pad)
-    wide = framed(x, pad, -math.inf)
-    cells = [wide[at] for at in window_cells(kh, kw, stride, oh, ow)]
+def _max_pool2d(x: Array, window: Window) -> tuple[Array, Any]:
+    if window.cells > 256 or x.dtype.kind != "f":
+        return NotImplemented
+    oh, ow = window.positions(x.shape)
+    wide = framed(x, window.pad, -math.inf)
+    cells = [wide[at] for at in window.views(oh, ow)]
     y = cells[0].copy()
     winners = np.zeros(y.shape, np.uint8)
     for number, cell in enumerate(cells[1:], 1):
@@ -30,11 +30,12 @@ def _max_pool2d(x: Array, kh: int, kw: int, stride: int, pad: int) -> tuple[Arra
 
 
 @max_pool2d_backward.register("numpy")
-def _max_pool2d_backward(dy: Array, kept: Any, kh: int, kw: int, stride: int, pad: int) -> Array:
+def _max_pool2d_backward(dy: Array, kept: Any, window: Window) -> Array:
     winners, (n, c, h, w) = kept
+    kh, kw, stride, pad = window
     wide = np.zeros((n, c, h + 2 * pad, w + 2 * pad), dy.dtype)
     apart = stride >= max(kh, kw)
-    for number, at in enumerate(window_cells(kh, kw, stride, *dy.shape[2:])):
+    for number, at in enumerate(window.views(*dy.shape[2:])):
         if apart:
             np.multiply(dy, winners == number, out=wide[at])
         else:
