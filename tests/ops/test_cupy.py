@@ -555,18 +555,18 @@ def test_dropout_bit_for_bit(dtype, rate, shape, spaced):
 @pytest.mark.parametrize("targets", ["labels", "rows", "small"])
 @pytest.mark.parametrize("scale", [None, 0.0, 1 / 255])
 @pytest.mark.parametrize("shuffled", [False, True])
-@pytest.mark.parametrize("paced", [False, True])
-def test_taking_a_batch(dtype, pixels, targets, scale, shuffled, paced):
+@pytest.mark.parametrize("by_record", [False, True])
+def test_gathering_a_batch(dtype, pixels, targets, scale, shuffled, by_record):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (20, 1, 3, 3)).astype(dtype if pixels == "own" else pixels)
     t = rng.normal(size=(20, 4)).astype(dtype) if targets == "rows" else rng.integers(0, 10, 20)
     if targets == "small":
         t = t.astype("int32")
     order = rng.permutation(20) if shuffled else None
-    first = np.array([0.5, 3.0, 2.0]) if paced else 8
+    first = np.array([0.5, 3.0, 2.0]) if by_record else 8
     how = {"n": 4, "scale": scale, "dtype": dtype}
-    ours = own(batch.take, gpu(x), gpu(t), gpu(order), gpu(first), **how)
-    theirs = generic(batch.take, x, t, order, first, **how)
+    ours = own(batch.gather_batch, gpu(x), gpu(t), gpu(order), gpu(first), **how)
+    theirs = generic(batch.gather_batch, x, t, order, first, **how)
     for mine, other in zip(ours, theirs, strict=True):
         agree(mine, other, exact=True)
 
@@ -574,14 +574,14 @@ def test_taking_a_batch(dtype, pixels, targets, scale, shuffled, paced):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(5, 4), (1500, 10), (7, 1)], ids=str)
 @pytest.mark.parametrize("classes", [False, True])
-def test_the_tally(dtype, shape, classes):
+def test_the_statistics_of_an_epoch(dtype, shape, classes):
     scores = draw(shape, dtype, whole=True)
     labels = np.random.default_rng(1).integers(0, max(shape[1], 2), shape[0])
     record, value = np.array([1.0, 2.0, 3.0]), np.array(0.25, dtype)
     record_gpu = gpu(record)
     arrays = record_gpu, gpu(scores), gpu(labels), gpu(value)
-    assert own(batch.tally, *arrays, classes=classes) is None
-    generic(batch.tally, record, scores, labels, value, classes=classes)
+    assert own(batch.update_stats, *arrays, classes=classes) is None
+    generic(batch.update_stats, record, scores, labels, value, classes=classes)
     agree(record_gpu, record, exact=True)
 
 

@@ -113,7 +113,7 @@ class Batches:
 
     def _gather(self, start: int, order: Array | None) -> tuple[Array, Array]:
         n = min(self.batch_size, self.samples - start)
-        return ops.batch.take(self.data.x, self.data.t, order, start, n=n)
+        return ops.batch.gather_batch(self.data.x, self.data.t, order, start, n=n)
 
     def _gathered_ahead(self, starts: range, order: Array | None) -> Iterator[tuple[Array, Array]]:
         waiting: deque[Future[Any]] = deque()

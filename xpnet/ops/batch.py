@@ -1,8 +1,8 @@
-"""What frames a training step: a batch is taken from the data, its results are recorded.
+"""What frames a training step: a batch is gathered from the data, its results are recorded.
 
 The record of an epoch is three float64 numbers on the device: the loss summed over samples, the
 right answers, and the batches so far.  A step that is recorded once and replayed finds its place
-in the data, and its row of a timetable, by the last of them.
+in the data, and its row of the scalars, by the last of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from xpnet.arrays import Array, dtype_kind, is_complex, namespace, to_numpy
 from xpnet.ops.dispatch import op
 from xpnet.ops.elementwise import rescale
 
-__all__ = ["correct", "has_classes", "take", "tally"]
+__all__ = ["correct", "gather_batch", "has_classes", "update_stats"]
 
 
 @op
-def take(
+def gather_batch(
     x: Array,
     t: Array,
     order: Array | None,
@@ -92,7 +92,9 @@ def correct(scores: Array, targets: Array) -> Array | None:
 
 
 @op
-def tally(record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool) -> None:
+def update_stats(
+    record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool
+) -> None:
     """Add a batch to the record of its epoch.
 
     Parameters

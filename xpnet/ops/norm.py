@@ -45,13 +45,13 @@ def batch_norm(
     count = math.prod(x.shape[axis] for axis in axes)
     centre = xp.mean(x, axis=axes)
     x_hat = x - _per_channel(centre, ndim)
-    spread = xp.mean(x_hat * x_hat, axis=axes)
-    scale = 1.0 / xp.sqrt(spread + eps)
+    variance = xp.mean(x_hat * x_hat, axis=axes)
+    scale = 1.0 / xp.sqrt(variance + eps)
     x_hat *= _per_channel(scale, ndim)
     mean *= momentum
     mean += (1 - momentum) * centre
     var *= momentum
-    var += ((1 - momentum) * count / (count - 1)) * spread
+    var += ((1 - momentum) * count / (count - 1)) * variance
     y = x_hat * _per_channel(gamma, ndim)
     y += _per_channel(beta, ndim)
     return y, (x_hat, scale)

@@ -138,7 +138,9 @@ class DeviceEpoch:
         """Return n samples and targets, and the layer that the samples are the input of."""
         data, net = self.batches.data, self.step.net
         scale = net.input_scale
-        x, t = ops.batch.take(data.x, data.t, self.order, first, n=n, scale=scale, dtype=net.dtype)
+        x, t = ops.batch.gather_batch(
+            data.x, data.t, self.order, first, n=n, scale=scale, dtype=net.dtype
+        )
         return x, t, 0 if scale is None else 1
 
     def lay_scalars(self, number: int, count: int, factors: Sequence[float]) -> None:

@@ -14,7 +14,7 @@ __all__ = ["Stats"]
 
 
 class Stats:
-    """Summed loss, right answers and batches so far; see :func:`xpnet.ops.batch.tally`.
+    """Summed loss, right answers and batches so far; see :func:`xpnet.ops.batch.update_stats`.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Stats:
         """Do the device's part of adding a batch."""
         self.loss = loss
         self.classes = self.classes and has_classes(scores, targets)
-        ops.batch.tally(self.record, scores, targets, loss, classes=self.classes)
+        ops.batch.update_stats(self.record, scores, targets, loss, classes=self.classes)
 
     def count(self, samples: int, batches: int = 1) -> None:
         """Do the host's part of adding batches."""

@@ -8,13 +8,13 @@ import cupy
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.batch import has_classes, take, tally
+from xpnet.ops.batch import gather_batch, has_classes, update_stats
 from xpnet.ops.cupy import launch
 from xpnet.ops.elementwise import rescale
 
 
-@take.register("cupy")
-def _take(
+@gather_batch.register("cupy")
+def _gather_batch(
     x: Array, t: Array, order: Array | None, first: int | Array, *, n: int,
     scale: float | None = None, dtype: str = "float32",
 ) -> tuple[Array, Array]:  # fmt: skip
@@ -35,7 +35,7 @@ def _take(
     y = cupy.empty((n, *x.shape[1:]), real)
     targets = cupy.empty(n, np.int64) if labelled else _rows(t, *where)
     launch.each(
-        "take_bytes" if x.dtype == np.uint8 else "take_reals", y.dtype.char, y.size,
+        "gather_bytes" if x.dtype == np.uint8 else "gather_reals", y.dtype.char, y.size,
         launch.dense(x), launch.dense(t) if labelled else None, *where, length,
         1.0 if scale is None else float(scale), y, targets if labelled else None,
     )  # fmt: skip
@@ -46,18 +46,22 @@ def _rows(a: Array, order: Array | None, record: Array | None, first: int, n: in
     """Return rows of an array of any dtype."""
     out = cupy.empty((n, *a.shape[1:]), a.dtype)
     length = a.itemsize * math.prod(a.shape[1:])
-    launch.each("take_rows", "f", n * length, launch.dense(a), order, record, first, n, length, out)
+    launch.each(
+        "gather_rows", "f", n * length, launch.dense(a), order, record, first, n, length, out
+    )
     return out
 
 
-@tally.register("cupy")
-def _tally(record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool) -> None:
+@update_stats.register("cupy")
+def _update_stats(
+    record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool
+) -> None:
     kind = launch.filled_kind(scores, loss)
     labelled = targets.ndim == 1 and targets.dtype == np.int64
     if kind is None or scores.ndim != 2 or (classes and not labelled):
         return NotImplemented
     labels = launch.dense(targets) if classes and has_classes(scores, targets) else None
-    launch.kernel("tally", kind)(
+    launch.kernel("update_stats", kind)(
         (1,), (1024,), (launch.dense(scores), labels, loss, record, *scores.shape)
     )
     return None

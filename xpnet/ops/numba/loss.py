@@ -47,11 +47,11 @@ def _softmax_cross_entropy(
     suited = targets.ndim == 1 and scores.ndim == 2 and scores.dtype in DTYPES and len(scores) > 0
     if not suited or weights is not None or targets.dtype.kind not in "iu":
         return NotImplemented
-    number, spread = scores.dtype.type, smoothing / scores.shape[1]
+    number, evenly = scores.dtype.type, smoothing / scores.shape[1]
     dscores = np.empty(scores.shape, scores.dtype)
     labels = read_only(targets.astype(np.int64, copy=False))
-    own, least = number(1 - smoothing + spread), number(smallest_kept(np, scores.dtype))
-    loss, wrong = _softmax_rows(read_only(scores), labels, dscores, own, number(spread), least)
+    own, least = number(1 - smoothing + evenly), number(smallest_kept(np, scores.dtype))
+    loss, wrong = _softmax_rows(read_only(scores), labels, dscores, own, number(evenly), least)
     if wrong >= 0:
         raise ValueError(
             f"targets: expected labels from 0 to {scores.shape[1] - 1}, got {targets[wrong]}"

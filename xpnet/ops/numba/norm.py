@@ -38,11 +38,11 @@ def _normalise(x, gamma, beta, mean, var, y, x_hat, scale, momentum, eps):
         for j in range(width):
             own[j] = row[j] - centre[j]
             squares[j] += own[j] * own[j]
-    spread = _by_channel(squares, pixels) / count
+    variance = _by_channel(squares, pixels) / count
     for ch in range(gamma.size):
-        scale[ch] = one / np.sqrt(spread[ch] + eps)
+        scale[ch] = one / np.sqrt(variance[ch] + eps)
         mean[ch] = mean[ch] * momentum + rest * centre[ch * pixels]
-        var[ch] = var[ch] * momentum + rest * count / (count - one) * spread[ch]
+        var[ch] = var[ch] * momentum + rest * count / (count - one) * variance[ch]
     factor, slope, shift = (
         np.repeat(scale, pixels),
         np.repeat(gamma, pixels),

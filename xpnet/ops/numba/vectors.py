@@ -135,7 +135,7 @@ class Emitter:
     def first(self, count: Any) -> Any:
         """Return a mask of the first numbers of a vector."""
         count = self.smaller(count, ir.Constant(count.type, self.lanes))
-        limit = self.spread(self.builder.trunc(count, ir.IntType(8)))
+        limit = self.broadcast(self.builder.trunc(count, ir.IntType(8)))
         return self.builder.icmp_signed("<", self.integers(list(range(self.lanes)), 8), limit)
 
     def load_first(self, base: Any, index: Any, mask: Any) -> Any:
@@ -158,7 +158,7 @@ class Emitter:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, args, **options)
 
-    def spread(self, number: Any) -> Any:
+    def broadcast(self, number: Any) -> Any:
         """Return a vector of copies of one number."""
         undefined = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
         first = self.builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
@@ -242,8 +242,8 @@ def products(e, vectors, z, z_at, z_row, W, W_at, b, b_at, least, x, x_at, offse
     ``z[z_at + f z_row + v] = max(least, b[b_at + f] + sum over k < cells of
     W[W_at + k FILTERS + f] x[x_at + offsets[k] + v])``
     """
-    biases = [e.spread(e.element(b, e.plus(b_at, f))) for f in range(FILTERS)]
-    floor = e.spread(least)
+    biases = [e.broadcast(e.element(b, e.plus(b_at, f))) for f in range(FILTERS)]
+    floor = e.broadcast(least)
     for width in e.either(vectors, VECTORS):
         sums = [[e.sum_from(bias) for _ in range(width)] for bias in biases]
         with e.count(cells) as k:
@@ -251,7 +251,7 @@ def products(e, vectors, z, z_at, z_row, W, W_at, b, b_at, least, x, x_at, offse
             seen = [e.load(x, e.plus(at, v * e.lanes)) for v in range(width)]
             weights = e.plus(W_at, e.times(k, FILTERS))
             for f, row in enumerate(sums):
-                e.add_products(row, e.spread(e.element(W, e.plus(weights, f))), seen)
+                e.add_products(row, e.broadcast(e.element(W, e.plus(weights, f))), seen)
         for f, row in enumerate(sums):
             start = e.plus(z_at, e.times(z_row, f))
             for v, register in enumerate(row):
@@ -269,7 +269,7 @@ def panel(
     a[a_at + i a_row + k a_step] B[B_at + k B_row + j])``; of the last vector only the first
     ``tail`` numbers are read and written.
     """
-    mask, floor = e.first(tail), e.spread(least)
+    mask, floor = e.first(tail), e.broadcast(least)
     a_rows = [e.plus(a_at, e.times(a_row, i)) for i in range(ROWS)]
     for width in e.either(vectors, range(1, PANEL + 1)):
         inner, last = range(width - 1), (width - 1) * e.lanes
@@ -284,7 +284,7 @@ def panel(
             seen = row_of(B, e.plus(B_at, e.times(k, B_row)))
             step = e.times(k, a_step)
             for start, row in zip(a_rows, sums, strict=True):
-                e.add_products(row, e.spread(e.element(a, e.plus(start, step))), seen)
+                e.add_products(row, e.broadcast(e.element(a, e.plus(start, step))), seen)
         for i, row in enumerate(sums):
             start = e.plus(y_at, e.times(y_row, i))
             totals = [e.at_least(floor, e.total(register)) for register in row]
@@ -338,7 +338,7 @@ def outer(e, vectors, dW, dW_at, dW_row, x, x_at, offsets, k, stride, z, z_at, r
                 at = e.plus(z_at, e.times(e.plus(first, q), dW_row))
                 seen = [e.load(z, e.plus(at, v * e.lanes)) for v in range(width)]
                 for start, row in zip(x_rows, sums, strict=True):
-                    e.add_products(row, e.spread(e.element(x, e.plus(start, q))), seen)
+                    e.add_products(row, e.broadcast(e.element(x, e.plus(start, q))), seen)
         for there, row in zip(places, sums, strict=True):
             for place, register in zip(there, row, strict=True):
                 e.store(e.total(register), dW, place)
@@ -391,7 +391,7 @@ def unpool_row(e, z, z_at, dy, y, winners, at, count, cell):
     gradient = e.where_above(dy, y, at, e.first(count))
     won, cells = e.load_bytes(winners, at), []
     for column in range(2):
-        number = e.spread(build.trunc(e.plus(cell, column), ir.IntType(8)))
+        number = e.broadcast(build.trunc(e.plus(cell, column), ir.IntType(8)))
         cells.append(build.select(build.icmp_signed("==", won, number), gradient, e.zero))
     for half, vector in enumerate(e.zipped(*cells)):
         e.store(vector, z, e.plus(z_at, half * e.lanes))

@@ -29,13 +29,13 @@ def _batch_norm(
     centre = np.add.reduce(x, axis=axes) * (1 / count)
     x_hat = x - centre[each]
     y = x_hat * x_hat
-    spread = np.add.reduce(y, axis=axes) * (1 / count)
-    scale = 1 / np.sqrt(spread + eps)
+    variance = np.add.reduce(y, axis=axes) * (1 / count)
+    scale = 1 / np.sqrt(variance + eps)
     x_hat *= scale[each]
     mean *= momentum
     mean += (1 - momentum) * centre
     var *= momentum
-    var += ((1 - momentum) * count / (count - 1)) * spread
+    var += ((1 - momentum) * count / (count - 1)) * variance
     np.multiply(x_hat, gamma[each], out=y)
     y += beta[each]
     return y, (x_hat, scale)

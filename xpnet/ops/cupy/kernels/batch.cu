@@ -16,7 +16,7 @@ struct Chosen {
 
 // The samples scaled, and their labels (or null).
 template <class Pixel>
-__device__ void take(const Pixel* x, const whole* labels, const Chosen& chosen, whole n,
+__device__ void gather(const Pixel* x, const whole* labels, const Chosen& chosen, whole n,
                      whole length, REAL scale, REAL* y, whole* t)
 {
     const unsigned at = thread_number(), row = at / unsigned(length), pixel = at % unsigned(length);
@@ -27,24 +27,24 @@ __device__ void take(const Pixel* x, const whole* labels, const Chosen& chosen, 
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void take_bytes(const unsigned char* __restrict__ x, const whole* __restrict__ labels,
+void gather_bytes(const unsigned char* __restrict__ x, const whole* __restrict__ labels,
                 const whole* __restrict__ order, const double* __restrict__ record, whole first,
                 whole n, whole length, double scale, REAL* __restrict__ y, whole* __restrict__ t)
 {
-    take(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
+    gather(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
 }
 
 extern "C" __global__ __launch_bounds__(256)
-void take_reals(const REAL* __restrict__ x, const whole* __restrict__ labels,
+void gather_reals(const REAL* __restrict__ x, const whole* __restrict__ labels,
                 const whole* __restrict__ order, const double* __restrict__ record, whole first,
                 whole n, whole length, double scale, REAL* __restrict__ y, whole* __restrict__ t)
 {
-    take(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
+    gather(x, labels, Chosen(order, record, first, n), n, length, REAL(scale), y, t);
 }
 
 // Rows of bytes, whatever they mean.
 extern "C" __global__ __launch_bounds__(256)
-void take_rows(const unsigned char* __restrict__ x, const whole* __restrict__ order,
+void gather_rows(const unsigned char* __restrict__ x, const whole* __restrict__ order,
                const double* __restrict__ record, whole first, whole n, whole length,
                unsigned char* __restrict__ y)
 {

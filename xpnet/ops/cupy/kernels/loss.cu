@@ -54,7 +54,7 @@ void softmax_cross_entropy(const REAL* __restrict__ scores, const whole* __restr
 // record: summed loss, right answers, batches.  One block.  The class is the highest score's, or
 // of a single score whether it is positive; without labels nothing is right.
 extern "C" __global__ __launch_bounds__(1024)
-void tally(const REAL* __restrict__ scores, const whole* __restrict__ labels,
+void update_stats(const REAL* __restrict__ scores, const whole* __restrict__ labels,
            const REAL* __restrict__ loss, double* __restrict__ record, whole n, whole k)
 {
     double right = 0;

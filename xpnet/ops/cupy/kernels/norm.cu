@@ -88,9 +88,9 @@ void batch_norm(const REAL* __restrict__ x, const REAL* __restrict__ gamma,
         const REAL apart = x[i] - centre;
         sum += apart * apart;
     });
-    const REAL spread = block_total(sum, channel.width) / REAL(count);
+    const REAL variance = block_total(sum, channel.width) / REAL(count);
     if (!channel.there) return;
-    const REAL scale = REAL(1) / sqrt(spread + REAL(eps));
+    const REAL scale = REAL(1) / sqrt(variance + REAL(eps));
     const REAL wide = gamma[own], shift = beta[own];
     channel.each(0, count, [&](unsigned i) {
         const REAL normal = (x[i] - centre) * scale;
@@ -101,7 +101,7 @@ void batch_norm(const REAL* __restrict__ x, const REAL* __restrict__ gamma,
         const double fresh = 1 - momentum;
         scales[own] = scale;
         mean[own] = mean[own] * REAL(momentum) + REAL(fresh) * centre;
-        var[own] = var[own] * REAL(momentum) + REAL(fresh * count / (count - 1.0)) * spread;
+        var[own] = var[own] * REAL(momentum) + REAL(fresh * count / (count - 1.0)) * variance;
     }
 }
 
