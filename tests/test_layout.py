@@ -24,7 +24,8 @@ TESTED_BY = {
     ),
     "scripts/gallery/test_mnist.py": ("scripts/gallery/*.py",),
     # faster bodies, each against the generic one
-    "ops/test_parity.py": ("ops/_numba.py", "ops/_numpy.py"),
+    "ops/test_parity.py": ("ops/numba/*.py", "ops/numpy/*.py"),
+    "ops/test_cupy.py": ("ops/cupy/*.py",),
     # ops that are seen at work in what calls them
     "training/test_trainer.py": ("ops/batch.py", "training/prepare.py", "training/stats.py"),
     "layers/test_sequential.py": ("layers/buffers.py", "layers/plan.py", "ops/elementwise.py"),
@@ -56,7 +57,7 @@ TOPICS = {
     "devices/test_new_backend.py",
     "layers/test_complex.py", "layers/test_every_layer.py",
     "models/test_models.py",
-    "ops/test_cuda_source.py", "ops/test_parity.py",
+    "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
     "scripts/bench/test_gpu_check.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",

@@ -214,7 +214,7 @@ def launches(case: Case) -> dict[str, Launch]:
         if case.filters:
             W = draw(case.filters, case.shape[1], case.size, case.size)
             dW, db = gpu.zeros(W.shape, "float32"), gpu.zeros(case.filters, "float32")
-            how = {
+            how: dict[str, Any] = {
                 "stride": case.stride, "pad": case.pad,
                 "window": Window(2, 2, 2, 0) if case.pooled else None,
             }  # fmt: skip
