@@ -18,7 +18,7 @@ TITLE = "a network that divides, second attempt: complex logarithms and clipped 
 
 def run(demo: harness.Demo) -> None:
     """Train many starts side by side; count those that divide; draw the ways of two."""
-    starts, steps = demo.pick(40, 120, 400), demo.pick(20_000, 200_000, 200_000)
+    starts, steps = demo.pick(40, 120, 400), demo.pick(12_000, 200_000, 200_000)
     tolerance = demo.pick(0.1, 1e-6, 1e-6)  # what the shorter run can reach
     began = time.perf_counter()
     with np.errstate(all="ignore"):  # an output may overflow; its error is clipped
