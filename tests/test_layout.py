@@ -31,7 +31,6 @@ TESTED_BY = {
     "layers/test_sequential.py": ("layers/buffers.py", "layers/plan.py", "ops/elementwise.py"),
     "test_losses.py": ("ops/loss.py",),
     "optimizers/test_rules.py": ("ops/update.py", "optimizers/base.py"),
-    "ops/test_conv.py": ("ops/window.py",),
     # parts of what is tested as a whole
     "book/test_layers.py": ("book/layer_naive.py",),
     "devices/test_cupy.py": ("devices/cuda_graphs.py",),

@@ -82,8 +82,7 @@ class Layer(ArrayOwner, Configurable, ABC):
         if name == "_built":
             raise AttributeError(f"{kind}.__init__ must call super().__init__() first")
         if name in ("to", "predict", "save", "summary", "hook", "device"):
-            raise AttributeError(f"{kind} has no {name!r}: a network has, such as a Sequential "
-                                 f"with an input_shape")  # fmt: skip
+            raise AttributeError(f"{kind} has no {name!r}: a network has, such as a Sequential")
         raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     # What a subclass defines
@@ -157,8 +156,6 @@ class Layer(ArrayOwner, Configurable, ABC):
         """The layer's name in messages: its class and path."""
         return f'{type(self).__name__} "{self.path}"' if self.path else type(self).__name__
 
-    # What every layer offers
-
     def build(self, input_shape: Shape, rng: Stream, dtype: str = "float32") -> Shape:
         """Make the layer ready for inputs of a shape, once; return its output shape.
 
@@ -183,17 +180,14 @@ class Layer(ArrayOwner, Configurable, ABC):
             raise ValueError(f"a layer stands within more than {MAX_DEPTH} others: nest them less")
         check_own_dtype(self)
         self.input_shape = checked_shape(self.label, input_shape)
-        output_shape = self.setup(self.input_shape, rng)
-        if not isinstance(output_shape, tuple):
-            raise TypeError(
-                f"{self.label}: setup must return the output shape, got {output_shape!r}"
-            )
-        self.output_shape = output_shape
+        self.output_shape = made = self.setup(self.input_shape, rng)
+        if not isinstance(made, tuple):
+            raise TypeError(f"{self.label}: setup must return the output shape, got {made!r}")
         parts = [part for _, part in self.children()]
         self._composite = bool(parts)
         self.learns = bool(self._params) or any(part.learns for part in parts)
         self._built = True
-        return output_shape
+        return self.output_shape
 
     @property
     def params(self) -> ArrayMap:
