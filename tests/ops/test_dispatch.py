@@ -21,7 +21,7 @@ from xpnet import ops
 from xpnet.devices import device_of
 from xpnet.layers import Linear, Sequential
 from xpnet.ops import BODIES, Op, generic_only, op
-from xpnet.ops.dispatch import _load
+from xpnet.ops.dispatch import load_bodies
 
 pytestmark = pytest.mark.faster_bodies
 
@@ -45,7 +45,7 @@ OPS = {
 }
 for _names in BODIES.values():
     for _name in _names:
-        _load(_name)
+        load_bodies(_name)
 ALL_BODIES = [(o, name) for o in OPS.values() for name in o.bodies]
 
 
@@ -75,7 +75,7 @@ def test_a_body_that_declines_gives_way_to_the_generic_one():
 
 def test_bodies_are_tried_in_the_order_of_the_list(monkeypatch):
     monkeypatch.setitem(BODIES, "numpy", ("numpy", "numpy_second"))
-    monkeypatch.setattr("xpnet.ops.dispatch._load", lambda name: True)
+    monkeypatch.setattr("xpnet.ops.dispatch.load_bodies", lambda name: True)
     declined, accepted = make(declines=True), make()
     for told in declined, accepted:
         told.register("numpy_second")(lambda x, factor: "second")

@@ -28,7 +28,7 @@ from xpnet.ops import (
     pool,
     update,
 )
-from xpnet.ops.dispatch import _load
+from xpnet.ops.dispatch import load_bodies
 from xpnet.ops.numpy import conv as numpy_conv
 from xpnet.ops.update import Scalars
 from xpnet.optimizers.base import fused
@@ -44,7 +44,7 @@ RTOL = {"float32": 2e-5, "float64": 1e-12}
 @pytest.fixture(scope="module", params=["numba", "numpy"], autouse=True)
 def body(request):
     """Let only the bodies of one file serve NumPy arrays."""
-    if request.param == "numba" and not _load("numba"):
+    if request.param == "numba" and not load_bodies("numba"):
         pytest.skip("needs numba (the fast extra), and XPNET_NUMBA not 0")
     with mock.patch.dict(BODIES, {"numpy": (request.param,)}):
         forget_choices()
@@ -479,5 +479,5 @@ def test_every_body_is_compared_here(body):
             "rmsprop", "sgd", "softmax_cross_entropy",
         },
     }  # fmt: skip
-    assert _load(body)
+    assert load_bodies(body)
     assert {name for name, op in OPS.items() if body in op.bodies} == compared[body]

@@ -60,13 +60,13 @@ def not_narrow(library: str) -> str | None:
 
 
 def _no_products(library: str) -> str | None:
-    _load(library)
+    load_bodies(library)
     reason: str | None = importlib.import_module(f"xpnet.ops.{library}.products").no_products()
     return reason
 
 
 @functools.cache
-def _load(name: str) -> bool:
+def load_bodies(name: str) -> bool:
     """Import every module with bodies of a name, and say whether they can be used."""
     if name == "numba" and os.environ.get("XPNET_NUMBA") == "0":
         return False
@@ -170,7 +170,7 @@ def op(generic: Callable[P, R]) -> Op[P, R]:
         return add
 
     def choose(mine: Library) -> tuple[tuple[Callable[P, R], str | None], ...]:
-        there = [name for name in BODIES.get(mine.name, ()) if _load(name)]
+        there = [name for name in BODIES.get(mine.name, ()) if load_bodies(name)]
         names = there if mine.name in BODIES else [mine.name]
         served = tuple((bodies[name], precisions[name]) for name in names if name in bodies)
         chosen[mine] = served
