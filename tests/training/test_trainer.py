@@ -520,3 +520,86 @@ def test_the_running_figures_are_those_of_the_epoch_so_far():
     (row,) = made.fit(blobs(), 1, 10)
     assert figures[-1][0] == row["train_loss"]
     assert all(speed > 0 for _, speed in figures)
+
+
+class TestStopping:
+    """A callback may end a fit: nothing is raised, and everybody hears of the end."""
+
+    class StopAt(Seen):
+        def __init__(self, step=None, epoch=None):
+            super().__init__()
+            self.step, self.epoch, self.ended = step, epoch, 0
+
+        def step_ends(self, trainer):
+            super().step_ends(trainer)
+            if trainer.optimizer.steps == self.step:
+                trainer.stop()
+
+        def epoch_ends(self, trainer, row):
+            super().epoch_ends(trainer, row)
+            if row["epoch"] == self.epoch:
+                trainer.stop()
+
+        def fit_ends(self, trainer):
+            super().fit_ends(trainer)
+            self.ended += 1
+
+    def test_after_an_epoch(self):
+        stop = self.StopAt(epoch=2)
+        made = trainer(network(), callbacks=[stop])
+        history = made.fit(blobs(), 5, 10)
+        assert history["epoch"] == [1, 2]
+        assert (made.epoch, made.optimizer.steps, stop.ended) == (2, 12, 1)
+
+    def test_within_an_epoch_which_then_has_no_row(self):
+        stop = self.StopAt(step=8)
+        made = trainer(network(), callbacks=[stop])
+        history = made.fit(blobs(), 5, 10)
+        assert history["epoch"] == [1]
+        assert (made.epoch, made.optimizer.steps, stop.ended) == (1, 8, 1)
+
+    def test_at_an_epochs_last_step_which_then_has_one(self):
+        made = trainer(network(), callbacks=[self.StopAt(step=6)])
+        assert made.fit(blobs(), 5, 10)["epoch"] == [1]
+
+    def test_a_later_fit_begins_as_if_nothing_had_been(self):
+        made = trainer(network(), callbacks=[self.StopAt(epoch=1)])
+        made.fit(blobs(), 3, 10)
+        made.callbacks = []
+        assert made.fit(blobs(), 2, 10)["epoch"] == [1, 2, 3]
+
+    @pytest.mark.gpu
+    def test_steps_that_are_replayed_stop_too(self):
+        stop = self.StopAt(step=8)
+        made = Trainer(network().to("gpu"), SoftmaxCrossEntropy(), Adam(), callbacks=[stop])
+        made.fit(blobs(), 5, 10)
+        assert (made.not_replayed, made.epoch, made.optimizer.steps) == (None, 1, 8)
+
+
+class TestBetweenTheSteps:
+    def test_gradients_may_be_changed_before_the_update(self, xp):
+        def clip(grads):
+            grads.flat[...] = 0.0 * grads.flat
+
+        net = linear().to(xp.device)
+        before = contents(net)
+        made = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), after_backward=clip)
+        made.fit(on(xp, blobs(dtype="float64")), 1, 10)
+        assert contents(net) == before
+
+    def test_a_callback_has_the_loss_of_each_step(self, xp):
+        losses = []
+
+        class Look(Callback):
+            def step_ends(self, trainer):
+                assert device_of(trainer.step_loss) == trainer.net.device
+                losses.append(float(trainer.step_loss))
+
+        net, data = linear().to(xp.device), blobs(30, "float64")
+        made = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), callbacks=[Look()])
+        assert made.step_loss is None
+        history = made.fit(on(xp, data), 2, 10)
+        assert len(losses) == 6
+        np.testing.assert_allclose(
+            np.reshape(losses, (2, 3)).mean(axis=1), history["train_loss"], rtol=1e-12
+        )
