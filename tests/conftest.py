@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import array_api_strict
@@ -54,28 +51,34 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if named or gpu else None
 
 
-def compile_in_turn() -> None:
-    """Let one process compile a loop, while the others wait to read what it kept on disk."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the emulated CuPy in its place before anything imports the real one."""
+    if config.getoption("--emulated-gpu"):
+        from tests import emulator
+
+        emulator.install(devices=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_in_turn(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Let one worker compile a loop, while the others wait to read what it kept on disk."""
+    if not hasattr(request.config, "workerinput") or importlib.util.find_spec("numba") is None:
+        yield
+        return
     from numba.core.dispatcher import Dispatcher
 
     compile_loop = Dispatcher.compile
-    turn = FileLock(Path(tempfile.gettempdir()) / f"xpnet-tests-numba-{getpass.getuser()}.lock")
+    turn = FileLock(tmp_path_factory.getbasetemp().parent / "compiling.lock")
 
     def compile_or_wait(self: Any, signature: Any) -> Any:
         with turn:
             return compile_loop(self, signature)
 
-    Dispatcher.compile = compile_or_wait
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Put the emulated CuPy in its place before anything imports the real one."""
-    if hasattr(config, "workerinput") and importlib.util.find_spec("numba") is not None:
-        compile_in_turn()
-    if config.getoption("--emulated-gpu"):
-        from tests import emulator
-
-        emulator.install(devices=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dispatcher, "compile", compile_or_wait)
+        yield
 
 
 @pytest.fixture(autouse=True)
