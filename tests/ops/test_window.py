@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import naive_oracles as naive
 import numpy as np
 import pytest
 
+from tests.ops import naive_oracles as naive
 from xpnet.ops import Window
 
 WINDOWS = [(1, 1, 1, 0), (2, 2, 2, 0), (3, 2, 1, 0), (2, 2, 3, 1), (3, 3, 2, 1), (1, 4, 4, 0)]
