@@ -162,11 +162,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def moved(layer: Layer, place: Device) -> Layer:
     """Return a layer that stands by itself, its arrays moved to a device: networks move theirs."""
     for _, one in layer.walk(innermost=False):
-        own = one.own()
+        own = one.own
         for arrays in (own.params, own.grads, own.state):
             for name, array in arrays.items():
                 arrays.bind(name, place.asarray(array))
-        one.compute_in(one.precision)
+        own.compute_in(own.precision)
     return layer
 
 

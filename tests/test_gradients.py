@@ -135,15 +135,15 @@ class Scale(Layer):
         return input_shape
 
     def forward(self, x, *, train=False):
-        self._state["calls"] += 1
+        self.state["calls"] += 1
         if train:
             self._cache = x
-        return self._params["a"] * x * x
+        return self.params["a"] * x * x
 
     def backward(self, dy, *, need_dx=True):
         x, lib = self.take(), namespace(dy)
         da = lib.sum(dy * x * x, axis=0)
-        dx = 2 * self._params["a"] * x * dy
+        dx = 2 * self.params["a"] * x * dy
         if self.fault == "a":
             da = da * 1.001
         if self.fault == "a, one number":
@@ -152,7 +152,7 @@ class Scale(Layer):
             dx = lib.flip(dx, axis=0)
         if self.fault == "sign":
             dx = -dx
-        self._grads["a"][...] = da
+        self.grads["a"][...] = da
         return dx
 
 
@@ -210,7 +210,7 @@ def test_params_state_and_input_are_left_as_they_were(xp: Backend):
 def test_params_and_state_are_left_as_they_were_by_a_check_that_fails():
     class Failing(Scale):
         def forward(self, x, *, train=False):
-            if self._params["a"][0] != 1:
+            if self.params["a"][0] != 1:
                 raise RuntimeError("no")
             return super().forward(x, train=train)
 

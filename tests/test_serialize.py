@@ -48,7 +48,7 @@ from xpnet.optimizers import Adam
 class Scale(Layer):
     """A layer of a user's own: x times a learned number, which has no axes."""
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def __init__(self, first: float = 1.0) -> None:
         super().__init__()
@@ -66,13 +66,13 @@ class Scale(Layer):
         self.check(x)
         if train:
             self._cache = x
-            self._state["calls"] += 1
-        return x * self._params["s"]
+            self.state["calls"] += 1
+        return x * self.params["s"]
 
     def backward(self, dy, *, need_dx=True):
         x = self.take()
-        self._grads["s"][...] = (dy * x.conj()).sum()
-        return dy * self._params["s"].conj()
+        self.grads["s"][...] = (dy * x.conj()).sum()
+        return dy * self.params["s"].conj()
 
 
 def plain() -> Sequential:

@@ -25,11 +25,11 @@ class Loss(Configurable, ABC):
 
     Attributes
     ----------
-    accepts_complex : bool
-        Whether scores may be complex.
+    accepts : tuple of str
+        The kinds of numbers that scores may be of: ``"real"``, ``"complex"``.
     """
 
-    accepts_complex: ClassVar[bool] = False
+    accepts: ClassVar[tuple[str, ...]] = ("real",)
 
     def __init__(self) -> None:
         self._gradient: Array | None = None
@@ -100,8 +100,8 @@ class Loss(Configurable, ABC):
 
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         name, kind = type(self).__name__, dtype_kind(namespace(scores), scores.dtype)
-        if kind != "real" and not (self.accepts_complex and kind == "complex"):
-            wanted = "floating-point" if self.accepts_complex else "real floating-point"
+        if kind not in self.accepts:
+            wanted = "floating-point" if "complex" in self.accepts else "real floating-point"
             raise ValueError(f"{name}: expected {wanted} scores, got {dtype_name(scores)}")
         if scores.ndim == 0 or scores.shape[0] == 0:
             raise ValueError(
@@ -179,7 +179,7 @@ class SquaredError(Loss):
     Forward: ``L = mean over n of 1/2 sum_k |y_k - t_k|^2``.  Backward: ``(y - t) / n``.
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the outputs."""

@@ -182,7 +182,7 @@ def test_a_mapping_is_live_and_writes_through(xp):
     params, old = net.params, net.params["1.b"]
     params["1.b"] = np.arange(3.0)
     assert params["1.b"] is old
-    for array in (old, net.params["1.b"], net[1].params["b"], net[1]._params["b"]):
+    for array in (old, net.params["1.b"], net[1].params["b"], net[1].own.params["b"]):
         assert_close(array, np.arange(3.0), rtol=0)
     net.params["1.b"] += 1.0
     net.grads["1.b"] = np.full(3, 4.0)
@@ -717,12 +717,12 @@ def test_a_layer_may_assign_its_gradients_as_a_whole():
             self.check(x)
             if train:
                 self._cache = x
-            return x * self._params["gamma"]
+            return x * self.params["gamma"]
 
         def backward(self, dy, *, need_dx=True):
             x = self.take()
-            self._grads["gamma"] = (dy * x).sum(0)
-            return dy * self._params["gamma"]
+            self.grads["gamma"] = (dy * x).sum(0)
+            return dy * self.params["gamma"]
 
     net = Sequential([Scale()], input_shape=(3,), dtype="float64")
     errors = gradient_check(net, np.arange(6.0).reshape(2, 3))

@@ -156,7 +156,7 @@ class TestNetworks:
         assert net._narrow.shape == net.params.flat.shape
         net.params["6.W"] = np.full(net.params["6.W"].shape, 1 / 3, "float32")
         net.forward(images().x[:2])
-        near = net[6].operands["W"]
+        near = net[6].own.operands["W"]
         assert (near == by_bits(np.float32([1 / 3]), precision)).all()
         assert near.base is not None
         assert (net.params["6.W"] == np.float32(1 / 3)).all()

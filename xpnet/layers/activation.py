@@ -125,7 +125,7 @@ class Sigmoid(_Activation):
     Input and output of one shape.  Kept for backward: y (not copied).
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the function's values, twice."""
@@ -147,7 +147,7 @@ class Tanh(_Activation):
     Input and output of one shape.  Kept for backward: y (not copied).
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the function's values, twice."""

@@ -8,7 +8,7 @@ from typing import Any
 from xpnet.arrays import Array, is_complex, library, namespace
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.buffers import itemsize
-from xpnet.layers.fit import check_dtype, with_batch
+from xpnet.layers.fit import check_built, check_dtype, with_batch
 from xpnet.random import Stream
 
 __all__ = ["Add", "Multiply"]
@@ -17,7 +17,7 @@ __all__ = ["Add", "Multiply"]
 class _OfSeveral(Layer):
     """A layer whose input is a tuple of arrays of one shape."""
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def setup(self, input_shape: Any, rng: Stream) -> Shape:
         """Check that the shapes are equal; return the one."""
@@ -34,8 +34,7 @@ class _OfSeveral(Layer):
 
     def check(self, x: Any) -> None:
         """Raise one clear sentence unless x is a tuple of arrays that fit."""
-        if not self._built:
-            self._require_built()
+        check_built(self)
         if not isinstance(x, tuple) or len(x) != len(self.input_shape):
             raise TypeError(
                 f"{self.label}: expected a tuple of {len(self.input_shape)} arrays, "

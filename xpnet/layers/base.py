@@ -12,22 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from xpnet.arrays import Array
+from xpnet.arrays import Array, to_numpy
 from xpnet.config import Configurable
-from xpnet.layers.buffers import ArrayMap, ArrayOwner, Shape
-from xpnet.layers.fit import check_input, check_own_dtype, checked_shape
+from xpnet.devices import CPU
+from xpnet.layers.buffers import ArrayMap, OwnArrays, Shape
+from xpnet.layers.fit import HOW_TO_BUILD, check_built, check_input, check_own_dtype, checked_shape
 from xpnet.random import Stream
 
 __all__ = ["ArrayMap", "Layer", "Shape"]
-
-
-HOW_TO_BUILD = "give its Sequential an input_shape, or call build(input_shape, rng, dtype)"
 
 MAX_DEPTH = 100
 """Layers that may stand within one another: past it Python's own calls would get too deep."""
 
 
-class Layer(ArrayOwner, Configurable, ABC):
+class Layer(Configurable, ABC):
     """One step of a network.
 
     A subclass defines ``forward`` and ``backward``; ``setup`` where it has parameters, state or
@@ -50,26 +48,26 @@ class Layer(ArrayOwner, Configurable, ABC):
     ``forget``, ``flops``, ``cache_bytes``, ``config``, ``children`` and ``walk``.
 
     For authors: to define, ``setup``, ``forward``, ``backward``, ``flops``, ``cache_bytes``, and
-    the class attributes ``accepts_complex`` (x and the parameters may be complex),
-    ``accepts_integers`` (x may be of any dtype) and ``multithreaded`` (the layer cuts its work
-    into threads, beside which BLAS does best with one); to use, ``add_param``, ``add_state``,
-    ``check``, ``keep``, ``take``, and ``label`` in messages.  A layer of matrix products takes
-    parameters from ``operands``, where a network puts narrower copies, and computes in
-    ``precision``.
+    the class attributes ``accepts`` (the kinds of numbers x may be of: ``"real"``, ``"complex"``,
+    which the parameters may then be too, ``"exact"``) and ``multithreaded`` (the layer cuts its
+    work into threads, beside which BLAS does best with one); to use, ``add_param``,
+    ``add_state``, ``check``, ``keep``, ``take``, and ``label`` in messages.  A layer of matrix
+    products takes parameters from ``own.operands``, where a network puts narrower copies, and
+    computes in ``own.precision``.
     """
 
-    accepts_complex: ClassVar[bool] = False
-    accepts_integers: ClassVar[bool] = False
+    accepts: ClassVar[tuple[str, ...]] = ("real",)
     multithreaded: ClassVar[bool] = False
 
     path: str
+    dtype: str
     input_shape: Shape
     output_shape: Shape
     learns: bool
 
     def __init__(self) -> None:
-        super().__init__()
         self.path = ""
+        self.own = OwnArrays()
         self._built = False
         self._composite = False
         self._cache: Any = None
@@ -123,20 +121,27 @@ class Layer(ArrayOwner, Configurable, ABC):
 
     # What a subclass uses
 
+    def add_param(self, name: str, values: Any, *, decay: bool = False) -> None:
+        """Add a parameter with its initial values; ``decay``: weight decay acts on it."""
+        self.own.params.bind(name, CPU.asarray(to_numpy(values).astype(self.dtype)))
+        self.own.grads.bind(name, CPU.zeros(self.own.params[name].shape, self.dtype))
+        if decay:
+            self.own.decayed |= {name}
+
+    def add_state(self, name: str, values: Any, dtype: str | None = None) -> None:
+        """Add an array that is saved but not learned."""
+        self.own.state.bind(name, CPU.asarray(to_numpy(values).astype(dtype or self.dtype)))
+
     def check(self, x: Array) -> None:
         """Raise one clear sentence unless x fits this layer; cheap for what was seen before."""
         try:
             kind = (type(x), x.dtype, x.shape[1:])
         except (AttributeError, TypeError):
             raise TypeError(f"{self.label}: expected an array x, got {type(x).__name__}") from None
-        if kind != self._seen:
-            self._require_built()
-            check_input(self, x, self._params.values())
-            self._seen = kind
-
-    def _require_built(self) -> None:
-        if not self._built:
-            raise ValueError(f"{type(self).__name__} is not built: {HOW_TO_BUILD}")
+        if kind != self.own.seen:
+            check_built(self)
+            check_input(self, x, self.own.params.values())
+            self.own.seen = kind
 
     def keep(self, values: Any) -> None:
         """Keep what ``backward`` needs, until it is taken; None forgets it."""
@@ -183,26 +188,25 @@ class Layer(ArrayOwner, Configurable, ABC):
         self.output_shape = made = self.setup(self.input_shape, rng)
         if not isinstance(made, tuple):
             raise TypeError(f"{self.label}: setup must return the output shape, got {made!r}")
-        parts = [part for _, part in self.children()]
-        self._composite = bool(parts)
-        self.learns = bool(self._params) or any(part.learns for part in parts)
+        learning = [part.learns for _, part in self.children()]
+        self._composite, self.learns = bool(learning), bool(self.own.params) or any(learning)
         self._built = True
         return self.output_shape
 
     @property
     def params(self) -> ArrayMap:
         """The learned arrays by name, with those of the layers within by path."""
-        return self._gather("_params") if self._composite else self._params
+        return self._gather("params") if self._composite else self.own.params
 
     @property
     def grads(self) -> ArrayMap:
         """The gradients, under the keys of ``params``."""
-        return self._gather("_grads") if self._composite else self._grads
+        return self._gather("grads") if self._composite else self.own.grads
 
     @property
     def state(self) -> ArrayMap:
         """The arrays that are saved but not learned, such as running statistics."""
-        return self._gather("_state") if self._composite else self._state
+        return self._gather("state") if self._composite else self.own.state
 
     def children(self) -> Iterator[tuple[str, Layer]]:
         """Yield (name, layer) for the layers this one is made of: those among its attributes."""
@@ -235,22 +239,18 @@ class Layer(ArrayOwner, Configurable, ABC):
         for _, layer in self.walk(innermost=False):
             layer.keep(None)
 
-    def _gather(self, attribute: str) -> ArrayMap:
-        return ArrayMap(
-            {
-                f"{path}.{name}" if path else name: array
-                for path, layer in self.walk(innermost=False)
-                for name, array in getattr(layer, attribute).items()
-            }
-        )
+    def _gather(self, kind: str) -> ArrayMap:
+        layers = self.walk(innermost=False)
+        owners = ((path and f"{path}.", getattr(layer.own, kind)) for path, layer in layers)
+        return ArrayMap({at + name: array for at, own in owners for name, array in own.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what a forward pass kept, and what was seen: copies begin without."""
-        return vars(self) | {"_cache": None, "_seen": None, "operands": self._params}
+        """Leave out what a forward pass kept: copies begin without."""
+        return vars(self) | {"_cache": None}
 
     def __repr__(self) -> str:
-        shapes = f": {self.input_shape} -> {self.output_shape}" if self._built else ""
-        return super().__repr__() + shapes
+        text = super().__repr__()
+        return f"{text}: {self.input_shape} -> {self.output_shape}" if self._built else text
 
 
 def unbuilt(layer: Layer) -> Layer:

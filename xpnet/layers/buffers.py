@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple, NoReturn, Self
 
 from xpnet.arrays import Array, dtype_name, namespace, to_numpy
-from xpnet.devices import CPU, Device, device_of
+from xpnet.devices import Device, device_of
 
 __all__ = [
     "ArrayMap",
-    "ArrayOwner",
     "Buffers",
     "Layout",
     "OwnArrays",
@@ -131,59 +130,36 @@ class ArrayMap(dict[str, Array]):
         return f"{{{', '.join(rows)}}}"
 
 
-class OwnArrays(NamedTuple):
-    """The arrays of one layer by itself, and the names of those that weight decay acts on."""
-
-    params: ArrayMap
-    grads: ArrayMap
-    state: ArrayMap
-    decayed: frozenset[str]
-
-
-class ArrayOwner:
-    """What has arrays of its own, on the host until a network takes them over.
+class OwnArrays:
+    """The arrays of one layer by itself, on the host until a network takes them over.
 
     Attributes
     ----------
-    dtype : str
-        Of the parameters.
+    params, grads, state : ArrayMap
+    decayed : frozenset of str
+        The names of the parameters that weight decay acts on.
     precision : str
-        Of matrix products with them.
+        Of matrix products with the parameters.
     operands : mapping of str to array
         The parameters as products take them: themselves, or narrower copies.
+    seen : object
+        The kind of input that was last found to fit them; None once they have moved.
     """
 
-    dtype: str
-
     def __init__(self) -> None:
-        self.precision = "float32"
-        self._params = ArrayMap()
-        self._grads = ArrayMap()
-        self._state = ArrayMap()
-        self._decayed: frozenset[str] = frozenset()
-        self.operands: dict[str, Array] = self._params
-        self._seen: Any = None  # the kinds of arrays that were looked at since the last move
-
-    def add_param(self, name: str, values: Any, *, decay: bool = False) -> None:
-        """Add a parameter with its initial values; ``decay``: weight decay acts on it."""
-        self._params.bind(name, CPU.asarray(to_numpy(values).astype(self.dtype)))
-        self._grads.bind(name, CPU.zeros(self._params[name].shape, self.dtype))
-        if decay:
-            self._decayed |= {name}
-
-    def add_state(self, name: str, values: Any, dtype: str | None = None) -> None:
-        """Add an array that is saved but not learned."""
-        self._state.bind(name, CPU.asarray(to_numpy(values).astype(dtype or self.dtype)))
-
-    def own(self) -> OwnArrays:
-        """Return the arrays and, by name, those that weight decay acts on: for a network."""
-        return OwnArrays(self._params, self._grads, self._state, self._decayed)
+        self.params, self.grads, self.state = ArrayMap(), ArrayMap(), ArrayMap()
+        self.decayed: frozenset[str] = frozenset()
+        self.compute_in("float32")
 
     def compute_in(self, precision: str, narrow: dict[str, Array] | None = None) -> None:
         """Compute products in a precision, of narrow copies of the parameters where there are."""
         self.precision = precision
-        self.operands = self._params if narrow is None else narrow
-        self._seen = None
+        self.operands: dict[str, Array] = self.params if narrow is None else narrow
+        self.seen: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out narrow copies: whoever owns the arrays makes them."""
+        return vars(self) | {"operands": self.params, "seen": None}
 
 
 class Buffers(NamedTuple):

@@ -97,9 +97,9 @@ class Conv2d(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the filters' responses."""
         self.check(x)
-        W, b = self.operands["W"], self.params.get("b")
+        W, b = self.own.operands["W"], self.params.get("b")
         y, kept = ops.conv.conv2d(
-            x, W, b, stride=self.stride, pad=self.pad, precision=self.precision
+            x, W, b, stride=self.stride, pad=self.pad, precision=self.own.precision
         )
         if train:
             self.keep(kept)
@@ -109,8 +109,8 @@ class Conv2d(Layer):
         """Fill dW and db; return dx."""
         kept, grads = self.take(), self.grads
         return ops.conv.conv2d_backward(
-            dy, kept, self.operands["W"], grads["W"], grads.get("b"), stride=self.stride,
-            pad=self.pad, need_dx=need_dx, precision=self.precision,
+            dy, kept, self.own.operands["W"], grads["W"], grads.get("b"), stride=self.stride,
+            pad=self.pad, need_dx=need_dx, precision=self.own.precision,
         )  # fmt: skip
 
     def flops(self) -> int:

@@ -10,7 +10,9 @@ from xpnet.checks import whole_number
 from xpnet.layers.buffers import ITEMSIZE, Shape
 
 __all__ = [
+    "HOW_TO_BUILD",
     "SIZES",
+    "check_built",
     "check_dtype",
     "check_input",
     "check_own_dtype",
@@ -18,6 +20,8 @@ __all__ = [
     "image_shape",
     "with_batch",
 ]
+
+HOW_TO_BUILD = "give its Sequential an input_shape, or call build(input_shape, rng, dtype)"
 
 SIZES = "layers take sizes of what they make, never of what they receive"
 """What to say to those who give a layer a size too many."""
@@ -34,12 +38,14 @@ class Built(Protocol):
         """The layer's name in messages."""
 
     @property
-    def accepts_complex(self) -> bool:
-        """Whether x may be complex."""
+    def accepts(self) -> tuple[str, ...]:
+        """The kinds of numbers that x may be of: "real", "complex", "exact"."""
 
-    @property
-    def accepts_integers(self) -> bool:
-        """Whether x may be of any dtype."""
+
+def check_built(layer: Built) -> None:
+    """Raise unless a layer is built."""
+    if "output_shape" not in vars(layer):
+        raise ValueError(f"{type(layer).__name__} is not built: {HOW_TO_BUILD}")
 
 
 def check_input(layer: Built, x: Array, own: Iterable[Array]) -> None:
@@ -62,9 +68,10 @@ def check_input(layer: Built, x: Array, own: Iterable[Array]) -> None:
 def check_dtype(layer: Built, x: Array) -> None:
     """Raise one clear sentence unless a layer works on numbers of x's dtype."""
     kind, real = dtype_kind(namespace(x), x.dtype), layer.dtype.startswith("float")
-    if kind == "complex" and not (layer.accepts_complex and not (layer.accepts_integers and real)):
+    exact = "exact" in layer.accepts
+    if kind == "complex" and ("complex" not in layer.accepts or (exact and real)):
         raise ValueError(f"{layer.label}: expected real x, got {dtype_name(x)}")
-    if layer.accepts_integers:
+    if exact:
         return
     if kind == "exact":
         raise ValueError(
@@ -85,7 +92,7 @@ def check_own_dtype(layer: Built) -> None:
         raise ValueError(
             f"{layer.label}: expected dtype {', '.join(others)} or {last}, got {layer.dtype!r}"
         )
-    if layer.dtype.startswith("complex") and not layer.accepts_complex:
+    if layer.dtype.startswith("complex") and "complex" not in layer.accepts:
         raise ValueError(f"{layer.label}: works on real numbers only, got dtype {layer.dtype!r}")
 
 

@@ -41,7 +41,7 @@ class Linear(Layer):
     previous layer's output, not copied).
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     units = Hyperparameter(whole_number, 1)
     bias = Hyperparameter(flag, SIZES)
@@ -73,8 +73,8 @@ class Linear(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return ``x W + b``."""
         self.check(x)
-        W, b = self.operands["W"], self.params.get("b")
-        y, kept = ops.linear.linear(self.rows(x), W, b, precision=self.precision)
+        W, b = self.own.operands["W"], self.params.get("b")
+        y, kept = ops.linear.linear(self.rows(x), W, b, precision=self.own.precision)
         if train:
             self.keep((kept, x.shape))
         return y
@@ -82,9 +82,9 @@ class Linear(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dW and db; return dx."""
         kept, shape = self.take()
-        grads, W = self.grads, self.operands["W"]
+        grads, W = self.grads, self.own.operands["W"]
         dx = ops.linear.linear_backward(
-            dy, kept, W, grads["W"], grads.get("b"), need_dx=need_dx, precision=self.precision
+            dy, kept, W, grads["W"], grads.get("b"), need_dx=need_dx, precision=self.own.precision
         )
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 

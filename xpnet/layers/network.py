@@ -112,7 +112,7 @@ class Network(Layer):
     def refresh(self) -> None:
         """Bring the narrow copy of the parameters up to date, where products take one."""
         if self._narrow is not None and self._buffers is not None:
-            ops.precision.narrow_into(self._buffers.params.flat, self._narrow, self.precision)
+            ops.precision.narrow_into(self._buffers.params.flat, self._narrow, self.own.precision)
 
     def parts(self, start: int = 0) -> list[Part]:
         """Return what a forward pass runs one after the other, from layer number ``start``."""
@@ -196,14 +196,14 @@ class Network(Layer):
         """
         if self._owned or not self._built:
             self._root("to()")
-        place, precision = device(where), precision or self.precision
+        place, precision = device(where), precision or self.own.precision
         ops.precision.check(precision, self.dtype, "the network")
         reason = ops.not_narrow(place.library) if precision != "float32" else None
         if reason:
             raise ValueError(f"precision {precision!r}: {reason}")
         if self._buffers is None or self._buffers.device != place:
             self._pack(place)
-        elif precision == self.precision:
+        elif precision == self.own.precision:
             return self
         self._set_precision(precision)
         return self
@@ -215,7 +215,7 @@ class Network(Layer):
         grads: dict[str, tuple[ArrayMap, str]] = {}
         decayed: set[str] = set()
         for prefix, layer in layers:
-            own = layer.own()
+            own = layer.own
             params |= {prefix + name: (own.params, name) for name in own.params}
             grads |= {prefix + name: (own.grads, name) for name in own.grads}
             decayed |= {prefix + name for name in own.decayed}
@@ -244,8 +244,8 @@ class Network(Layer):
                 views = params.views_of(self._narrow)
         for path, layer in self.walk(innermost=False):
             prefix = path and f"{path}."
-            layer.compute_in(
-                precision, views and {name: views[prefix + name] for name in layer.own().params}
+            layer.own.compute_in(
+                precision, views and {name: views[prefix + name] for name in layer.own.params}
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -265,7 +265,7 @@ class Network(Layer):
             self.replan()
         if where is not None:
             self._pack(where)
-            self._set_precision(self.precision)
+            self._set_precision(self.own.precision)
 
     # What a network is used for
 

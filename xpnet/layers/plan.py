@@ -54,8 +54,8 @@ class LinearReLU(_Run):
         if x.dtype is not self._seen:  # the ReLU takes no complex numbers, the Linear does
             check_dtype(self.relu, x)
             self._seen = x.dtype
-        W, b = layer.operands["W"], layer.params.get("b")
-        y, kept = ops.linear.linear_relu(layer.rows(x), W, b, precision=layer.precision)
+        W, b = layer.own.operands["W"], layer.params.get("b")
+        y, kept = ops.linear.linear_relu(layer.rows(x), W, b, precision=layer.own.precision)
         if train:
             self._cache = (kept, x.shape)
         return y
@@ -65,8 +65,8 @@ class LinearReLU(_Run):
         kept, shape = self.take()
         layer, grads = self.linear, self.linear.grads
         dx = ops.linear.linear_relu_backward(
-            dy, kept, layer.operands["W"], grads["W"], grads.get("b"), need_dx=need_dx,
-            precision=layer.precision,
+            dy, kept, layer.own.operands["W"], grads["W"], grads.get("b"), need_dx=need_dx,
+            precision=layer.own.precision,
         )  # fmt: skip
         return dx if dx is None or len(shape) == 2 else namespace(dx).reshape(dx, shape)
 
@@ -83,10 +83,10 @@ class ConvReLUPool(_Run):
         """Return the pooled, rectified responses."""
         layer = self.conv
         layer.check(x)
-        W, b = layer.operands["W"], layer.params.get("b")
+        W, b = layer.own.operands["W"], layer.params.get("b")
         y, kept = ops.conv.conv_relu_pool(
             x, W, b, stride=layer.stride, pad=layer.pad, window=self.window,
-            precision=layer.precision,
+            precision=layer.own.precision,
         )  # fmt: skip
         if train:
             self._cache = kept
@@ -95,10 +95,10 @@ class ConvReLUPool(_Run):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill the gradients and return dx."""
         kept, layer = self.take(), self.conv
-        W, dW, db = layer.operands["W"], layer.grads["W"], layer.grads.get("b")
+        W, dW, db = layer.own.operands["W"], layer.grads["W"], layer.grads.get("b")
         return ops.conv.conv_relu_pool_backward(
             dy, kept, W, dW, db, stride=layer.stride, pad=layer.pad, window=self.window,
-            need_dx=need_dx, precision=layer.precision,
+            need_dx=need_dx, precision=layer.own.precision,
         )  # fmt: skip
 
 

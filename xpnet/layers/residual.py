@@ -31,7 +31,7 @@ class Residual(Layer):
     He et al., "Deep residual learning for image recognition", 2016.
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def __init__(self, body: Sequential | Sequence[Layer], shortcut: Layer | None = None) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class Sequential(Network):
     keep.
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def __init__(
         self,

@@ -30,8 +30,7 @@ class Rescale(Layer):
     backward.
     """
 
-    accepts_complex = True
-    accepts_integers = True
+    accepts = ("real", "complex", "exact")
 
     scale = Hyperparameter(finite)
     shift = Hyperparameter(finite)
@@ -69,7 +68,7 @@ class Flatten(Layer):
     Kept for backward: the input's shape, no bytes.
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Return the shape (d,)."""

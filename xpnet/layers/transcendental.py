@@ -26,7 +26,7 @@ class Log(_Activation):
     At zero y is -inf and the derivative infinite.  Kept for backward: x (not copied).
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the logarithms, and x."""
@@ -69,7 +69,7 @@ class Exp(_Activation):
     float32).  Kept for backward: y (not copied).
     """
 
-    accepts_complex = True
+    accepts = ("real", "complex")
 
     def apply(self, x: Array) -> tuple[Array, Any]:
         """Return the exponentials, twice."""
