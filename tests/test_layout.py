@@ -60,7 +60,7 @@ TOPICS = {
     "scripts/bench/test_gpu_check.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",
-    "test_fixtures.py", "test_layout.py", "test_pickle.py", "test_plots_gallery.py",
+    "test_fixtures.py", "test_layout.py", "test_pickle.py",
     "test_readme.py", "test_step_cost.py",
 }  # fmt: skip
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from scripts.gallery import harness
-from xpnet import plots
+from scripts.gallery import _drawings, harness
 from xpnet.arrays import Array
 from xpnet.layers import Add, Multiply
 from xpnet.random import Stream
@@ -40,7 +39,7 @@ def run(demo: harness.Demo) -> None:
         ("tax", "total", tax, dtax),
         ("total", "paid", paid, dpaid),
     )
-    plots.computation_graph(
+    _drawings.computation_graph(
         {
             "price": (0, 2, "price of an apple"),
             "count": (0, 1, "apples"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from scripts.gallery import harness
+from scripts.gallery import _drawings, harness
 from scripts.gallery.apple_graph import TIMES, check, node
-from xpnet import plots
 from xpnet.layers import Add, Multiply
 
 ROWS = ("D2",)
@@ -49,7 +48,7 @@ def run(demo: harness.Demo) -> None:
         ("tax", "total", tax, dtax),
         ("total", "paid", paid, dpaid),
     )
-    plots.computation_graph(
+    _drawings.computation_graph(
         {
             "apples": (0, 4, "apples"),
             "apple": (0, 3, "price of an apple"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import plots
+from scripts.gallery import _drawings, harness
 
 ROWS = ("B0",)
 TITLE = "Broadcasting and products of arrays"
@@ -31,7 +30,7 @@ def run(demo: harness.Demo) -> None:
         found = product.astype(int).tolist()
         demo.figure(f"{left} {sign} {right}", found, str(expected), product.tolist() == expected)
         rows.append([a, sign, b, "=", product])
-    plots.array_equations(
+    _drawings.array_equations(
         rows,
         demo.picture("broadcasting"),
         title=f"{TIMES} element by element, the smaller stretched; @ rows by columns",

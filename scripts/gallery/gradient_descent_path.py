@@ -7,8 +7,7 @@ import sys
 import numpy as np
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import plots
+from scripts.gallery import _drawings, harness
 from xpnet.arrays import Array, namespace
 
 ROWS = ("C2",)
@@ -42,7 +41,7 @@ def run(demo: harness.Demo) -> None:
     demo.figure("lr 10: distance of the end", away[10.0], "above 1e10", away[10.0] > 1e10)
     moved = float(np.hypot(*(walks[1e-10][-1] - START)))
     demo.figure("lr 1e-10: distance walked", moved, "below 1e-6", moved < 1e-6)
-    plots.contour_paths(
+    _drawings.contour_paths(
         lambda x, y: x * x + y * y,
         {
             "lr .1 arrives": walks[0.1],

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import optimizers, plots
+from scripts.gallery import _drawings, harness
+from xpnet import optimizers
 from xpnet.arrays import Array
 
 ROWS = ("G",)
@@ -64,7 +64,7 @@ def run(demo: harness.Demo) -> None:
         "each fewer than half as many",
         max(calmer.values()) < STEPS / 2,
     )
-    plots.contour_paths(
+    _drawings.contour_paths(
         valley,
         {f"{name}, lr {lr:g}": paths[name] for name, (_, lr) in OPTIMIZERS.items()},
         demo.picture("optimizer_paths"),

@@ -8,8 +8,7 @@ import time
 import numpy as np
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import plots
+from scripts.gallery import _drawings, harness
 from xpnet.models.quotient import learn_clipped, log_exp_network, relative_error
 
 ROWS = ("K1",)
@@ -69,7 +68,7 @@ def run(demo: harness.Demo) -> None:
     )
 
     names = ["hidden 1,1", "hidden 1,2", "hidden 2,1", "hidden 2,2", "output 1", "output 2"]
-    plots.weight_paths(
+    _drawings.weight_paths(
         {
             f"start {k}: {outcome}": {name: learned.path[:, k, i] for i, name in enumerate(names)}
             for outcome, some in (("divides", winners[:2]), ("does not", losers[:2]))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import plots
+from scripts.gallery import _drawings, harness
 from xpnet.arrays import namespace
 from xpnet.initializers import uniform
 from xpnet.models.quotient import log_exp_network, relative_error
@@ -101,7 +100,7 @@ def run(demo: harness.Demo) -> None:
     ends |= dict.fromkeys(np.flatnonzero(~blown)[:1], "stays, and learns nothing")
     weights[~np.isfinite(weights)] = np.nan
     names = ["hidden 1,1", "hidden 1,2", "hidden 2,1", "hidden 2,2", "output 1", "output 2"]
-    plots.weight_paths(
+    _drawings.weight_paths(
         {
             f"start {k} {end}": {
                 name: weights[k, : at[k] + 2 if blown[k] else None, i]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import xpnet
-from scripts.gallery import harness
+from scripts.gallery import _drawings, harness
 from xpnet import plots, schedules
 from xpnet.initializers import uniform
 from xpnet.models.quotient import Learned, learn_linear, learn_operation
@@ -137,7 +137,7 @@ def run(demo: harness.Demo) -> None:
         columns=2,
         log=True,
     )
-    plots.complex_plane(
+    _drawings.complex_plane(
         {
             f"{operation}: {part} weights": groups
             for operation, runs in recipe.items()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import models, plots
+from scripts.gallery import _drawings, harness
+from xpnet import models
 from xpnet.arrays import Array
 
 ROWS = ("B4",)
@@ -38,7 +38,7 @@ def run(demo: harness.Demo) -> None:
         y = layer.forward(y)
         if k in (2, 4, 5):
             values.append(y)
-    plots.network_diagram(
+    _drawings.network_diagram(
         [value[0, :] for value in values],
         [net.params[path] for path in ("1.W", "3.W", "5.W")],
         demo.picture("three_layer_forward"),

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import xpnet
-from scripts.gallery import harness
-from xpnet import plots
+from scripts.gallery import _drawings, harness
 from xpnet.data import Dataset, two_moons
 from xpnet.layers import Layer, Linear, Sequential, Sigmoid, Tanh
 
@@ -94,7 +93,7 @@ def run(demo: harness.Demo) -> None:
         accuracy = harness.accuracy(trainer.evaluate(test))
         panels[f"50 hidden units, L2 {DECAY:g}"] = panel(trainer, accuracy)
         demo.note(f"{title}, 50 hidden with L2 {DECAY:g}, held out, first draw", accuracy)
-        plots.class_boundaries(
+        _drawings.class_boundaries(
             panels,
             train.x,
             train.t,

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.gallery import harness
+from scripts.gallery import _drawings, harness
 from scripts.gallery.quotient_network import tell, weights_of
-from xpnet import plots
 from xpnet.models import learn_operation
 
 
@@ -81,19 +80,19 @@ def test_weights_are_told_apart_by_what_a_unit_hears() -> None:
 def test_plots_say_what_does_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "no.png"
     points = np.zeros((3, 2))
-    for function in (plots.weight_paths, plots.complex_plane):
+    for function in (_drawings.weight_paths, _drawings.complex_plane):
         with pytest.raises(ValueError, match=f"{function.__name__}: expected at least one panel"):
             function({}, path)
     with pytest.raises(ValueError, match="class_boundaries: expected at least one panel"):
-        plots.class_boundaries({}, points, np.zeros(3), path)
+        _drawings.class_boundaries({}, points, np.zeros(3), path)
     panels = {"a": (lambda grid: grid[:, 0], "")}
     with pytest.raises(ValueError, match=r"labels \(n,\), got \(3, 2\) and \(2,\)"):
-        plots.class_boundaries(panels, points, np.zeros(2), path)
+        _drawings.class_boundaries(panels, points, np.zeros(2), path)
     assert not path.exists()
 
 
 def test_ways_through_the_complex_plane_are_drawn(tmp_path: Path) -> None:
     path = tmp_path / "plane.svg"
     ways = np.exp(1j * np.linspace(0, 3, 20))[:, None] * [1, 2]
-    plots.complex_plane({"p": {"ways": ways, "points": ways[0]}}, path, title="title")
+    _drawings.complex_plane({"p": {"ways": ways, "points": ways[0]}}, path, title="title")
     assert b"<svg" in path.read_bytes()
