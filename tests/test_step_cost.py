@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
 from xpnet.layers import Linear, ReLU, Sequential
 from xpnet.losses import SoftmaxCrossEntropy
@@ -15,6 +16,7 @@ CALLS = 200
 """Calls of functions that a step may make, Python's and C's: counted, since clocks differ."""
 
 
+@pytest.mark.faster_bodies
 def test_a_step_of_a_tiny_network_costs_little():
     net = Sequential([Linear(3), ReLU(), Linear(2)], input_shape=(4,))
     loss, optimizer = SoftmaxCrossEntropy(), SGD(lr=0.1)
