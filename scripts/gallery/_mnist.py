@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import xpnet
 from scripts.gallery.harness import Demo, accuracy
 from xpnet import models, plots, schedules
 from xpnet.data import Batches, Dataset
+from xpnet.training import History
+
+Band = tuple[float, float]
 
 
 @functools.cache
@@ -45,11 +47,19 @@ def make_steps(trainer: xpnet.Trainer, data: Dataset, batch_size: int, count: in
     return [float(loss) for loss in losses]  # read at the end: each look waits for a GPU
 
 
-def smoothed(values: Sequence[float], span: int = 51) -> list[float]:
-    """Return the means over a window that moves along a curve, shorter at its ends."""
-    ones, window = np.ones(len(values)), np.ones(min(span, len(values)))
-    sums, counts = (np.convolve(a, window, "same") for a in (values, ones))
-    return list(sums / counts)
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of some numbers."""
+    return sum(values) / len(values)
+
+
+def first_and_last(
+    demo: Demo, name: str, losses: Sequence[float], first: Band, last: Band
+) -> tuple[float, float]:
+    """Hold the mean losses of the first and the last 100 steps against bands; return both."""
+    means = mean(losses[:100]), mean(losses[-100:])
+    demo.between(f"{name}, mean loss of the first 100 of {len(losses)} steps", means[0], first)
+    demo.between(f"{name}, mean loss of the last 100", means[1], last)
+    return means
 
 
 def overfit(
@@ -57,7 +67,7 @@ def overfit(
 ) -> dict[str, list[float]]:
     """Train six hidden layers of 100 on 300 images; return both accuracies after each epoch."""
     train, test = load(demo.data_dir)
-    train, test = train.take(300), test.take(demo.pick(500, 10_000, 10_000))
+    train, test = train.take(300), test.take(demo.pick(500, 10_000))
     net = models.mlp((100,) * 6, dropout=dropout, seed=demo.seed)
     trainer = trainer_for(demo, net, xpnet.SGD(lr=0.01, weight_decay=weight_decay))
     curves: dict[str, list[float]] = {"train": [], "test": []}
@@ -68,33 +78,76 @@ def overfit(
     return curves
 
 
-def train_convnet(
-    demo: Demo, make_net: Callable[..., xpnet.Sequential], name: str, least: float
-) -> None:
-    """Train one of the book's convnets as its row says, over seeds; draw the first seed's run.
+class Expected(NamedTuple):
+    """What a remedy against overfitting shall show, as means over the second half of a run."""
 
-    The whole length is the book's: 20 epochs of Adam at a constant .001.  Three epochs under a
-    one-cycle rate reach the same band.
-    """
+    train: Band
+    test: Band
+    gap_less: float
+
+
+def hold_against_overfitting(
+    demo: Demo, epochs: int, remedy: str, expected: Expected, picture: str, **options: float
+) -> None:
+    """Overfit without and with a remedy; compare both accuracies and their gaps; draw them."""
+    plain, held = overfit(demo, epochs), overfit(demo, epochs, **options)
+    least = demo.pick(0.9, 0.99)
+    demo.at_least(f"final training accuracy of {epochs} epochs", plain["train"][-1], least)
+    (_, test, wide), (train, held_test, narrow) = map(_later, (plain, held))
+    demo.between("test accuracy, of the second half", test, demo.pick((0.55, 0.73), (0.7, 0.8)))
+    demo.at_least("gap train minus test", wide, demo.pick(0.15, 0.22))
+    demo.between(f"training accuracy with {remedy}", train, expected.train)
+    demo.between(f"test accuracy with {remedy}", held_test, expected.test)
+    demo.at_most("its gap less the gap without", narrow - wide, expected.gap_less)
+    plots.line_panels(
+        {
+            title: {name: (range(1, epochs + 1), values) for name, values in curves.items()}
+            for title, curves in (("none", plain), (remedy, held))
+        },
+        demo.picture(picture),
+        xlabel="epoch",
+        ylabel="accuracy",
+        ylim=(0, 1.03),
+    )
+
+
+def _later(curves: dict[str, list[float]]) -> tuple[float, float, float]:
+    """Return training accuracy, test accuracy and their gap, means of the second half."""
+    train, test = (mean(curve[len(curve) // 2 :]) for curve in curves.values())
+    return train, test, train - test
+
+
+def train_over_seeds(
+    demo: Demo,
+    make_net: Callable[..., xpnet.Sequential],
+    make_optimizer: Callable[[], xpnet.optimizers.Optimizer],
+    epochs: int,
+    batch_size: int,
+    schedule: schedules.Schedule | None = None,
+) -> list[History]:
+    """Train a network on MNIST from each seed; return the histories, validated by test images."""
     train, test = load(demo.data_dir)
-    train = train.take(demo.pick(2000, 60_000, 60_000))
-    test = test.take(demo.pick(1000, 10_000, 10_000))
-    epochs, batch_size = demo.pick((1, 20), (3, 100), (20, 100))
-    least = demo.pick(0.6, least, least)
+    train = train.take(demo.pick(3000, 60_000))
+    test = test.take(demo.pick(1000, 10_000))
     histories = []
     for seed in range(demo.seed, demo.seed + demo.seeds):
-        if demo.mode == "full":
-            optimizer, schedule = xpnet.Adam(lr=0.001), None
-        else:
-            optimizer, schedule = xpnet.Adam(lr=0.003), schedules.one_cycle()
-        trainer = trainer_for(demo, make_net(seed=seed), optimizer, schedule, seed)
+        trainer = trainer_for(demo, make_net(seed=seed), make_optimizer(), schedule, seed)
         histories.append(trainer.fit(train, epochs, batch_size, validation=test))
-        demo.note(f"test accuracy, seed {seed}", histories[-1]["validation_accuracy"][-1])
-    finals = [history["validation_accuracy"][-1] for history in histories]
-    mean = sum(finals) / len(finals)
-    if demo.seeds > 1:
-        demo.note("test accuracy, range over seeds", [min(finals), max(finals)])
-    words = "test accuracy, mean over seeds" if demo.seeds > 1 else "test accuracy"
-    demo.figure(f"{words}, epochs {epochs}", mean, f"at least {least}", mean >= least)
-    title = f"{name.replace('_', ' ')}: test accuracy {finals[0]:.4f} (validation: the test images)"
-    plots.training_curves(histories[0], demo.picture(name), title)
+    return histories
+
+
+def finals(histories: Sequence[History], column: str) -> list[float]:
+    """Return the last entry of a column of each history."""
+    return [history[column][-1] for history in histories]
+
+
+def draw_runs(demo: Demo, picture: str, runs: Mapping[str, Sequence[History]]) -> None:
+    """Draw the accuracies of the first seed of several recipes, side by side."""
+    panels = {}
+    for name, (history, *_) in runs.items():
+        title = f"{name}: test accuracy {history['validation_accuracy'][-1]:.4f}"
+        panels[title] = {
+            "train": (history["epoch"], history["train_accuracy"]),
+            "test": (history["epoch"], history["validation_accuracy"]),
+        }
+    plots.line_panels(panels, demo.picture(picture), xlabel="epoch", ylabel="accuracy", columns=2)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from scripts.gallery import harness
-from scripts.gallery._mnist import overfit
-from xpnet import plots
+from scripts.gallery._mnist import Expected, hold_against_overfitting
 
 ROWS = ("H8",)
 TITLE = "overfitting on 300 images, and dropout against it"
@@ -14,24 +13,11 @@ TITLE = "overfitting on 300 images, and dropout against it"
 
 def run(demo: harness.Demo) -> None:
     """Train without and with dropout; compare training and test accuracy."""
-    epochs = demo.pick(80, 301, 301)
-    plain = overfit(demo, epochs)
-    thinned = overfit(demo, epochs, dropout=0.2)
-    gaps = [one["train"][-1] - one["test"][-1] for one in (plain, thinned)]
-    for name, curves in (("without", plain), ("with", thinned)):
-        finals = [curves["train"][-1], curves["test"][-1]]
-        demo.note(f"train and test accuracy {name} dropout", finals)
-    demo.note("gap train minus test without dropout", gaps[0])
-    demo.figure("gap with dropout .2", gaps[1], "smaller", gaps[1] < gaps[0])
-    plots.line_panels(
-        {
-            title: {name: (range(1, epochs + 1), values) for name, values in curves.items()}
-            for title, curves in (("no dropout", plain), ("dropout .2", thinned))
-        },
-        demo.picture("dropout_overfitting"),
-        xlabel="epoch",
-        ylabel="accuracy",
-        ylim=(0, 1.03),
+    expected = demo.pick(
+        Expected((0.35, 0.7), (0.25, 0.52), -0.05), Expected((0.8, 0.96), (0.65, 0.76), -0.015)
+    )
+    hold_against_overfitting(
+        demo, demo.pick(80, 301), "dropout .2", expected, "dropout_overfitting", dropout=0.2
     )
 
 

@@ -24,7 +24,7 @@ def run(demo: harness.Demo) -> None:
     batch = train.take(IMAGES).to(demo.device)
     seeds = range(demo.seed, demo.seed + max(demo.seeds, SEEDS))
     # all 50 hidden units take 398 000 forward passes; quickly, two of them are looked at
-    units = demo.pick(2, 50, 50)
+    units = demo.pick(2, 50)
     errors: dict[str, list[float]] = {name: [] for name in LIMITS}
     for seed in seeds:
         net = xpnet.models.mlp((50,), init=0.01, seed=seed, dtype="float64").to(demo.device)

@@ -58,9 +58,10 @@ class Demo:
     pictures: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
-    def pick(self, quick: Any, default: Any, full: Any) -> Any:
-        """Return what suits the mode: a length, a band."""
-        return {"quick": quick, "default": default, "full": full}[self.mode]
+    def pick(self, quick: Any, default: Any, full: Any = None) -> Any:
+        """Return what suits the mode: a length, a band; the whole length's is the default's."""
+        whole = default if full is None else full
+        return {"quick": quick, "default": default, "full": whole}[self.mode]
 
     def figure(self, name: str, value: Any, expected: str, passed: bool) -> None:
         """Print and keep a figure beside what it should be.
@@ -79,6 +80,19 @@ class Demo:
         self.figures.append(
             {"name": name, "value": shown, "expected": expected, "pass": bool(passed)}
         )
+
+    def at_least(self, name: str, value: float, least: float) -> None:
+        """Print and keep a number that is to reach another."""
+        self.figure(name, value, f"at least {least:g}", value >= least)
+
+    def at_most(self, name: str, value: float, most: float) -> None:
+        """Print and keep a number that is not to pass another."""
+        self.figure(name, value, f"at most {most:g}", value <= most)
+
+    def between(self, name: str, value: float, band: tuple[float, float]) -> None:
+        """Print and keep a number that is to lie within a band, its ends included."""
+        low, high = band
+        self.figure(name, value, f"{low:g} to {high:g}", low <= value <= high)
 
     def note(self, name: str, value: Any) -> None:
         """Print and keep a figure that nothing is expected of."""

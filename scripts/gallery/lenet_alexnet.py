@@ -21,17 +21,17 @@ TITLE = "LeNet-5 and AlexNet"
 def run(demo: harness.Demo) -> None:
     """Train both on MNIST, and make one step of the 227x227 network on one image."""
     train, test = load(demo.data_dir)
-    test = test.take(demo.pick(1000, 10_000, 10_000))
+    test = test.take(demo.pick(1000, 10_000))
     lenet = models.lenet5(seed=demo.seed)
-    small = models.small_alexnet(width=demo.pick(0.125, 0.25, 0.25), seed=demo.seed)
+    small = models.small_alexnet(width=demo.pick(0.125, 0.25), seed=demo.seed)
     for name, net, lr, count, epochs, least in (
-        ("LeNet-5", lenet, 0.01, demo.pick(3000, 60_000, 60_000), demo.pick(1, 3, 10), 0.97),
+        ("LeNet-5", lenet, 0.01, demo.pick(3000, 60_000), demo.pick(1, 3, 10), 0.97),
         ("small AlexNet", small, 0.003, demo.pick(1500, 20_000, 60_000), demo.pick(1, 1, 3), 0.95),
     ):
         trainer = trainer_for(demo, net, xpnet.Adam(lr=lr), schedules.one_cycle())
-        trainer.fit(train.take(count), epochs, demo.pick(15, 100, 100))
+        trainer.fit(train.take(count), epochs, demo.pick(15, 100))
         accuracy = trainer.evaluate(test).accuracy
-        least = demo.pick(0.5, least, least)
+        least = demo.pick(0.5, least)
         words = f"{name}, images seen {count * epochs:,}: test accuracy"
         demo.figure(words, accuracy, f"at least {least}", accuracy >= least)
 
@@ -44,7 +44,7 @@ def run(demo: harness.Demo) -> None:
     plots.image_grid(shown, demo.picture("lenet_maps"), columns=6, title=title)
 
     # The whole network takes a second a step, and drawing its weights takes several.
-    width, count = demo.pick((0.25, 4_675_912), (1.0, 62_378_344), (1.0, 62_378_344))
+    width, count = demo.pick((0.25, 4_675_912), (1.0, 62_378_344))
     began = time.perf_counter()
     net = models.alexnet(width=width, seed=demo.seed).to(demo.device)
     demo.note("seconds to build AlexNet at 227x227", time.perf_counter() - began)

@@ -25,7 +25,7 @@ def run(demo: harness.Demo) -> None:
     shapes = [list(array.shape) for array in network(demo, 28).params.values()]
     demo.figure("shapes", shapes, str(SHAPES), shapes == SHAPES)
     train, _ = xpnet.data.load("mnist", demo.data_dir)
-    stride = demo.pick(4, 1, 1)  # quickly: every fourth pixel of every fourth row
+    stride = demo.pick(4, 1)  # quickly: every fourth pixel of every fourth row
     steps = demo.pick(2, 2, 5)
     batch = train.take(IMAGES).to(demo.device)
     x = batch.x[:, :, ::stride, ::stride]

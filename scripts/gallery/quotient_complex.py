@@ -17,8 +17,8 @@ TITLE = "a network that divides, second attempt: complex logarithms and clipped 
 
 def run(demo: harness.Demo) -> None:
     """Train many starts side by side; count those that divide; draw the ways of two."""
-    starts, steps = demo.pick(40, 120, 400), demo.pick(12_000, 200_000, 200_000)
-    tolerance = demo.pick(0.1, 1e-6, 1e-6)  # what the shorter run can reach
+    starts, steps = demo.pick(40, 120, 400), demo.pick(12_000, 200_000)
+    tolerance = demo.pick(0.1, 1e-6)  # what the shorter run can reach
     began = time.perf_counter()
     with np.errstate(all="ignore"):  # an output may overflow; its error is clipped
         learned = learn_clipped(
@@ -47,7 +47,7 @@ def run(demo: harness.Demo) -> None:
     if len(winners):
         demo.note("their common sizes, least and largest", [sizes.min(), sizes.max()])
         errors = [error_of(demo, hidden[k], output[k]) for k in winners]
-        least = demo.pick(0.5, 1e-5, 1e-5)
+        least = demo.pick(0.5, 1e-5)
         demo.figure(
             "their largest median relative error on fresh pairs",
             max(errors),

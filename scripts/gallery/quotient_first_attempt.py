@@ -60,7 +60,7 @@ def run(demo: harness.Demo) -> None:
         slopes = np.abs(np.stack([one for _, one in runs])).max(axis=2)
     small = np.abs(weights).max(axis=2) <= BLOWN  # NaN is not small
     blown = ~small.all(axis=1)
-    least = round(demo.pick(0.6, 0.8, 0.8) * starts)
+    least = round(demo.pick(0.6, 0.8) * starts)
     demo.figure(
         f"starts of {starts} in which a weight passes {BLOWN:g}",
         int(blown.sum()),

@@ -71,7 +71,7 @@ def successes(runs: list[Learned]) -> int:
 def run(demo: harness.Demo) -> None:
     """Count successes of the recipe, of each change to it, and of one linear unit."""
     starts = demo.pick(4, 100, 1000)
-    least = round(demo.pick(0.75, 0.99, 0.99) * starts)
+    least = round(demo.pick(0.75, 0.99) * starts)
     recipe = {}
     for operation in ("quotient", "product"):
         began = time.perf_counter()
@@ -102,7 +102,7 @@ def run(demo: harness.Demo) -> None:
 
     some = demo.pick(2, 20, 100)
     counts, curves = {}, {"the recipe": recipe["quotient"]}
-    chosen = list(changes().items())[: demo.pick(2, None, None)]
+    chosen = list(changes().items())[: demo.pick(2, None)]
     with np.errstate(all="ignore"):  # a change may well end in infinities
         for name, (_, change) in chosen:
             changed = {op: learn(demo, op, some, **change) for op in ("quotient", "product")}

@@ -19,7 +19,7 @@ SPACE = {"lr": LogUniform(1e-6, 1e-2), "weight_decay": LogUniform(1e-8, 1e-4)}
 def run(demo: harness.Demo) -> None:
     """Try what is drawn on 500 images, of which a fifth validates; draw the best 20."""
     data = load(demo.data_dir)[0].take(500)
-    count, epochs = demo.pick(12, 100, 100), demo.pick(30, 50, 50)
+    count, epochs = demo.pick(12, 100), demo.pick(30, 50)
 
     def make_trainer(lr: float, weight_decay: float) -> xpnet.Trainer:
         net = models.mlp((100,) * 6, seed=demo.seed)
@@ -29,10 +29,10 @@ def run(demo: harness.Demo) -> None:
     for trial in best[:5]:
         values = ", ".join(f"{name} {value:.3g}" for name, value in trial.values.items())
         demo.note(f"trial {trial.number}: {values}", trial.accuracy)
-    least = demo.pick(0.35, 0.70, 0.70)
+    least = demo.pick(0.35, 0.70)
     top = best[0].accuracy
     demo.figure("best validation accuracy", top, f"at least {least}", top >= least)
-    rates = [trial.values["lr"] for trial in best[: demo.pick(2, 5, 5)]]
+    rates = [trial.values["lr"] for trial in best[: demo.pick(2, 5)]]
     demo.figure(f"best {len(rates)} rates", rates, "all above .001", min(rates) > 0.001)
     plots.line_panels(
         {

@@ -1,71 +1,138 @@
-"""Train the book's two-layer network, 784-50-10, with plain gradient descent."""
+"""Train the book's two-layer networks with plain gradient descent, for 10 000 steps each."""
 
 from __future__ import annotations
 
-import itertools
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import load, trainer_for
+from scripts.gallery._mnist import Band, load, mean, trainer_for
 from xpnet import models, plots
-from xpnet.data import Batches
+from xpnet.arrays import Array
+from xpnet.book.util import smooth_curve
+from xpnet.data import Dataset
+from xpnet.random import Stream
 
-ROWS = ("H2",)
-TITLE = "a two-layer network with SGD: 10 000 steps"
+ROWS = ("H2", "L5")
+TITLE = "two-layer networks with SGD, of ReLUs and of sigmoids: 10 000 steps on mini-batches"
+
 EPOCH = 600
-"""Steps that see all 60 000 images, 100 at a time."""
+"""Steps that see as many images as there are, 100 at a time."""
+
+
+class Course(NamedTuple):
+    """The loss of each step; and (epochs, training accuracy, test accuracy) now and then."""
+
+    losses: list[float]
+    accuracies: list[tuple[float, float, float]]
+
+
+class Expected(NamedTuple):
+    """Bands of means over seeds: of the first and last 100 losses, and of the accuracies."""
+
+    first: Band
+    last: Band
+    train: Band
+    test: Band
+    best: float
+
+
+EXPECTED = {  # of the quick run, and of the whole one
+    "relu": (
+        Expected((1.0, 1.5), (0.15, 0.3), (0.92, 0.96), (0.92, 0.96), 0.92),
+        Expected((1.0, 1.5), (0.05, 0.11), (0.978, 0.986), (0.968, 0.976), 0.97),
+    ),
+    "sigmoid": (
+        Expected((2.1, 2.31), (0.3, 0.6), (0.85, 0.93), (0.85, 0.93), 0.85),
+        Expected((2.1, 2.31), (0.15, 0.3), (0.93, 0.96), (0.93, 0.96), 0.93),
+    ),
+}
 
 
 def run(demo: harness.Demo) -> None:
-    """Train over seeds; draw the first seed's accuracy at every epoch."""
-    steps = demo.pick(1800, 10_000, 10_000)
-    seeds = max(demo.seeds, demo.pick(1, 3, 5))
-    curves = [accuracies(demo, seed, steps) for seed in range(demo.seed, demo.seed + seeds)]
-    finals = [curve[-1] for curve in curves]
-    for seed, (_, train, test) in enumerate(finals, demo.seed):
-        demo.note(f"train and test accuracy, seed {seed}", [train, test])
-    trains, tests = ([final[k] for final in finals] for k in (1, 2))
-    mean = sum(tests) / seeds
-    demo.note("test accuracy, range over seeds", [min(tests), max(tests)])
-    for name, value, least in (
-        ("test accuracy, mean", mean, demo.pick(0.92, 0.968, 0.968)),
-        ("test accuracy, best", max(tests), demo.pick(0.92, 0.970, 0.970)),
-        ("train accuracy, mean", sum(trains) / seeds, demo.pick(0.92, 0.978, 0.978)),
-    ):
-        demo.figure(name, value, f"at least {least}", value >= least)
-    epochs, *both = zip(*curves[0], strict=True)
+    """Train both over seeds; draw the loss of the first seed's steps, and its accuracies."""
+    steps = demo.pick(1800, 10_000)
+    seeds = range(demo.seed, demo.seed + max(demo.seeds, demo.pick(1, 3, 5)))
+    courses = {}
+    for activation, expected in EXPECTED.items():
+        found = [course(demo, activation, seed, steps) for seed in seeds]
+        check(demo, f"784-50-10, {activation}", found, demo.pick(*expected))
+        courses[activation] = found[0]
     plots.line_panels(
         {
-            f"784-50-10, SGD, lr .1: test accuracy {finals[0][2]:.4f}": {
-                name: (epochs, values) for name, values in zip(("train", "test"), both, strict=True)
-            }
+            "loss of each mini-batch": {
+                name: (range(1, steps + 1), one.losses) for name, one in courses.items()
+            },
+            "smoothed over 11 steps": {
+                name: (range(1, steps + 1), smooth_curve(one.losses))
+                for name, one in courses.items()
+            },
         },
-        demo.picture("two_layer_training"),
-        xlabel="epoch",
-        ylabel="accuracy",
+        demo.picture("two_layer_losses"), xlabel="step", ylabel="loss", columns=2,
+    )  # fmt: skip
+    plots.line_panels(
+        {
+            f"{name}, SGD, lr .1: test accuracy {one.accuracies[-1][2]:.4f}": {
+                part: ([row[0] for row in one.accuracies], [row[k] for row in one.accuracies])
+                for k, part in ((1, "train"), (2, "test"))
+            }
+            for name, one in courses.items()
+        },
+        demo.picture("two_layer_training"), xlabel="epoch", ylabel="accuracy", columns=2,
         ylim=(0, 1),
+    )  # fmt: skip
+
+
+def check(demo: harness.Demo, name: str, courses: list[Course], expected: Expected) -> None:
+    """Hold the means over seeds against their bands."""
+    finals = [one.accuracies[-1] for one in courses]
+    trains, tests = [final[1] for final in finals], [final[2] for final in finals]
+    demo.between(
+        f"{name}: loss before any step", mean([one.losses[0] for one in courses]), (2.295, 2.31)
     )
+    for words, values, band in (
+        (
+            "mean loss of the first 100 steps",
+            [mean(one.losses[:100]) for one in courses],
+            expected.first,
+        ),
+        ("mean loss of the last 100", [mean(one.losses[-100:]) for one in courses], expected.last),
+        ("training accuracy", trains, expected.train),
+        ("test accuracy", tests, expected.test),
+    ):
+        demo.between(f"{name}: {words}", mean(values), band)
+    demo.at_least(f"{name}: test accuracy of the best seed", max(tests), expected.best)
+    if len(courses) > 1:
+        demo.note(f"{name}: test accuracy, range over seeds", [min(tests), max(tests)])
 
 
-def accuracies(demo: harness.Demo, seed: int, steps: int) -> list[tuple[float, float, float]]:
-    """Train for a number of steps; return (epochs, train, test accuracy) before and as it goes."""
+def course(demo: harness.Demo, activation: str, seed: int, steps: int) -> Course:
+    """Train on mini-batches drawn with replacement, as chance has it."""
     train, test = load(demo.data_dir)
-    net = models.mlp((50,), init=0.01, seed=seed)
+    net = models.mlp((50,), activation=activation, init=0.01, seed=seed)
     trainer = trainer_for(demo, net, xpnet.SGD(lr=0.1), seed=seed)
-    batches = Batches(train, 100, device=demo.device, seed=seed)
-    endless = itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
-
-    def now(step: int) -> tuple[float, float, float]:
-        known, unknown = (harness.accuracy(trainer.evaluate(data)) for data in (train, test))
-        return step / EPOCH, known, unknown
-
-    found = [now(0)]
-    for step, (x, t) in enumerate(itertools.islice(endless, steps), 1):
-        trainer.step(x, t)
+    draw = mini_batches(train.to(demo.device), seed)
+    losses, accuracies = [], []
+    for step in range(steps + 1):
         if step % EPOCH == 0 or step == steps:
-            found.append(now(step))
-    return found
+            known, unknown = (harness.accuracy(trainer.evaluate(data)) for data in (train, test))
+            accuracies.append((step / EPOCH, known, unknown))
+        if step < steps:
+            losses.append(trainer.step(*draw(step))[0])
+    return Course([float(loss) for loss in losses], accuracies)
+
+
+def mini_batches(data: Dataset, seed: int) -> Callable[[int], tuple[Array, Array]]:
+    """Return what draws 100 samples for a step, each from all of them."""
+    stream = Stream(seed, "mini-batches")
+
+    def draw(step: int) -> tuple[Array, Array]:
+        chosen = data.select(stream.generator(step).choice(len(data), 100))
+        return chosen.x, chosen.t
+
+    return draw
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def learn(
     net = network(hidden, loss, seed, activation).to(demo.device)
     trainer = xpnet.Trainer(net, measure, xpnet.SGD(lr=lr, weight_decay=decay))
     data = data.to(demo.device)
-    passes = demo.pick(1500, 20_000, 20_000)
+    passes = demo.pick(1500, 20_000)
     for k in range(passes + 1):
         value, _ = trainer.step(data.x, data.t)
         if talk and k % 1000 == 0:
@@ -57,7 +57,7 @@ def learn(
 def run(demo: harness.Demo) -> None:
     """Train every size with both losses; average the held-out figures over several draws."""
     draws = range(demo.seed, demo.seed + max(demo.seeds, demo.pick(1, 3, 10)))
-    many = demo.pick((1, 3, 50), SIZES, SIZES)
+    many = demo.pick((1, 3, 50), SIZES)
     for title, loss in LOSSES.items():
         panels, held_out = {}, {}
         for hidden in many:
@@ -80,7 +80,7 @@ def run(demo: harness.Demo) -> None:
             )
             check(demo, f"{title}, {hidden} hidden", hidden, fitted)
             demo.note(f"{title}, {hidden} hidden, held-out accuracy", held_out[hidden])
-        slack = demo.pick(0.01, 0, 0)  # few passes do not overfit yet
+        slack = demo.pick(0.01, 0)  # few passes do not overfit yet
         best = max(held_out[hidden] for hidden in many if hidden in (3, 4, 5))
         demo.figure(
             f"{title}, 50 hidden without L2, held out",
@@ -131,7 +131,7 @@ def check(demo: harness.Demo, name: str, hidden: int, accuracy: float) -> None:
             f"{name} (a straight line), training accuracy", accuracy, "under .9", accuracy < 0.9
         )
     elif hidden == 3:
-        least = demo.pick(0.9, 0.95, 0.95)
+        least = demo.pick(0.9, 0.95)
         demo.figure(f"{name}, training accuracy", accuracy, f"at least {least}", accuracy >= least)
     else:
         demo.note(f"{name}, training accuracy", accuracy)
