@@ -457,3 +457,74 @@ def complex_plane(
     if title:
         figure.suptitle(title, fontsize="medium")
     save_figure(figure, path)
+
+
+GROUPS = ("#f4f4f4", "#cfe2f3", "#fde3cf", "#d9ead3", "#ead1dc")
+"""The colours of cells that belong together: 0 is for those that stand apart."""
+
+
+def marked_arrays(
+    rows: Mapping[str, Sequence[tuple[Array, Array | int] | str]], path: str | Path, title: str = ""
+) -> None:
+    """Draw equations between arrays as grids of numbers whose cells are coloured by group.
+
+    Parameters
+    ----------
+    rows : mapping of caption to sequence of (array, groups) and signs
+        The caption stands above its row.  Arrays have at most two axes; the groups, an array of
+        the same shape or one number for all cells, are whole numbers from 0 (grey) to 4.
+    path : path
+        The picture's file; its suffix decides the format.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        There is no row, an array has more than two axes, or the groups have another shape.
+    PlotError
+        Matplotlib is not installed.
+    """
+    if not rows:
+        raise ValueError("marked_arrays: expected at least one row, got none")
+    drawn: list[tuple[float, float, Any, Any]] = []
+    captions: list[tuple[float, str]] = []
+    top, widest = 0.0, 0.0
+    for caption, cells in rows.items():
+        grids: list[tuple[Any, Any]] = []
+        for cell in cells:
+            if isinstance(cell, str):
+                grids.append((cell, None))
+                continue
+            numbers = np.atleast_2d(to_numpy(cell[0]))
+            groups = np.asarray(cell[1])
+            if numbers.ndim > 2 or groups.shape not in ((), numbers.shape):
+                raise ValueError(
+                    f"marked_arrays: expected an array of at most two axes and groups of its "
+                    f"shape in row {caption!r}, got {numbers.shape} and {groups.shape}"
+                )
+            grids.append((numbers, np.broadcast_to(groups, numbers.shape)))
+        height = max((len(grid) for grid, groups in grids if groups is not None), default=1)
+        captions.append((top, caption))
+        left = 0.0
+        for grid, groups in grids:
+            drawn.append((left, top - 0.75 - height / 2, grid, groups))
+            left += 0.8 if groups is None else grid.shape[1] + 0.2
+        top -= height + 1.35
+        widest = max(widest, left, 0.21 * len(caption))
+    figure = new_figure(figsize=(0.5 * widest + 0.3, 0.45 * -top + 0.5))
+    axis = figure.subplots()
+    for high, caption in captions:
+        axis.text(0, high - 0.35, caption, va="center", fontsize=10)
+    for left, middle, grid, groups in drawn:
+        if groups is None:
+            axis.text(left + 0.3, middle, grid, ha="center", va="center", fontsize=13)
+            continue
+        for i, j in np.ndindex(grid.shape):
+            x, y = left + j, middle + len(grid) / 2 - i - 1
+            axis.add_patch(_rectangle((x, y), GROUPS[groups[i, j]]))
+            axis.text(x + 0.5, y + 0.5, f"{grid[i, j]:.3g}", ha="center", va="center", fontsize=9)
+    axis.set(xlim=(-0.1, widest), ylim=(top + 0.5, 0.1), aspect="equal")
+    axis.axis("off")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    save_figure(figure, path)

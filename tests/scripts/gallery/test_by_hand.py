@@ -1,0 +1,164 @@
+"""What is computed by hand: its figures hold, and miss where the part they show is broken."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts.gallery import _drawings, harness
+from tests.scripts.gallery.test_basics import show
+from xpnet import layers, ops
+from xpnet.book import util
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def changed(owner: Any, name: str, change: Callable[..., Any]) -> Mutation:
+    """Return what lets ``owner.name(...)`` be ``change(itself, ...)``."""
+    itself = getattr(owner, name)
+
+    @functools.wraps(itself)
+    def broken(*args: Any, **options: Any) -> Any:
+        return change(itself, *args, **options)
+
+    return lambda patch: patch.setattr(owner, name, broken)
+
+
+def scaled_gradient(layer: type, name: str, factor: float) -> Mutation:
+    """Return what lets a layer's gradient be a multiple of itself."""
+
+    def backward(itself: Any, self: Any, dy: Any, **options: Any) -> Any:
+        dx = itself(self, dy, **options)
+        self.grads[name][...] *= factor
+        return dx
+
+    return changed(layer, "backward", backward)
+
+
+def without_stride(conv: Any, x: Any, W: Any, b: Any, *, stride: int, **options: Any) -> Any:
+    y, kept = conv(x, W, b, stride=stride, **options)
+    return conv(x, W, b, stride=1, **options)[0][..., : y.shape[2], : y.shape[3]], kept
+
+
+def turned(x: Any) -> Any:
+    return x[..., ::-1, ::-1].copy()
+
+
+def from_the_end(patch: pytest.MonkeyPatch) -> None:
+    for name in ("forward", "backward"):
+        changed(layers.MaxPool2d, name, lambda f, self, x, **o: turned(f(self, turned(x), **o)))(
+            patch
+        )
+
+
+conv, pool = ops.conv, ops.pool
+
+# program: what breaks the part of xpnet that it shows
+MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
+    "convolution_by_hand": [
+        ("no bias", changed(conv, "conv2d", lambda f, x, W, b, **o: f(x, W, None, **o))),
+        ("one bias", changed(conv, "conv2d", lambda f, x, W, b, **o: f(x, W, b * 0 + b[0], **o))),
+        ("no stride", changed(conv, "conv2d", without_stride)),
+        ("shift", changed(conv, "conv2d", lambda f, x, *a, **o: f(np.roll(x, 1, 2), *a, **o))),
+        (
+            "filter turned",
+            changed(conv, "conv2d", lambda f, x, W, *a, **o: f(x, turned(W), *a, **o)),
+        ),
+        (
+            "channels swapped",
+            changed(conv, "conv2d", lambda f, x, *a, **o: f(x[:, ::-1].copy(), *a, **o)),
+        ),
+        ("dW doubled", scaled_gradient(layers.Conv2d, "W", 2)),
+        ("db halved", scaled_gradient(layers.Conv2d, "b", 0.5)),
+        ("dx negated", changed(layers.Conv2d, "backward", lambda f, *a, **o: -f(*a, **o))),
+        ("im2col mirrored", changed(conv, "im2col", lambda f, *a: f(*a)[:, ::-1])),
+        ("col2im a mean", changed(conv, "col2im", lambda f, c, *a: f(c, *a) / c.shape[1])),
+        ("sizes whole", changed(util, "conv_output_size", lambda f, *a: int(f(*a)))),
+    ],
+    "pooling_by_hand": [
+        (
+            "max a mean",
+            changed(pool, "max_pool2d", lambda f, x, w: (pool.avg_pool2d(x, w), f(x, w)[1])),
+        ),
+        ("max a min", changed(pool, "max_pool2d", lambda f, x, w: (-f(-x, w)[0], f(x, w)[1]))),
+        ("ties to the last", from_the_end),
+        ("max's dx halved", changed(pool, "max_pool2d_backward", lambda f, *a: f(*a) / 2)),
+        ("mean a sum", changed(pool, "avg_pool2d", lambda f, x, w: f(x, w) * w.cells)),
+        (
+            "mean's dx not shared",
+            changed(pool, "avg_pool2d_backward", lambda f, *a: f(*a) * a[2].cells),
+        ),
+        (
+            "channels swapped",
+            changed(
+                layers.MaxPool2d, "forward", lambda f, self, x, **o: f(self, x[:, ::-1].copy(), **o)
+            ),
+        ),
+    ],
+}
+QUICK = ("no bias", "ties to the last")
+
+
+@pytest.mark.gallery
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_every_figure_is_as_expected(name: str, tmp_path: Path) -> None:
+    show(name, tmp_path)
+
+
+@pytest.mark.gallery
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_same_command_runs_on_torch(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    show(name, tmp_path, "torch:cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_every_figure_is_as_expected_on_the_gpu(name: str, tmp_path: Path) -> None:
+    show(name, tmp_path, "gpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "mutation"),
+    [
+        pytest.param(
+            name, mutation, id=f"{name}-{words}", marks=() if words in QUICK else pytest.mark.slow
+        )
+        for name, mutations in MUTATIONS.items()
+        for words, mutation in mutations
+    ],
+)
+def test_what_is_broken_is_seen(
+    name: str, mutation: Mutation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"scripts.gallery.{name}")
+    args = harness.parser().parse_args(["--quick", "--out", str(tmp_path)])
+    mutation(monkeypatch)
+    row = harness.show(module, harness.demo_of(args))
+    assert row["pass"] is False
+    assert [figure["name"] for figure in row["figures"] if not figure["pass"]]
+
+
+# Pictures: what cannot be drawn is said in one sentence, and no file appears
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "sentence"),
+    [
+        ("marked_arrays", ({},), "marked_arrays: expected at least one row, got none"),
+        ("marked_arrays", ({"a": [(np.zeros((1, 1, 1)), 0)]},), r"in row 'a', got \(1, 1, 1\)"),
+        ("marked_arrays", ({"a": [(np.zeros(2), [1])]},), r"got \(1, 2\) and \(1,\)"),
+    ],
+)
+def test_pictures_refuse_what_cannot_be_drawn(
+    function: str, arguments: tuple, sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        getattr(_drawings, function)(*arguments, tmp_path / "picture.png")
+    assert list(tmp_path.iterdir()) == []
