@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import xpnet
 from scripts.gallery import _drawings, harness
 from tests.scripts.gallery.test_basics import show
-from xpnet import layers, ops
+from xpnet import functions, layers, ops
 from xpnet.book import util
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -57,7 +58,15 @@ def from_the_end(patch: pytest.MonkeyPatch) -> None:
         )
 
 
-conv, pool = ops.conv, ops.pool
+def overflowing(compute: Any, loss: Any, scores: Any, labels: Any, weights: Any) -> Any:
+    with np.errstate(all="ignore"):
+        p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        return -np.log(p[np.arange(len(p)), labels]).mean(), (p - np.eye(p.shape[1])[labels]) / len(
+            p
+        )
+
+
+conv, pool, elementwise, Loss = ops.conv, ops.pool, ops.elementwise, xpnet.SoftmaxCrossEntropy
 
 # program: what breaks the part of xpnet that it shows
 MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
@@ -100,6 +109,25 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
                 layers.MaxPool2d, "forward", lambda f, self, x, **o: f(self, x[:, ::-1].copy(), **o)
             ),
         ),
+    ],
+    "layer_graphs": [
+        ("product's dx swapped", changed(layers.Multiply, "backward", lambda f, *a: f(*a)[::-1])),
+        ("sum a mean", changed(layers.Add, "forward", lambda f, s, x, **o: f(s, x, **o) / len(x))),
+        ("exp's slope 1", changed(layers.Exp, "derivative", lambda f, s, y: y * 0 + 1)),
+        ("log's slope x", changed(layers.Log, "derivative", lambda f, s, x: x)),
+        ("sigmoid's slope y", changed(layers.Sigmoid, "derivative", lambda f, s, y: y)),
+        ("sigmoid of 2x", changed(functions, "sigmoid", lambda f, x: f(2 * x))),
+        ("ReLU's dx passes", changed(layers.ReLU, "backward", lambda f, s, dy: dy)),
+        ("ReLU's dx at 0", changed(elementwise, "relu_backward", lambda f, dy, y: dy * (y >= 0))),
+        ("ReLU an absolute value", changed(elementwise, "relu", lambda f, x: abs(x))),
+        ("no bias", changed(ops.linear, "linear", lambda f, x, W, b, **o: f(x, W, None, **o))),
+        ("dW halved", scaled_gradient(layers.Linear, "W", 0.5)),
+        ("db a mean", scaled_gradient(layers.Linear, "b", 0.5)),
+        ("dx negated", changed(layers.Linear, "backward", lambda f, *a, **o: -f(*a, **o))),
+        ("y - t not shared", changed(Loss, "backward", lambda f, self: 2 * f(self))),
+        ("t - y", changed(Loss, "backward", lambda f, self: -f(self))),
+        ("loss a sum", changed(Loss, "forward", lambda f, s, x, t: f(s, x, t) * len(x))),
+        ("softmax overflows", changed(Loss, "compute", overflowing)),
     ],
 }
 QUICK = ("no bias", "ties to the last")
