@@ -528,3 +528,59 @@ def marked_arrays(
     if title:
         figure.suptitle(title, fontsize="medium")
     save_figure(figure, path)
+
+
+def vector_field(
+    points: Array,
+    vectors: Array,
+    path: str | Path,
+    *,
+    f: Callable[[Array, Array], Array] | None = None,
+    xlabel: str = "$x_0$",
+    ylabel: str = "$x_1$",
+    title: str = "",
+) -> None:
+    """Draw an arrow at each point of the plane.
+
+    Parameters
+    ----------
+    points, vectors : array, shape (n, 2)
+        Where each arrow begins, and its direction; the longest arrow is as long as two
+        neighbouring points are apart where the points are a square grid.
+    path : path
+        The picture's file; its suffix decides the format.
+    f : callable, optional
+        Takes two NumPy arrays x and y of one shape and returns heights, drawn as contours.
+    xlabel, ylabel, title : str
+
+    Raises
+    ------
+    ValueError
+        There is no point, or points and vectors differ in shape.
+    PlotError
+        Matplotlib is not installed.
+    """
+    where, arrows = to_numpy(points), to_numpy(vectors)
+    if where.ndim != 2 or where.shape[1] != 2 or not len(where) or arrows.shape != where.shape:
+        raise ValueError(
+            f"vector_field: expected points and vectors (n, 2), got {where.shape} and "
+            f"{arrows.shape}"
+        )
+    low, high = where.min(axis=0), where.max(axis=0)
+    spacing = float((high - low).max()) / max(len(where) ** 0.5 - 1, 1) or 1.0
+    longest = float(np.hypot(*arrows.T).max()) or 1.0
+    figure = new_figure(figsize=(5.2, 5.0))
+    axis = figure.subplots()
+    low, high = low - spacing, high + spacing
+    if f is not None:
+        x, y = np.meshgrid(np.linspace(low[0], high[0], 201), np.linspace(low[1], high[1], 201))
+        axis.contour(x, y, f(x, y), levels=8, cmap="viridis", linewidths=0.7, alpha=0.6)
+    axis.quiver(
+        *where.T, *(arrows * spacing / longest).T, color="C3", width=0.004,
+        angles="xy", scale_units="xy", scale=1,
+    )  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel=ylabel, aspect="equal")
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    save_figure(figure, path)
