@@ -16,6 +16,7 @@ from scripts.gallery import _drawings, harness
 from tests.scripts.gallery.test_basics import show
 from xpnet import functions, layers, ops
 from xpnet.book import util
+from xpnet.models import perceptron
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -64,6 +65,26 @@ def overflowing(compute: Any, loss: Any, scores: Any, labels: Any, weights: Any)
         return -np.log(p[np.arange(len(p)), labels]).mean(), (p - np.eye(p.shape[1])[labels]) / len(
             p
         )
+
+
+def one_sided(gradient: Any, f: Any, x: Any) -> Any:
+    h = 1e-4
+    return np.array([(f(x + h * e) - f(x)) / h for e in np.eye(len(x))])
+
+
+def formula(name: str, function: Callable[[Any], Any]) -> Mutation:
+    """Return what lets a function of xpnet be another."""
+    return changed(functions, name.lower(), lambda f, x: function(x))
+
+
+def overflowing_sigmoid(x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.exp(x) / (1 + np.exp(x))
+
+
+def moons_apart(two_moons: Any, *args: Any) -> Any:
+    data = two_moons(*args)
+    return xpnet.data.Dataset(data.x + 9 * data.t[:, None], data.t, classes=2, name="moons")
 
 
 conv, pool, elementwise, Loss = ops.conv, ops.pool, ops.elementwise, xpnet.SoftmaxCrossEntropy
@@ -129,6 +150,32 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ("loss a sum", changed(Loss, "forward", lambda f, s, x, t: f(s, x, t) * len(x))),
         ("softmax overflows", changed(Loss, "compute", overflowing)),
     ],
+    "gradient_field": [
+        ("one-sided", changed(xpnet, "numerical_gradient", one_sided)),
+        ("halved", changed(xpnet, "numerical_gradient", lambda f, *a: f(*a) / 2)),
+        ("downhill", changed(xpnet, "numerical_gradient", lambda f, *a: -f(*a))),
+        ("axes swapped", changed(xpnet, "numerical_gradient", lambda f, *a: f(*a)[::-1])),
+        ("tiny step", changed(xpnet, "numerical_gradient", lambda f, *a: f(*a, h=1e-13))),
+    ],
+    "activation_functions": [
+        ("sigmoid of 2x", changed(functions, "sigmoid", lambda f, x: f(2 * x))),
+        ("step at 0", formula("step", lambda x: (x >= 0) * 1.0)),
+        ("tanh a sigmoid", formula("tanh", lambda x: 1 / (1 + np.exp(-x)))),
+        ("ReLU leaks", formula("ReLU", lambda x: np.where(x > 0, x, x / 100))),
+        ("sigmoid overflows", formula("sigmoid", overflowing_sigmoid)),
+    ],
+    "perceptron_learning": [
+        ("uphill", changed(xpnet.SGD, "rule", lambda f, s, p, g, **o: f(s, p, -g, **o))),
+        ("no step", changed(xpnet.SGD, "rule", lambda f, *a, **o: None)),
+        ("half a step", changed(xpnet.SGD, "rule", lambda f, s, p, g, **o: f(s, p, g / 2, **o))),
+        ("bias never learned", scaled_gradient(layers.Linear, "b", 0)),
+        ("weights never learned", scaled_gradient(layers.Linear, "W", 0)),
+        ("step at 0", changed(functions, "step", lambda f, x: 1 - f(-x))),
+        ("step the other way", changed(functions, "step", lambda f, x: f(-x))),
+        ("no bias", changed(ops.linear, "linear", lambda f, x, W, b, **o: f(x, W, None, **o))),
+        ("moons apart", changed(xpnet.data, "two_moons", moons_apart)),
+        ("inputs alike", lambda patch: patch.setattr(perceptron, "INPUTS", ((0.0, 0.0),) * 4)),
+    ],
 }
 QUICK = ("no bias", "ties to the last")
 
@@ -179,6 +226,8 @@ def test_what_is_broken_is_seen(
 @pytest.mark.parametrize(
     ("function", "arguments", "sentence"),
     [
+        ("vector_field", (np.zeros(2), np.zeros(2)), r"vectors \(n, 2\), got \(2,\) and \(2,\)"),
+        ("vector_field", (np.zeros((3, 2)), np.zeros((1, 2))), r"got \(3, 2\) and \(1, 2\)"),
         ("marked_arrays", ({},), "marked_arrays: expected at least one row, got none"),
         ("marked_arrays", ({"a": [(np.zeros((1, 1, 1)), 0)]},), r"in row 'a', got \(1, 1, 1\)"),
         ("marked_arrays", ({"a": [(np.zeros(2), [1])]},), r"got \(1, 2\) and \(1,\)"),
