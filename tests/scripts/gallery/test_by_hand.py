@@ -15,6 +15,7 @@ import xpnet
 from scripts.gallery import _drawings, harness
 from tests.scripts.gallery.test_basics import show
 from xpnet import functions, layers, ops
+from xpnet import initializers as init
 from xpnet.book import util
 from xpnet.models import perceptron
 
@@ -85,6 +86,11 @@ def overflowing_sigmoid(x: Any) -> Any:
 def moons_apart(two_moons: Any, *args: Any) -> Any:
     data = two_moons(*args)
     return xpnet.data.Dataset(data.x + 9 * data.t[:, None], data.t, classes=2, name="moons")
+
+
+def labels_turned(load: Any, name: str) -> Any:
+    train, test = load(name)
+    return train, xpnet.data.Dataset(test.x, (test.t + 1) % 10, classes=10)
 
 
 conv, pool, elementwise, Loss = ops.conv, ops.pool, ops.elementwise, xpnet.SoftmaxCrossEntropy
@@ -175,6 +181,18 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ("no bias", changed(ops.linear, "linear", lambda f, x, W, b, **o: f(x, W, None, **o))),
         ("moons apart", changed(xpnet.data, "two_moons", moons_apart)),
         ("inputs alike", lambda patch: patch.setattr(perceptron, "INPUTS", ((0.0, 0.0),) * 4)),
+    ],
+    "equal_weights": [
+        ("equal is random", changed(init.constant, "__call__", lambda f, s, r, *a: r.normal(a[0]))),
+        ("equal is another", changed(init.constant, "__call__", lambda f, *a: f(*a) + 0.01)),
+        ("random is equal", lambda p: p.setitem(init._BY_NAME, "xavier", init.constant(0.1))),
+        ("no step", changed(xpnet.SGD, "rule", lambda f, *a, **o: None)),
+        ("one step alone", changed(xpnet.SGD, "update", lambda f, s, *a: s.steps or f(s, *a))),
+        ("uphill", changed(xpnet.SGD, "rule", lambda f, s, p, g, **o: f(s, p, -g, **o))),
+        ("half a step", changed(xpnet.SGD, "rule", lambda f, s, p, g, **o: f(s, p, g / 2, **o))),
+        ("sigmoid's slope y", changed(layers.Sigmoid, "derivative", lambda f, s, y: y)),
+        ("bias never learned", scaled_gradient(layers.Linear, "b", 0)),
+        ("labels turned", changed(xpnet.data, "load", labels_turned)),
     ],
 }
 QUICK = ("no bias", "ties to the last")
