@@ -74,10 +74,10 @@ def check(demo: harness.Demo, activation: str, name: str, y: Array) -> None:
     """Hold the outputs of a last layer against what they are expected to be."""
     expected, std = EXPECTED[activation][name], spread(y).std
     found = verdict(activation, std)
-    words = f"{activation}, {name}: the outputs of layer 5 are"
-    demo.figure(words, found, expected.verdict, found == expected.verdict)
-    demo.between("  their standard deviation", std, expected.std)
-    demo.between("  of which over the inputs", over_inputs(y), expected.over_inputs)
+    words = f"{activation}, {name}, layer 5: "
+    demo.figure(f"{words}outputs", found, expected.verdict, found == expected.verdict)
+    demo.between(f"{words}standard deviation", std, expected.std)
+    demo.between(f"{words}of which over the inputs", over_inputs(y), expected.over_inputs)
 
 
 def verdict(activation: str, std: float) -> str:

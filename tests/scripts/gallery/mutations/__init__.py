@@ -1,0 +1,10 @@
+"""What breaks the parts of xpnet that each demonstration shows: tables by program."""
+
+from __future__ import annotations
+
+from tests.scripts.gallery.mutations import by_hand
+from tests.scripts.gallery.mutations.tools import Mutation
+
+__all__ = ["MUTATIONS", "Mutation"]
+
+MUTATIONS: dict[str, list[tuple[str, Mutation]]] = by_hand.MUTATIONS

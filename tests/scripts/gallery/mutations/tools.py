@@ -1,0 +1,33 @@
+"""Ways to break a part of xpnet for as long as a test lasts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def changed(owner: Any, name: str, change: Callable[..., Any]) -> Mutation:
+    """Return what lets ``owner.name(...)`` be ``change(itself, ...)``."""
+    itself = getattr(owner, name)
+
+    @functools.wraps(itself)
+    def broken(*args: Any, **options: Any) -> Any:
+        return change(itself, *args, **options)
+
+    return lambda patch: patch.setattr(owner, name, broken)
+
+
+def scaled_gradient(layer: type, name: str, factor: float) -> Mutation:
+    """Return what lets a layer's gradient be a multiple of itself."""
+
+    def backward(itself: Any, self: Any, dy: Any, **options: Any) -> Any:
+        dx = itself(self, dy, **options)
+        self.grads[name][...] *= factor
+        return dx
+
+    return changed(layer, "backward", backward)
