@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import sys
+from collections.abc import Mapping
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import load, trainer_for
+from scripts.gallery._mnist import load, mean, trainer_for
 from xpnet import models, plots
-from xpnet.training import LogUniform, random_search
+from xpnet.training.search import LogUniform, Trial, random_search
 
 ROWS = ("H9",)
 TITLE = "random search over learning rate and weight decay"
@@ -18,21 +21,26 @@ SPACE = {"lr": LogUniform(1e-6, 1e-2), "weight_decay": LogUniform(1e-8, 1e-4)}
 
 def run(demo: harness.Demo) -> None:
     """Try what is drawn on 500 images, of which a fifth validates; draw the best 20."""
-    data = load(demo.data_dir)[0].take(500)
-    count, epochs = demo.pick(12, 100), demo.pick(30, 50)
-
-    def make_trainer(lr: float, weight_decay: float) -> xpnet.Trainer:
-        net = models.mlp((100,) * 6, seed=demo.seed)
-        return trainer_for(demo, net, xpnet.SGD(lr=lr, weight_decay=weight_decay))
-
-    best = random_search(make_trainer, data, SPACE, count, epochs, 100, seed=demo.seed)
+    count, epochs = demo.pick(24, 100), demo.pick(30, 50)
+    best = search(demo, SPACE, count, epochs)
     for trial in best[:5]:
         values = ", ".join(f"{name} {value:.3g}" for name, value in trial.values.items())
         demo.note(f"trial {trial.number}: {values}", trial.accuracy)
-    least = demo.pick(0.35, 0.70)
-    top = best[0].accuracy
-    demo.figure("best validation accuracy", top, f"at least {least}", top >= least)
-    rates = [trial.values["lr"] for trial in best[: demo.pick(2, 5)]]
+    for name, drawn in SPACE.items():
+        tens = [math.log10(trial.values[name]) for trial in best]
+        low, high = math.log10(drawn.low), math.log10(drawn.high)
+        inside = sum(low <= ten <= high for ten in tens)
+        demo.figure(f"draws of {name} within its range", inside, str(count), inside == count)
+        middle = (mean(tens) - low) / (high - low)
+        demo.between(
+            "the mean of their logarithms, from 0 at its low end to 1", middle,
+            demo.pick((0.3, 0.7), (0.4, 0.6)),
+        )  # fmt: skip
+    demo.between("best validation accuracy", best[0].accuracy, demo.pick((0.4, 0.8), (0.7, 0.88)))
+    demo.at_most(
+        "median validation accuracy", statistics.median(trial.accuracy for trial in best), 0.3
+    )
+    rates = [trial.values["lr"] for trial in best[: demo.pick(3, 5)]]
     demo.figure(f"best {len(rates)} rates", rates, "all above .001", min(rates) > 0.001)
     plots.line_panels(
         {
@@ -48,6 +56,24 @@ def run(demo: harness.Demo) -> None:
         ylabel="accuracy",
         ylim=(0, 1),
     )
+
+
+def search(
+    demo: harness.Demo,
+    space: Mapping[str, LogUniform],
+    count: int,
+    epochs: int,
+    seed: int | None = None,
+) -> list[Trial]:
+    """Train a 784-100x6-10 network for each draw; return the trials, the best first."""
+
+    def make_trainer(lr: float, weight_decay: float) -> xpnet.Trainer:
+        net = models.mlp((100,) * 6, seed=demo.seed)
+        return trainer_for(demo, net, xpnet.SGD(lr=lr, weight_decay=weight_decay))
+
+    data = load(demo.data_dir)[0].take(500)
+    seed = demo.seed if seed is None else seed
+    return random_search(make_trainer, data, space, count, epochs, 100, seed=seed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,75 @@
+"""Narrow a random search in stages: wide ranges first, then those of the best trials."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+
+from scripts.gallery import harness
+from scripts.gallery._mnist import mean
+from scripts.gallery.random_search import SPACE, search
+from xpnet import plots
+from xpnet.training.search import LogUniform, Trial
+
+ROWS = ("L10",)
+TITLE = "random search narrowed in stages"
+
+STAGES, WIDER = 3, 1.5
+
+
+def run(demo: harness.Demo) -> None:
+    """Search three times, each time about the values of the best sixth of the trials before."""
+    count, epochs = demo.pick(24, 50), demo.pick(30, 40)
+    space = SPACE
+    stages: list[list[Trial]] = []
+    for stage in range(1, STAGES + 1):
+        found = search(demo, space, count, epochs, seed=STAGES * demo.seed + stage)
+        stages.append(found)
+        drawn = space["lr"]
+        inside = sum(drawn.low <= trial.values["lr"] <= drawn.high for trial in found)
+        words = f"stage {stage}, lr {drawn.low:.2g} to {drawn.high:.2g}"
+        demo.figure(f"{words}: draws within", inside, str(count), inside == count)
+        demo.note(f"{words}: best accuracy", found[0].accuracy)
+        space = about(found[: count // 6])
+    first, last = ([trial.accuracy for trial in stages[k]] for k in (0, -1))
+    demo.at_least("the last stage's best", last[0], demo.pick(0.3, 0.6))
+    demo.at_least(
+        "best five of the last stage less those of the first, mean",
+        mean(last[:5]) - mean(first[:5]), demo.pick(0.0, 0.0),
+    )  # fmt: skip
+    demo.between("median accuracy of the first stage", statistics.median(first), (0.03, 0.25))
+    demo.at_least(
+        "median of the last stage less that of the first",
+        statistics.median(last) - statistics.median(first), demo.pick(0.1, 0.25),
+    )  # fmt: skip
+    decades = [math.log10(one.high / one.low) for one in (SPACE["lr"], space["lr"])]
+    demo.at_most("decades of rates left, of 4", decades[1], 1.5)
+    plots.curves(
+        {
+            f"{STAGES} stages of {count} trials": {
+                f"stage {k}": (
+                    [trial.values["lr"] for trial in found],
+                    [trial.accuracy for trial in found],
+                )
+                for k, found in enumerate(stages, 1)
+            }
+        },
+        demo.picture("search_stages"),
+        xlabel="learning rate",
+        ylabel=f"validation accuracy after {epochs} epochs",
+    )
+
+
+def about(best: list[Trial]) -> dict[str, LogUniform]:
+    """Return the ranges that the values of some trials span, a little wider on both sides."""
+    ranges = {}
+    for name, whole in SPACE.items():
+        values = [trial.values[name] for trial in best]
+        low, high = min(values) / WIDER, max(values) * WIDER
+        ranges[name] = LogUniform(max(low, whole.low), min(high, whole.high))
+    return ranges
+
+
+if __name__ == "__main__":
+    harness.main(sys.modules[__name__])
