@@ -17,13 +17,6 @@ def writable(xp):
     return xp
 
 
-def test_star_import_brings_numpy():
-    names: dict[str, object] = {}
-    exec("from xpnet.book.gradient import *", names)
-    assert names["np"] is np
-    assert names["numerical_gradient"] is numerical_gradient
-
-
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 1, 3), (2, 2, 1, 2)])
 def test_gradient_of_a_sum_of_cubes(writable, shape):
     values = np.random.default_rng(0).normal(size=shape)

@@ -31,16 +31,6 @@ def slope_by_differences(f, x, dout, h=1e-6):
     return slope
 
 
-def test_star_import_brings_what_the_books_brings():
-    names: dict[str, object] = {}
-    exec("from xpnet.book.layers import *", names)
-    assert names["np"] is np
-    wanted = "Relu Sigmoid Affine SoftmaxWithLoss Dropout BatchNormalization Convolution Pooling"
-    wanted += " im2col col2im sigmoid sigmoid_grad softmax relu relu_grad cross_entropy_error"
-    wanted += " step_function identity_function sum_squared_error mean_squared_error softmax_loss"
-    assert set(wanted.split()) <= set(names)
-
-
 # Nodes over plain numbers --------------------------------------------------------------------
 
 
@@ -78,6 +68,13 @@ def test_relu_does_not_write_into_its_arguments(xp):
     assert_close(layer.backward(given), wanted)  # twice
     assert_close(given, dout)
     assert_close(layer.mask, x <= 0)
+
+
+def test_relu_leaves_no_negative_zero():
+    layer = book.Relu()
+    layer.forward(np.array([[-1.0, 2.0]]))
+    assert str(layer.backward(np.array([[-3.0, -4.0]]))) == "[[ 0. -4.]]"
+    assert layer.backward(np.array([[3, 4]])).tolist() == [[0, 4]]
 
 
 def test_sigmoid(xp):
@@ -125,15 +122,45 @@ def test_affine_takes_a_plain_number_for_b_and_whole_numbers(xp):
 
 
 @pytest.mark.parametrize(("of_x", "of_w"), [("float32", "float32"), ("float32", "float64")])
-def test_affine_and_convolution_take_the_wider_dtype(xp, of_x, of_w):
+def test_affine_takes_the_wider_dtype_and_convolution_float64(xp, of_x, of_w):
     affine = book.Affine(xp.array(np.ones((5, 2)), of_w), xp.array(np.zeros(2), of_w))
     conv = book.Convolution(xp.array(np.ones((2, 3, 2, 2)), of_w), xp.array(np.zeros(2), of_w))
-    for layer, x in ((affine, X), (conv, IMAGES)):
+    for layer, x, dtype in ((affine, X, of_w), (conv, IMAGES, "float64")):
         out = layer.forward(xp.array(x, of_x))
         dx = layer.backward(out)
         for a in (out, dx, layer.dW, layer.db):
-            assert str(a.dtype).endswith(of_w)
+            assert str(a.dtype).endswith(dtype)
             assert device_of(a) == xp.device
+
+
+def test_affine_holds_its_input_as_it_came(xp):
+    layer = book.Affine(xp.array(np.ones((90, 2))), 0)
+    layer.forward(xp.array(IMAGES, "float32"))
+    assert_close(layer.x, IMAGES.astype(np.float32).reshape(2, 90))
+    assert layer.original_x_shape == (2, 3, 6, 5)
+
+
+def test_what_is_set_on_a_layer_acts():
+    affine = book.Affine(np.ones((5, 2)), np.zeros(2))
+    affine.W, affine.b = np.full((5, 2), 3.0), np.array([1.0, 2.0])
+    assert_close(affine.forward(X), 3 * X.sum(axis=1)[:, None] + [1.0, 2.0], rtol=1e-12)
+    assert_close(affine.backward(np.ones((4, 2))), np.full((4, 5), 6.0))
+    conv, W = book.Convolution(np.ones((1, 3, 2, 2)), 0), RNG.normal(size=(2, 3, 3, 2))
+    conv.W, conv.b, conv.stride, conv.pad = W, np.array([1.0, -1.0]), 2, 1
+    wanted = straight_numpy.convolve(IMAGES, W, [1.0, -1.0], 2, 1)
+    assert_close(conv.forward(IMAGES), wanted, rtol=1e-10)
+    pool = book.Pooling(2, 2)
+    pool.pool_h, pool.pool_w, pool.stride = 3, 3, 1
+    assert_close(pool.forward(IMAGES), straight_numpy.pool(IMAGES, 3, 3, 1))
+    drop = book.Dropout()
+    drop.dropout_ratio = 0.25
+    assert_close(drop.forward(X, False), 0.75 * X)
+    bn = book.BatchNormalization(np.ones(5), np.zeros(5))
+    bn.running_mean, bn.running_var, bn.gamma = np.arange(5.0), np.full(5, 4.0), np.full(5, 2.0)
+    assert_close(bn.forward(X, False), 2 * (X - np.arange(5)) / np.sqrt(4 + 1e-6), rtol=1e-12)
+    bn.momentum = 0.5
+    bn.forward(X)
+    assert_close(bn.running_mean, 0.5 * np.arange(5) + 0.5 * X.mean(axis=0), rtol=1e-12)
 
 
 # Softmax and loss ----------------------------------------------------------------------------
@@ -157,6 +184,27 @@ def test_softmax_with_loss(xp, targets):
     wanted = (p - np.eye(5)[labels]) / 4
     assert_close(layer.backward(), wanted, rtol=1e-12)
     assert_close(layer.backward(1), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("labels", "got"), [([1, 0, 5, 4], "5"), ([1, -1, 4, 4], "-1")])
+def test_loss_and_gradient_refuse_labels_that_are_no_class_alike(xp, labels, got):
+    layer, said = book.SoftmaxWithLoss(), []
+    with pytest.raises(ValueError, match=f"expected labels from 0 to 4, .* got {got}: ") as caught:
+        layer.forward(xp.array(X), xp.array(labels))
+    said.append(str(caught.value))
+    layer.y = xp.array(straight_numpy.probabilities(X))
+    layer.t = xp.array(labels)
+    with pytest.raises(ValueError, match="labels") as caught:
+        layer.backward()
+    said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "\n" not in said[0]
+
+
+def test_the_loss_is_numpys_number_and_targets_are_held_as_they_came():
+    layer, t = book.SoftmaxWithLoss(), np.array([1, 0, 4, 4], np.uint8)
+    assert type(layer.forward(X, t)) is type(layer.loss) is np.float64
+    assert layer.t is t
 
 
 def test_softmax_with_loss_keeps_float32(xp):
@@ -210,6 +258,10 @@ def test_batch_normalization_by_columns(xp, shape):
     rows = x.reshape(4, 6)
     assert_close(layer.running_mean, 0.1 * rows.mean(axis=0), rtol=1e-12)
     assert_close(layer.running_var, 0.1 * rows.var(axis=0), rtol=1e-12)  # biased, from zero
+    assert (layer.batch_size, layer.input_shape) == (4, shape)
+    assert_close(layer.xc, rows - rows.mean(axis=0), rtol=1e-12)
+    assert_close(layer.std, np.sqrt(rows.var(axis=0) + 1e-6), rtol=1e-12)
+    assert_close(layer.xn, normalised(rows, 1.0, 0.0), rtol=1e-11)
     other = RNG.normal(size=shape)
     z = other.reshape(4, 6) - 0.1 * rows.mean(axis=0)
     z = gamma * z / np.sqrt(0.1 * rows.var(axis=0) + 1e-6) + beta
@@ -226,6 +278,23 @@ def test_batch_normalization_takes_and_leaves_given_statistics(xp):
     assert_close(layer.running_mean, 0.6 * mean + 0.4 * X.mean(axis=0), rtol=1e-12)
     assert_close(layer.running_var, 0.6 * var + 0.4 * X.var(axis=0), rtol=1e-12)
     assert_close(given, mean)
+
+
+def test_batch_normalization_goes_back_over_the_last_training_pass():
+    layer = book.BatchNormalization(np.ones(5), np.zeros(5))
+    layer.forward(X)
+    wanted = layer.backward(np.eye(4, 5))
+    layer.forward(X[:2], train_flg=False)
+    assert layer.input_shape == (2, 5)
+    assert layer.batch_size == 4
+    assert_close(layer.backward(np.eye(4, 5)), wanted)
+
+
+def test_running_statistics_are_float64(xp):
+    layer = book.BatchNormalization(xp.array(np.ones(5)), xp.array(np.zeros(5)))
+    layer.forward(xp.array(X, "float32"))
+    assert_close(layer.running_mean, 0.1 * X.mean(axis=0), rtol=1e-5)
+    assert_close(layer.running_var, 0.1 * X.var(axis=0), rtol=1e-5)
 
 
 def test_batch_normalization_of_a_single_sample():
@@ -261,6 +330,48 @@ def test_convolution_takes_a_plain_number_for_b_and_whole_numbers(xp):
     assert_close(layer.db, to_numpy(out).sum().reshape(1))
 
 
+def test_bytes_are_convolved_and_pooled_without_wrapping_round(xp):
+    image = np.full((1, 1, 4, 4), 200)
+    given = xp.array(image, "uint8")
+    conv = book.Convolution(xp.array(np.ones((1, 1, 2, 2)), "uint8"), 0)
+    assert_close(conv.forward(given), np.full((1, 1, 3, 3), 800.0))
+    assert_close(conv.backward(xp.array(np.ones((1, 1, 3, 3)))), straight_numpy.convolve_back(
+        np.ones((1, 1, 3, 3)), image, np.ones((1, 1, 2, 2)))[0])  # fmt: skip
+    assert_close(conv.dW, np.full((1, 1, 2, 2), 1800.0))
+    assert_close(book.Pooling(2, 2).forward(given), np.full((1, 1, 2, 2), 200.0))
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (2, 1)])
+def test_convolution_holds_its_columns(xp, stride, pad):
+    W = RNG.normal(size=(4, 3, 3, 2))
+    layer = book.Convolution(xp.array(W), 0, stride, pad)
+    assert layer.col is layer.col_W is layer.x is None
+    out = to_numpy(layer.forward(xp.array(IMAGES)))
+    wide = np.pad(IMAGES, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    rows = [
+        wide[n, :, p * stride : p * stride + 3, q * stride : q * stride + 2].ravel()
+        for n in range(2)
+        for p in range(out.shape[2])
+        for q in range(out.shape[3])
+    ]
+    layer.stride = 5  # of the next pass
+    assert_close(layer.col, np.array(rows))
+    assert layer.col is layer.col
+    assert_close(layer.col_W, W.reshape(4, -1).T)
+    by_columns = to_numpy(layer.col) @ to_numpy(layer.col_W)
+    np.testing.assert_allclose(by_columns, out.transpose(0, 2, 3, 1).reshape(-1, 4), rtol=1e-9)
+    assert_close(layer.x, IMAGES)
+
+
+def test_convolution_goes_back_with_the_kernels_of_its_last_pass():
+    W, dout = RNG.normal(size=(1, 3, 2, 2)), RNG.normal(size=(2, 1, 5, 4))
+    layer = book.Convolution(W, 0)
+    layer.forward(IMAGES)
+    layer.W = np.zeros((1, 3, 2, 2))
+    wanted = straight_numpy.convolve_back(dout, IMAGES, W)[0]
+    assert_close(layer.backward(dout), wanted, rtol=1e-9, atol=1e-12)
+
+
 def test_convolution_sees_its_weights_change_in_place():
     W = np.ones((1, 3, 2, 2))
     layer = book.Convolution(W, np.zeros(1))
@@ -284,8 +395,33 @@ def test_pooling_against_loops(xp, window, stride, pad):
         assert_close(dx, straight_numpy.pool_back(dout, x, window, window, stride, pad), rtol=1e-12)
 
 
-def test_pooling_by_default_moves_by_one():
-    assert book.Pooling(2, 3).forward(IMAGES).shape == (2, 3, 5, 3)
+def test_pooling_by_default_moves_by_two():
+    assert book.Pooling(3, 2).forward(IMAGES).shape == (2, 3, 2, 2)
+    assert book.Pooling(3, 2).stride == 2
+
+
+@pytest.mark.parametrize(("window", "stride"), [(2, 2), (3, 1)])
+def test_pooling_holds_the_places_of_its_winners(xp, window, stride):
+    x = np.round(IMAGES)  # with ties
+    layer = book.Pooling(window, window, stride)
+    assert layer.arg_max is None
+    oh, ow = layer.forward(xp.array(x)).shape[2:]
+    wanted = [
+        x[n, c, p * stride : p * stride + window, q * stride : q * stride + window].argmax()
+        for n in range(2)
+        for p in range(oh)
+        for q in range(ow)
+        for c in range(3)
+    ]
+    assert_close(layer.arg_max, np.array(wanted))
+    assert layer.arg_max is layer.arg_max
+    assert_close(layer.x, x)
+
+
+def test_padding_is_no_winner():
+    layer = book.Pooling(2, 2, 2, pad=1)
+    layer.forward(np.full((1, 1, 2, 2), -3.0))
+    assert layer.arg_max.tolist() == [3, 2, 1, 0]
 
 
 def test_no_layer_writes_to_its_arguments(xp):

@@ -12,6 +12,7 @@ import xpnet.book
 from tests.conftest import HAS_TORCH
 from xpnet import data
 from xpnet.arrays import to_numpy
+from xpnet.book import mnist
 from xpnet.book.mnist import load_mnist
 from xpnet.book.two_layer_net import TwoLayerNet
 from xpnet.data import Dataset
@@ -46,7 +47,7 @@ def test_load_mnist(normalize, flatten, one_hot_label):
         pixels = part.x.reshape(x.shape)
         np.testing.assert_array_equal(x, pixels / np.float32(255) if normalize else pixels)
         np.testing.assert_array_equal(t, np.eye(10)[part.t] if one_hot_label else part.t)
-        assert t.dtype == (np.float64 if one_hot_label else np.int64)
+        assert t.dtype == (np.float64 if one_hot_label else np.uint8)
 
 
 @pytest.mark.usefixtures("small_mnist")
@@ -55,6 +56,26 @@ def test_load_mnist_by_default_scales_and_flattens():
     assert (x.shape, x.dtype, t.shape) == ((12, 784), np.float32, (12,))
     assert x.max() <= 1
     assert PARTS[0].x.max() > 1  # untouched
+
+
+def test_the_facts_of_the_files(monkeypatch, tmp_path):
+    monkeypatch.setenv("XPNET_DATA", str(tmp_path))
+    assert (mnist.train_num, mnist.test_num) == (60000, 10000)
+    assert (mnist.img_dim, mnist.img_size) == ((1, 28, 28), 784)
+    assert list(mnist.key_file) == ["train_img", "train_label", "test_img", "test_label"]
+    assert mnist.key_file["test_label"] == "t10k-labels-idx1-ubyte.gz"
+    assert mnist.url_base.endswith("/mnist/")
+    assert mnist.dataset_dir == str(tmp_path / "mnist")
+    assert mnist.save_file == str(tmp_path / "mnist" / "mnist.pkl")
+    with pytest.raises(AttributeError, match="no attribute 'load_cifar'"):
+        _ = mnist.load_cifar
+
+
+@pytest.mark.mnist
+def test_mnist_is_made_ready_without_a_pickle():
+    mnist.download_mnist()
+    mnist.init_mnist()
+    assert not os.path.exists(mnist.save_file)  # noqa: PTH110  (as the book's programs ask)
 
 
 @pytest.mark.usefixtures("small_mnist")

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -216,6 +218,146 @@ def test_last_layer_has_two_names_in_the_two_layer_net():
     assert other.y.shape == (6, 2)
 
 
+def test_networks_have_the_books_attributes():
+    net = MultiLayerNet(8, [7, 5], 3, weight_decay_lambda=0.5)
+    names = ("input_size", "hidden_size_list", "output_size", "hidden_layer_num")
+    assert [getattr(net, name) for name in names] == [8, [7, 5], 3, 2]
+    assert net.weight_decay_lambda == 0.5
+    net = extended(use_dropout=True)
+    assert [getattr(net, name) for name in names] == [8, [7, 5], 3, 2]
+    assert (net.use_dropout, net.use_batchnorm, net.weight_decay_lambda) == (True, False, 0)
+    assert isinstance(deep().layers, list)
+
+
+def test_layers_hold_what_the_books_hold_after_a_gradient():
+    net, t = extended(use_batchnorm=True, use_dropout=True), np.eye(3)[T]
+    net.gradient(X, t)
+    first, bn, relu = (net.layers[key] for key in ("Affine1", "BatchNorm1", "Activation_function1"))
+    assert first.x is X
+    a = X @ net.params["W1"] + net.params["b1"]
+    np.testing.assert_allclose(bn.xc, a - a.mean(axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(relu.mask, bn.xn * bn.gamma + bn.beta <= 0)
+    assert net.layers["Dropout1"].mask.shape == relu.mask.shape
+    assert net.last_layer.t is t
+    np.testing.assert_allclose(net.last_layer.y.sum(axis=1), 1)
+    assert type(net.last_layer.loss) is np.float64
+    np.testing.assert_allclose(first.db, 0, atol=1e-12)  # the mean is taken off behind it
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_losses_and_accuracies_are_numpys_numbers(name):
+    make, x, _ = NETS[name]
+    net = make()
+    assert type(net.loss(x, T[: len(x)])) is np.float64
+    assert type(net.accuracy(x, T[: len(x)])) is np.float64
+
+
+def test_chapter_4_also_asks_about_one_sample():
+    net = ch04_two_layer_net.TwoLayerNet(8, 5, 3, 0.5)
+    own = Straight(net.params, mlp_steps(1, "sigmoid"))
+    p = straight_numpy.probabilities(own.scores(X[:1]))
+    np.testing.assert_allclose(net.predict(X[0]), p[0], rtol=1e-12)
+    for t in (np.array(2), np.eye(3)[2]):
+        assert net.loss(X[0], t) == pytest.approx(straight_numpy.error(p, [2]), abs=1e-12)
+
+
+# Own classes, own layers -----------------------------------------------------------------------
+
+
+class Halved(TwoLayerNet):
+    """A network of one's own, with the book's signatures."""
+
+    def predict(self, x):
+        return 0.5 * super().predict(x)
+
+    def loss(self, x, t):
+        return 3 * super().loss(x, t)
+
+
+def test_a_network_of_ones_own_is_asked_by_its_own_methods():
+    net = Halved(8, 5, 3, 0.5)
+    scores = 0.5 * Straight(net.params, mlp_steps(1)).scores(X)
+    assert net.loss(X, T) == pytest.approx(
+        3 * straight_numpy.error(straight_numpy.probabilities(scores), T), abs=1e-12
+    )
+    by_differences = net.numerical_gradient(X, T)
+    np.testing.assert_allclose(by_differences["W2"], 1.5 * net.gradient(X, T)["W2"], atol=1e-6)
+    assert net.accuracy(X, scores.argmax(axis=1)) == 1
+
+
+def test_a_layer_put_in_place_of_another_is_the_one_that_counts():
+    net = TwoLayerNet(8, 5, 3, 0.5)
+    W, b = np.random.default_rng(2).normal(size=(8, 5)), np.ones(5)
+    net.layers["Affine1"] = layers.Affine(W, b)
+    own = Straight({**net.params, "W1": W, "b1": b}, mlp_steps(1))
+    for key, slope in own.gradient(X, T).items():
+        np.testing.assert_allclose(net.gradient(X, T)[key], slope, rtol=1e-9, atol=1e-12)
+    net.params["W1"] = np.zeros((8, 5))
+    assert not net.layers["Affine1"].W.any()
+
+
+class Doubling:
+    """A layer of one's own, that knows forward and backward alone."""
+
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, dout):
+        self.seen = 2 * dout
+        return self.seen
+
+
+def test_all_layers_may_be_replaced():
+    net, other = TwoLayerNet(8, 5, 3), TwoLayerNet(8, 5, 3, 0.5)
+    net.layers = other.layers
+    np.testing.assert_array_equal(net.predict(X), other.predict(X))
+    net.params["W1"] = a = np.zeros((8, 5))
+    assert other.layers["Affine1"].W is a
+
+
+def test_a_network_that_is_dropped_is_freed_at_once():
+    net = TwoLayerNet(8, 5, 3)
+    net.gradient(X, T)
+    alive = weakref.ref(net.layers["Affine1"])
+    gc.disable()
+    try:
+        del net
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_layers_of_ones_own_stand_anywhere():
+    net = TwoLayerNet(8, 5, 3, 0.5)
+    net.layers["Double"] = Doubling()
+    net.layers.move_to_end("Double", last=False)
+    own = Straight(net.params, mlp_steps(1))
+    for key, slope in own.gradient(2 * X, T).items():
+        np.testing.assert_allclose(net.gradient(X, T)[key], slope, rtol=1e-9, atol=1e-12)
+    assert net.layers["Double"].seen.shape == X.shape
+
+
+def test_a_network_without_a_train_flg_has_dropout_always_in_training():
+    net = MultiLayerNet(8, [5], 3)
+    net.layers["Drop"] = layers.Dropout(0.5)
+    np.random.seed(0)
+    mask = np.random.rand(6, 3) > 0.5
+    np.random.seed(0)
+    scores = Straight(net.params, mlp_steps(1)).scores(X)
+    np.testing.assert_allclose(net.predict(X), scores * mask, rtol=1e-12)
+
+
+def test_weight_decay_may_be_set_on_the_way():
+    net = MultiLayerNet(8, [7], 3)
+    net.weight_decay_lambda = 0.3
+    net.layers["Affine1"].W = W = np.ones((8, 7))
+    own = Straight({**net.params, "W1": W}, mlp_steps(1), 0.3)
+    for key, slope in own.gradient(X, T).items():
+        np.testing.assert_allclose(net.gradient(X, T)[key], slope, rtol=1e-9, atol=1e-12)
+    net.params["W1"] = W
+    assert net.loss(X, T) == pytest.approx(own.loss(X, T), abs=1e-12)
+
+
 def test_an_unknown_rule_for_weights_is_refused():
     with pytest.raises(ValueError, match="glorot"):
         MultiLayerNet(4, [3], 2, weight_init_std="glorot")
@@ -253,6 +395,13 @@ def test_assigning_a_parameter_reaches_its_layer(way):
     first = net.layers["Affine1"].forward(X)
     b = 1.0 if way == "update" else 0.0
     np.testing.assert_allclose(first, np.repeat(X.sum(axis=1)[:, None] + b, 5, axis=1))
+
+
+def test_assigning_all_parameters_reaches_their_layers():
+    net, other = TwoLayerNet(8, 5, 3), TwoLayerNet(8, 5, 3, 0.5)
+    net.params = dict(other.params)
+    np.testing.assert_array_equal(net.predict(X), other.predict(X))
+    assert net.layers["Affine1"].W is net.params["W1"] is other.params["W1"]
 
 
 def test_assigning_gamma_reaches_the_normalisation():

@@ -8,7 +8,10 @@ the place of MNIST's.
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import re
+import sys
 from collections import OrderedDict
 from contextlib import redirect_stdout
 
@@ -41,6 +44,45 @@ def mlp_steps(hidden, bn=False, dropout=None):
         steps += [("affine", i), *([("bn", i)] if bn else []), ("relu", i)]
         steps += [("dropout", i, dropout)] if dropout else []
     return [*steps, ("affine", hidden + 1)]
+
+
+# Star imports --------------------------------------------------------------------------------
+
+FUNCTIONS = """np identity_function step_function sigmoid sigmoid_grad relu relu_grad softmax
+    sum_squared_error mean_squared_error cross_entropy_error softmax_loss"""
+LAYERS = f"""{FUNCTIONS} im2col col2im Relu Sigmoid Affine SoftmaxWithLoss Dropout
+    BatchNormalization Convolution Pooling"""
+OPTIMIZERS = "np SGD Momentum Nesterov AdaGrad RMSprop Adam"
+NETWORK = f"{LAYERS} sys os OrderedDict"
+
+STAR_IMPORTS = {
+    "functions": FUNCTIONS,
+    "gradient": "np numerical_gradient numerical_gradient_2d",
+    "util": "np smooth_curve shuffle_dataset conv_output_size im2col col2im",
+    "layers": LAYERS,
+    "layer_naive": "MulLayer AddLayer",
+    "optimizer": OPTIMIZERS,
+    "trainer": f"{OPTIMIZERS} sys os Trainer",
+    "ch04_two_layer_net": f"{FUNCTIONS} sys os numerical_gradient TwoLayerNet",
+    "two_layer_net": f"{NETWORK} numerical_gradient TwoLayerNet",
+    "multi_layer_net": f"{NETWORK} numerical_gradient MultiLayerNet",
+    "multi_layer_net_extend": f"{NETWORK} numerical_gradient MultiLayerNetExtend",
+    "simple_convnet": f"{NETWORK} pickle numerical_gradient SimpleConvNet",
+    "deep_convnet": f"{NETWORK} pickle DeepConvNet",
+    "mnist": """np urllib os gzip pickle url_base key_file dataset_dir save_file train_num test_num
+        img_dim img_size download_mnist init_mnist load_mnist""",
+}
+
+
+@pytest.mark.parametrize("module", STAR_IMPORTS)
+def test_a_star_import_brings_what_the_books_brings(module):
+    """And no more: what else a program has under these names stays."""
+    names: dict[str, object] = {}
+    exec(f"from xpnet.book.{module} import *", names)
+    assert names.keys() - {"__builtins__"} == set(STAR_IMPORTS[module].split())
+    here = {"np": np, "OrderedDict": OrderedDict, "pickle": pickle, "os": os, "sys": sys}
+    for name in here.keys() & names.keys():
+        assert names[name] is here[name]
 
 
 # Chapter 3 -----------------------------------------------------------------------------------
@@ -89,6 +131,16 @@ def test_a_saved_network_classifies_one_by_one_and_in_batches(in_tmp):
     steps = [("affine", 1), ("sigmoid", 1), ("affine", 2), ("sigmoid", 2), ("affine", 3)]
     assert one_by_one == batched == round(Straight(sample, steps).accuracy(x, t) * len(x))
     assert 0 < batched < len(x)
+
+
+def test_labels_are_bytes_and_print_as_the_books():
+    (x, t), (_, t_test) = load_mnist(normalize=False, flatten=False)
+    assert (x.dtype, t.dtype, t_test.dtype) == (np.uint8, np.uint8, np.uint8)
+    assert repr(t[0]) == f"np.uint8({int(t[0])})"
+    (x, t), _ = load_mnist(one_hot_label=True)
+    assert (x.dtype, t.dtype) == (np.float32, np.float64)
+    x[...] = 7  # a program's own copy
+    assert load_mnist()[0][0].max() == 1
 
 
 # Chapter 4 -----------------------------------------------------------------------------------
@@ -231,6 +283,54 @@ def test_optimizers_on_the_long_valley():
         x, y = x + v[0], y + v[1]
     assert ends["Momentum"] == pytest.approx((x, y), abs=1e-12)
     assert all(abs(end[1]) < 0.7 for end in ends.values())
+
+
+def test_the_path_down_the_valley_prints_as_the_books():
+    from xpnet.book.optimizer import SGD, Nesterov
+
+    paths = []
+    for optimizer in (SGD(lr=0.5), Nesterov(lr=0.5, momentum=0.5)):
+        params, path = {"x": 4.0}, []
+        for _ in range(2):
+            path.append(params["x"])
+            optimizer.update(params, {"x": params["x"]})
+        paths.append([*path, params["x"]])
+    # v: 0, -2, -0.5; x: 4, 4 - 1.5 * 2, then 1 + 0.25 * -2 - 1.5 * 0.5
+    assert str(paths[0]) == "[4.0, 2.0, 1.0]"
+    assert str(paths[1]) == "[4.0, np.float64(1.0), np.float64(-0.25)]"
+
+
+def test_nesterov_by_the_trainer_where_the_batch_does_not_divide_the_data():
+    from xpnet.book.multi_layer_net import MultiLayerNet
+    from xpnet.book.trainer import Trainer
+
+    (x_train, t_train), (x_test, t_test) = load_mnist(normalize=True)
+    x_train, t_train, x_test = x_train[:1050, ::16], t_train[:1050], x_test[:, ::16]
+    np.random.seed(0)
+    network = MultiLayerNet(49, [12], 10, weight_decay_lambda=0.01)
+    own = Straight(network.params, mlp_steps(1), 0.01)
+    state = np.random.get_state()
+    trainer = Trainer(network, x_train, t_train, x_test, t_test, epochs=5, mini_batch_size=100,
+                      optimizer="Nesterov", optimizer_param={"lr": 0.05, "momentum": 0.8},
+                      evaluate_sample_num_per_epoch=300)  # fmt: skip
+    with redirect_stdout(io.StringIO()) as out:
+        trainer.train()
+    np.random.set_state(state)
+    v, wanted = dict.fromkeys(own.params, 0.0), []
+    for i in range(52):
+        mask = np.random.choice(1050, 100)
+        for key, g in own.gradient(x_train[mask], t_train[mask]).items():
+            own.params[key] += 0.64 * v[key] - 1.8 * 0.05 * g
+            v[key] = 0.8 * v[key] - 0.05 * g
+        wanted.append([own.loss(x_train[mask], t_train[mask])])
+        if i in (0, 21, 42):  # 10.5 updates an epoch: each second epoch begins with one
+            train = own.accuracy(x_train[:300], t_train[:300])
+            wanted.append([i // 21 + 1, train, own.accuracy(x_test[:300], t_test[:300])])
+    wanted += [[], [own.accuracy(x_test, t_test)]]
+    lines = out.getvalue().splitlines()
+    numbers = [[float(n) for n in re.findall(r"\d[\d.e-]*", line)] for line in lines]
+    for row, expected in zip(numbers, wanted, strict=True):
+        assert row == pytest.approx(expected, abs=1e-9)
 
 
 def test_optimizers_compared_on_one_network_each():
@@ -383,6 +483,21 @@ def test_the_shapes_of_im2col():
 
     assert im2col(np.random.rand(1, 3, 7, 7), 5, 5, stride=1, pad=0).shape == (9, 75)
     assert im2col(np.random.rand(10, 3, 7, 7), 5, 5, stride=1, pad=0).shape == (90, 75)
+
+
+def test_filters_and_pooling_of_images_as_bytes():
+    from xpnet.book.layers import Convolution, Pooling
+
+    (x, _), _ = load_mnist(normalize=False, flatten=False)
+    x, W = x[:2], np.array([[[[1, 2], [-3, 1]]]])
+    assert x.max() > 200
+    out = Convolution(W, np.array([5])).forward(x)
+    wanted = straight_numpy.convolve(x.astype(float), W, [5])
+    np.testing.assert_allclose(out, wanted, rtol=1e-12)
+    assert wanted.max() > 255
+    np.testing.assert_array_equal(
+        Pooling(2, 2).forward(x), straight_numpy.pool(x.astype(float), 2, 2, 2)
+    )
 
 
 def test_the_gradient_check_of_chapter_7():

@@ -73,11 +73,73 @@ def evaluations(samples, batch, epochs):
     return trainer, at
 
 
-def test_every_epoch_is_evaluated_though_it_is_no_whole_number_of_batches():
+def test_an_epoch_is_evaluated_where_an_update_begins_with_it():
     trainer, at = evaluations(50, 20, 6)
     assert trainer.iter_per_epoch == 2.5
     assert trainer.max_iter == 15
-    assert at == [0, 3, 5, 8, 10, 13]
+    assert at == [0, 5, 10]
+
+
+def test_multiples_of_a_fraction_are_those_of_floating_point():
+    trainer, at = evaluations(50, 30, 7)
+    assert trainer.max_iter == 11
+    assert trainer.iter_per_epoch == 50 / 30
+    assert at == [0]  # in exact numbers also 5 and 10
+
+
+class Counting:
+    """A network that learns nothing and counts."""
+
+    def __init__(self):
+        self.params, self.asked = {"x": 0.0}, []
+
+    def gradient(self, x, t):
+        return {"x": 1.0}
+
+    def loss(self, x, t):
+        return np.float64(0.5)
+
+    def accuracy(self, x, t):
+        self.asked.append(len(x))
+        return np.float64(0.25)
+
+
+def test_1050_samples_in_batches_of_100():
+    x, t = np.zeros((1050, 1)), np.zeros(1050)
+    net = Counting()
+    trainer = Trainer(net, x, t, x[:7], t[:7], epochs=5, verbose=False)
+    assert (trainer.iter_per_epoch, trainer.max_iter) == (10.5, 52)
+    trainer.train()
+    # at the updates 0, 21 and 42; then the last, of all test samples, though nothing is printed
+    assert net.asked == [1050, 7] * 3 + [7]
+    assert trainer.current_epoch == len(trainer.test_acc_list) == 3
+    assert len(trainer.train_loss_list) == trainer.current_iter == 52
+
+
+def test_the_lists_hold_numpys_numbers_and_prints_are_as_the_books(capsys):
+    np.random.seed(0)
+    trainer = Trainer(TwoLayerNet(8, 4, 3), X, T, X_TEST, T_TEST, epochs=1, mini_batch_size=60)
+    trainer.train()
+    lists = trainer.train_loss_list, trainer.train_acc_list, trainer.test_acc_list
+    assert [type(each[0]) for each in lists] == [np.float64] * 3
+    loss, train, test = (str(each[0]) for each in lists)
+    final = str(trainer.network.accuracy(X_TEST, T_TEST))
+    assert capsys.readouterr().out.splitlines() == [
+        "train loss:" + loss,
+        "=== epoch:1, train acc:" + train + ", test acc:" + test + " ===",
+        "=============== Final Test Accuracy ===============",
+        "test acc:" + final,
+    ]
+
+
+def test_what_is_set_on_a_trainer_acts():
+    trainer = Trainer(Counting(), X, T, X_TEST, T_TEST, mini_batch_size=20, verbose=False)
+    trainer.max_iter, trainer.iter_per_epoch = 4, 2
+    trainer.evaluate_sample_num_per_epoch, trainer.batch_size = 5, 10
+    trainer.optimizer.lr = 3.0
+    trainer.train()
+    assert trainer.network.asked == [5, 5, 5, 5, 25]
+    assert trainer.network.params["x"] == -12.0
 
 
 def test_whole_epochs_are_evaluated_at_their_first_update():

@@ -12,14 +12,6 @@ from xpnet.book.util import col2im, conv_output_size, im2col, shuffle_dataset, s
 from xpnet.devices import device_of
 
 
-def test_star_import_brings_numpy():
-    names: dict[str, object] = {}
-    exec("from xpnet.book.util import *", names)
-    assert names["np"] is np
-    wanted = {"smooth_curve", "shuffle_dataset", "conv_output_size", "im2col", "col2im"}
-    assert wanted <= set(names)
-
-
 def test_smooth_curve_is_a_weighted_mean_of_eleven_neighbours(xp):
     values = np.random.default_rng(0).normal(size=30)
     weights = np.i0(2 * np.sqrt(1 - (np.arange(-5, 6) / 5) ** 2))  # Kaiser's window, beta 2
@@ -80,9 +72,19 @@ def test_im2col_lists_windows_and_col2im_adds_them_up(xp, stride, pad):
     )
 
 
-def test_im2col_keeps_float32_and_its_argument():
-    x = np.ones((1, 1, 4, 4), np.float32)
-    columns = im2col(x, 2, 2)
-    assert columns.dtype == np.float32
-    columns[...] = 0
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+def test_im2col_and_col2im_are_float64_whatever_comes(xp, dtype):
+    x = np.full((1, 1, 4, 4), 200)
+    given = xp.array(x, dtype)
+    columns = im2col(given, 2, 2)
+    assert_close(columns, np.full((9, 4), 200.0))
+    counts = np.outer([1, 2, 2, 1], [1, 2, 2, 1])  # windows that a pixel is in
+    sums = col2im(xp.array(np.full((9, 4), 200), dtype), x.shape, 2, 2)
+    assert_close(sums, 200.0 * counts[None, None])  # 800 where uint8 ends at 255
+    assert_close(given, x.astype(dtype))
+
+
+def test_im2col_keeps_its_argument():
+    x = np.ones((1, 1, 4, 4))
+    im2col(x, 2, 2)[...] = 0
     assert to_numpy(x).all()

@@ -7,35 +7,50 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xpnet.arrayfiles import write_arrays
 from xpnet.arrays import Array, namespace
 from xpnet.book._files import read_params
 from xpnet.book.gradient import numerical_gradient
-from xpnet.book.layers import BatchNormalization, Dropout, SoftmaxWithLoss
+from xpnet.book.layers import Affine, BatchNormalization, Convolution, Dropout, SoftmaxWithLoss
 from xpnet.devices import device_of
 
-__all__ = ["Network", "Params"]
+__all__ = ["Network", "Params", "through"]
 
 
 class Params(dict[str, Any]):
-    """Parameters by name; assigning one gives it to the layer that uses it, too."""
+    """Parameters by name; assigning one gives it to the layer that uses it, too.
 
-    def bind(self, layer: Any, **names: str) -> None:
-        """Let a layer's attributes follow the parameters of some names."""
+    They hold the layers, and not the network, which is freed as soon as it is dropped.
+
+    Attributes
+    ----------
+    layers : OrderedDict of str to layer, or list of layers
+        Those of the network.
+    """
+
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.layers = layers
+        self._places: dict[str, tuple[Any, str]] = {}
+
+    def bind(self, key: Any, **names: str) -> None:
+        """Let attributes of the layer at a key, or index, follow the parameters of some names."""
         for attribute, name in names.items():
-            self.__dict__.setdefault("_owners", {})[name] = layer, attribute
+            self._places[name] = key, attribute
 
     def owners(self) -> dict[str, tuple[Any, str]]:
         """Return, for each name, the layer and its attribute, in the order of the layers."""
-        # unpickling sets items before there are owners
-        found: dict[str, tuple[Any, str]] = self.__dict__.get("_owners", {})
-        return found
+        places = self._places.items()
+        return {name: (self.layers[key], attribute) for name, (key, attribute) in places}
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
-        if name in self.owners():
-            layer, attribute = self.owners()[name]
-            setattr(layer, attribute, value)
+        # unpickling sets items before there are places
+        if name in vars(self).get("_places", ()):
+            key, attribute = self._places[name]
+            setattr(self.layers[key], attribute, value)
 
     def update(self, *args: Any, **values: Any) -> None:
         """Assign several parameters."""
@@ -45,6 +60,16 @@ class Params(dict[str, Any]):
     def __ior__(self, other: Any) -> Params:  # type: ignore[override,misc]
         self.update(other)
         return self
+
+
+def through(layers: Iterable[Any], x: Array, train_flg: bool) -> Array:
+    """Return what layers make of x, those that tell training from inference told which it is."""
+    for layer in layers:
+        if isinstance(layer, (Dropout, BatchNormalization)):
+            x = layer.forward(x, train_flg)
+        else:
+            x = layer.forward(x)
+    return x
 
 
 class Network:
@@ -59,37 +84,45 @@ class Network:
     """
 
     def __init__(self) -> None:
-        self.params = Params()
-        self.layers: Any = OrderedDict()
+        self._params = Params(OrderedDict())
         self.last_layer: Any = SoftmaxWithLoss()
-        self.weight_decay_lambda: float = 0
 
-    def _in_order(self) -> list[Any]:
-        layers = self.layers
-        return list(layers.values() if isinstance(layers, Mapping) else layers)
+    @property
+    def params(self) -> Params:
+        """The parameters by name; of a dict that is assigned, the layers take each array."""
+        return self._params
 
-    def _scores(self, x: Array, train_flg: bool) -> Array:
+    @params.setter
+    def params(self, values: Mapping[str, Any]) -> None:
+        self._params.update(values)
+
+    @property
+    def layers(self) -> Any:
+        """The layers by name, or in a list."""
+        return self._params.layers
+
+    @layers.setter
+    def layers(self, layers: Any) -> None:
+        self._params.layers = layers
+
+    def _in_order(self) -> Iterable[Any]:
+        layers = self._params.layers
+        ordered: Iterable[Any] = layers.values() if isinstance(layers, dict) else layers
+        return ordered
+
+    def predict(self, x: Array) -> Array:
+        """Return the scores of a batch, shape (n, k)."""
         for layer in self._in_order():
-            if isinstance(layer, (Dropout, BatchNormalization)):
-                x = layer.forward(x, train_flg)
-            else:
-                x = layer.forward(x)
+            x = layer.forward(x)
         return x
 
-    def predict(self, x: Array, train_flg: bool = False) -> Array:
-        """Return the scores of a batch, shape (n, k)."""
-        return self._scores(x, train_flg)
+    def loss(self, x: Array, t: Array) -> Array:
+        """Return the loss of a batch with its targets, labels or one-hot."""
+        return self.last_layer.forward(self.predict(x), t)
 
-    def loss(self, x: Array, t: Array, train_flg: bool = False) -> Array:
-        """Return the loss of a batch with its targets, labels or one-hot; with weight decay."""
-        loss = self.last_layer.forward(self._scores(x, train_flg), t)
-        if self.weight_decay_lambda:
-            for W in self._decayed():
-                loss = loss + 0.5 * self.weight_decay_lambda * namespace(W).sum(W**2)
-        return loss
-
-    def _decayed(self) -> Iterable[Array]:
-        return (value for name, value in self.params.items() if name.startswith("W"))
+    def _training_loss(self, x: Array, t: Array) -> Array:
+        """Return the loss that the gradients are those of."""
+        return self.loss(x, t)
 
     def accuracy(self, x: Array, t: Array, batch_size: int = 100) -> float:
         """Return the share of samples whose highest score is at their target.
@@ -104,30 +137,28 @@ class Network:
             part = slice(start, start + batch_size)
             classes = xp.argmax(self.predict(x[part, ...]), axis=1)
             right += int(xp.count_nonzero(classes == labels[part]))
-        return right / n
+        return np.float64(right / n)
 
     def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of the loss in training, by differences, for each parameter."""
         return {
-            name: numerical_gradient(lambda _: self.loss(x, t, train_flg=True), self.params[name])
+            name: numerical_gradient(lambda _: self._training_loss(x, t), self.params[name])
             for name in self.params.owners()
         }
 
     def gradient(self, x: Array, t: Array) -> dict[str, Array]:
         """Return the gradient of the loss in training, by backpropagation, for each parameter."""
-        self.loss(x, t, train_flg=True)
+        self._training_loss(x, t)
         dout = self.last_layer.backward(1)
-        for layer in reversed(self._in_order()):
+        first, *rest = self._in_order()
+        for layer in reversed(rest):
             dout = layer.backward(dout)
-        grads = {
+        # nobody asks for the gradient of the images, which takes as long as that of W1
+        (first.slopes if type(first) in (Affine, Convolution) else first.backward)(dout)
+        return {
             name: getattr(layer, f"d{attribute}")
             for name, (layer, attribute) in self.params.owners().items()
         }
-        if self.weight_decay_lambda:
-            for name in grads:
-                if name.startswith("W"):
-                    grads[name] = grads[name] + self.weight_decay_lambda * self.params[name]
-        return grads
 
     def save_params(self, file_name: str | Path = "params.pkl") -> None:
         """Write the parameters to a safetensors file, whatever its suffix."""

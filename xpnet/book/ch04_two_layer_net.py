@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from xpnet.arrays import Array
-from xpnet.book import two_layer_net
+from xpnet.book import functions, two_layer_net
+from xpnet.book.functions import *  # noqa: F403  (a star import brings them in turn)
 from xpnet.book.functions import softmax
+from xpnet.book.gradient import numerical_gradient
 from xpnet.book.layers import Sigmoid
 
-__all__ = ["TwoLayerNet"]
+__all__ = ["TwoLayerNet", "numerical_gradient", "os", "sys"]
+__all__ += functions.__all__
 
 
 class TwoLayerNet(two_layer_net.TwoLayerNet):
@@ -22,6 +28,15 @@ class TwoLayerNet(two_layer_net.TwoLayerNet):
 
     activation = Sigmoid
 
-    def predict(self, x: Array, train_flg: bool = False) -> Array:
-        """Return the probabilities of a batch, shape (n, k)."""
-        return softmax(self._scores(x, train_flg))
+    def predict(self, x: Array) -> Array:
+        """Return the probabilities of a batch, shape (n, k), or of one sample, shape (k,)."""
+        return softmax(self._scores(x))
+
+    def loss(self, x: Array, t: Array) -> Array:
+        """Return the loss of a batch, or of one sample, with its targets."""
+        return self.last_layer.forward(self._scores(x), t)
+
+    def _scores(self, x: Array) -> Array:
+        if x.ndim == 1:
+            return super().predict(x[None, ...])[0, ...]
+        return super().predict(x)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import pickle
+import sys
+from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from xpnet.arrays import Array
+from xpnet.book import layers
 from xpnet.book._globals import weights, zeros
-from xpnet.book._network import Network
+from xpnet.book._network import Network, through
+from xpnet.book.layers import *  # noqa: F403  (a star import brings them in turn)
 from xpnet.book.layers import Affine, Convolution, Dropout, Pooling, Relu
 from xpnet.ops.window import Window
 
-__all__ = ["DeepConvNet"]
+__all__ = ["DeepConvNet", "OrderedDict", "os", "pickle", "sys"]
+__all__ += layers.__all__
 
 ConvParam: TypeAlias = Mapping[str, int]
 
@@ -58,7 +65,7 @@ class DeepConvNet(Network):
         output_size: int = 10,
     ) -> None:
         super().__init__()
-        self.layers: list[Any] = []
+        self.layers = []
         channels, rows, cols = input_dim
         convolutions = (
             *(conv_param_1, conv_param_2, conv_param_3),
@@ -89,9 +96,13 @@ class DeepConvNet(Network):
         return self.params[f"W{i}"], self.params[f"b{i}"]
 
     def _add(self, i: int, layer: Any) -> None:
+        self.params.bind(len(self.layers), W=f"W{i}", b=f"b{i}")
         self.layers.append(layer)
-        self.params.bind(layer, W=f"W{i}", b=f"b{i}")
 
-    def loss(self, x: Array, t: Array, train_flg: bool = True) -> Array:
-        """Return the loss of a batch; with dropout, unlike those of the other networks."""
-        return super().loss(x, t, train_flg)
+    def predict(self, x: Array, train_flg: bool = False) -> Array:
+        """Return the scores of a batch, shape (n, k)."""
+        return through(self.layers, x, train_flg)
+
+    def loss(self, x: Array, t: Array) -> Array:
+        """Return the loss of a batch in training: with dropout."""
+        return self.last_layer.forward(self.predict(x, train_flg=True), t)

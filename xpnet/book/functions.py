@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpnet import functions
-from xpnet.arrays import Array, dtype_kind, namespace
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace
 from xpnet.devices import device_of
 
 __all__ = [
@@ -34,24 +34,48 @@ def as_array(x: Any) -> Array:
 
 def as_floating(x: Any) -> Array:
     """Return an array of floating-point numbers: integers become float64."""
+    if type(x) is np.ndarray and x.dtype.kind == "f":
+        return x
     x = as_array(x)
     xp = namespace(x)
     return xp.astype(x, xp.float64) if dtype_kind(xp, x.dtype) == "exact" else x
 
 
-def as_targets(t: Any, y: Array) -> Array:
-    """Return targets on the device of y: as they are if one-hot, else the labels in a row."""
+def right_classes(t: Any, y: Array) -> Array:
+    """Return the number of the right class of each row of y, shape (n,).
+
+    Parameters
+    ----------
+    t : array
+        One-hot rows, as many numbers as y has, of which only the largest counts; or n labels.
+    y : array, shape (n, k)
+
+    Raises
+    ------
+    ValueError
+        They are neither, or a label is no class.
+    """
+    if type(t) is np.ndarray is type(y) and t.shape == y.shape:
+        return t.argmax(axis=1)
     t = device_of(y).asarray(t)
-    if math.prod(t.shape) == math.prod(y.shape):
-        return namespace(t).reshape(t, y.shape)
-    samples = y.shape[0] if y.ndim > 1 else 1
-    if math.prod(t.shape) != samples:
+    xp, (n, k) = namespace(t), y.shape
+    size = math.prod(t.shape)
+    if size == n * k:
+        return xp.argmax(t if t.ndim == 2 else xp.reshape(t, (n, k)), axis=1)
+    if size != n or not xp.isdtype(t.dtype, "integral"):
         raise ValueError(
-            f"t: expected {samples} labels or targets of shape {tuple(y.shape)}, "
-            f"got shape {tuple(t.shape)}"
+            f"t: expected {n} labels (whole numbers) or targets of shape {tuple(y.shape)}, "
+            f"got {dtype_name(t)} of shape {tuple(t.shape)}"
         )
-    xp = namespace(t)
-    return xp.astype(xp.reshape(t, (samples,)), xp.int64, copy=False)
+    labels = t if t.ndim == 1 else xp.reshape(t, (n,))
+    least, most = int(xp.min(labels)), int(xp.max(labels))
+    if least < 0 or most >= k:
+        raise ValueError(
+            f"t: expected labels from 0 to {k - 1}, the columns of the scores, got "
+            f"{least if least < 0 else most}: give the network more outputs or number the classes "
+            f"from 0"
+        )
+    return labels
 
 
 def identity_function(x: Array) -> Array:
@@ -63,12 +87,16 @@ def step_function(x: Array) -> Array:
     """Return 1 where ``x > 0`` and 0 elsewhere, as integers (the book's definition)."""
     x = as_array(x)
     xp = namespace(x)
-    return xp.astype(x > 0, xp.int64)
+    return xp.asarray(x > 0, dtype=xp.int64)
 
 
 def sigmoid(x: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))``."""
-    return functions.sigmoid(as_floating(x))
+    """Return ``1 / (1 + exp(-x))``; an overflow on the way, which gives 0, is not warned of."""
+    x = as_floating(x)
+    with np.errstate(over="ignore"):
+        e = namespace(x).exp(-x)
+    e += 1.0
+    return 1.0 / e
 
 
 def sigmoid_grad(x: Array) -> Array:
@@ -79,19 +107,29 @@ def sigmoid_grad(x: Array) -> Array:
 
 def relu(x: Array) -> Array:
     """Return ``max(x, 0)``, of integers as integers."""
-    x = as_array(x)
+    x = x if type(x) is np.ndarray else as_array(x)
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.maximum(0, x)
     return namespace(x).astype(functions.relu(as_floating(x)), x.dtype, copy=False)
 
 
 def relu_grad(x: Array) -> Array:
     """Return 1 where ``x >= 0`` and 0 elsewhere (the book's definition: 1 at zero)."""
     x = as_array(x)
-    return namespace(x).astype(x >= 0, x.dtype)
+    return namespace(x).asarray(x >= 0, dtype=x.dtype)
 
 
 def softmax(x: Array) -> Array:
     """Return ``exp(x) / sum exp(x)`` over the last axis."""
-    return functions.softmax(as_floating(x))
+    x = as_floating(x)
+    if type(x) is np.ndarray:  # what np.max and np.sum come to, sooner: a few scores take no time
+        e = np.exp(x - np.maximum.reduce(x, axis=-1, keepdims=True))
+        e /= np.add.reduce(e, axis=-1, keepdims=True)
+        return e
+    xp = namespace(x)
+    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    e /= xp.sum(e, axis=-1, keepdims=True)
+    return e
 
 
 def sum_squared_error(y: Array, t: Array) -> Array:
@@ -119,12 +157,14 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
         One-hot rows in the shape of y, of which only the largest number counts, or n labels.
     """
     y = as_floating(y)
+    if y.ndim == 1:
+        y = namespace(y).reshape(y, (1, -1))
+    n, classes = y.shape[0], right_classes(t, y)
+    if type(y) is np.ndarray:
+        return -np.add.reduce(np.log(y[np.arange(n), classes] + 1e-7)) / n
     xp = namespace(y)
-    t = as_targets(t, y)
-    if t.shape == y.shape:
-        t = xp.argmax(xp.reshape(t, (-1, y.shape[-1])), axis=1)
-    p = xp.take_along_axis(xp.reshape(y, (-1, y.shape[-1])), t[:, None], axis=1)
-    return -xp.sum(xp.log(p + 1e-7)) / p.shape[0]
+    classes = xp.astype(classes, xp.int64, copy=False)
+    return -xp.sum(xp.log(xp.take_along_axis(y, classes[:, None], axis=1) + 1e-7)) / n
 
 
 def softmax_loss(X: Array, t: Array) -> Array:

@@ -38,7 +38,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array) -> Array:
             f"numerical_gradient: expected real floating-point numbers, got {dtype_name(x)} "
             f"(a step of {H} is lost in whole numbers)"
         )
-    gradient = xp.zeros_like(x)
+    gradient, around = xp.zeros_like(x), 2 * H
     for at in product(*map(range, x.shape)):
         kept = float(x[at])
         try:
@@ -48,7 +48,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array) -> Array:
             below = float(f(x))
         finally:
             x[at] = kept
-        gradient[at] = (above - below) / (2 * H)
+        gradient[at] = (above - below) / around
     return gradient
 
 

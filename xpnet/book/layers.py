@@ -6,6 +6,8 @@ pass, and makes new arrays of its gradients (``dW``, ``db`` ...) in each backwar
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,12 @@ from xpnet import ops as _ops
 from xpnet.arrays import Array, dtype_kind, dtype_name, namespace
 from xpnet.book._globals import uniform as _uniform
 from xpnet.book.functions import (
-    as_floating,
-    as_targets,
     cross_entropy_error,
     identity_function,
     mean_squared_error,
     relu,
     relu_grad,
+    right_classes,
     sigmoid,
     sigmoid_grad,
     softmax,
@@ -29,8 +30,9 @@ from xpnet.book.functions import (
     step_function,
     sum_squared_error,
 )
-from xpnet.book.util import col2im, im2col
+from xpnet.book.util import as_float64, col2im, im2col
 from xpnet.devices import device_of
+from xpnet.ops.window import framed as _framed
 
 __all__ = [
     "Affine",
@@ -58,19 +60,40 @@ __all__ = [
 ]
 
 
+_FLOAT64 = np.dtype("float64")
+
+
 def _alike(x: Array, W: Array) -> tuple[Array, Array]:
     """Return x and W as floating-point arrays of their common dtype."""
-    xp = namespace(W)
-    if x.dtype == W.dtype and dtype_kind(xp, W.dtype) != "exact":
+    if x.dtype is W.dtype is _FLOAT64:  # nearly always, and gradient checks come here often
         return x, W
-    W = as_floating(W)
-    x = xp.astype(x, W.dtype) if xp.isdtype(x.dtype, "integral") else x
-    dtype = xp.result_type(x.dtype, W.dtype)
-    return xp.astype(x, dtype, copy=False), xp.astype(W, dtype, copy=False)
+    xp = namespace(W)
+    dtype = _common(xp, x.dtype, W.dtype)
+    if x.dtype != dtype:
+        x = xp.astype(x, dtype)
+    return x, W if W.dtype == dtype else xp.astype(W, dtype)
 
 
-def _empty_like(a: Array, shape: tuple[int, ...]) -> Array:
-    return namespace(a).empty(shape, dtype=a.dtype, device=a.device)
+@functools.cache
+def _common(xp: Any, of_x: Any, of_w: Any) -> Any:
+    """Return the floating dtype of a product; whole numbers of x take that of W."""
+    if dtype_kind(xp, of_w) == "exact":
+        of_w = xp.float64
+    return of_w if dtype_kind(xp, of_x) == "exact" else xp.result_type(of_x, of_w)
+
+
+def _added(out: Array, b: Any) -> Array:
+    """Return ``out + b``: in place where that gives the same dtype."""
+    if getattr(b, "dtype", out.dtype) != out.dtype:
+        return out + b
+    out += b
+    return out
+
+
+def _masked(a: Array, mask: Array) -> Array:
+    """Return a where the mask is true, else zero."""
+    # a product takes a fifth of the time, and in the standard there is none with truth values
+    return a * mask if type(a) is np.ndarray else namespace(a).where(mask, a, 0.0)
 
 
 class Relu:
@@ -92,7 +115,9 @@ class Relu:
 
     def backward(self, dout: Array) -> Array:
         """Return the gradient of x; dout stays as it is."""
-        return namespace(dout).where(self.mask, 0.0, dout)
+        dx = _masked(dout, ~self.mask)
+        dx += 0  # of a negative number the mask leaves -0.0
+        return dx
 
 
 class Sigmoid:
@@ -130,6 +155,7 @@ class Affine:
     dW, db : array
         The gradients, from the first backward pass on.
     x : array, shape (n, d)
+        The last input, in its own dtype.
     original_x_shape : tuple of int
     """
 
@@ -140,24 +166,28 @@ class Affine:
         self.original_x_shape: tuple[int, ...] | None = None
         self.dW: Array = None
         self.db: Array = None
-        self._kept: Any = None
+        self._rows: Array = None  # x in the dtype of the product
 
     def forward(self, x: Array) -> Array:
         """Return ``x W + b``."""
-        self.original_x_shape = tuple(x.shape)
-        self.x, W = _alike(namespace(x).reshape(x, (x.shape[0], -1)), self.W)
-        out, self._kept = _ops.linear.linear(self.x, W, None)
-        return out + self.b
+        self.original_x_shape = shape = tuple(x.shape)
+        self.x = x = x if len(shape) == 2 else namespace(x).reshape(x, (shape[0], -1))
+        self._rows, W = _alike(x, self.W)
+        return self._rows @ W + self.b
+
+    def slopes(self, dout: Array) -> Array:
+        """Make dW and db; return dout in the dtype of the product."""
+        xp = namespace(dout)
+        dout = xp.astype(dout, self._rows.dtype, copy=False)
+        self.dW = self._rows.T @ dout
+        self.db = xp.sum(dout, axis=0)
+        return dout
 
     def backward(self, dout: Array) -> Array:
         """Make dW and db; return the gradient of x."""
-        x, W = _alike(self.x, self.W)
-        xp = namespace(x)
-        dW, db = _empty_like(x, tuple(W.shape)), _empty_like(x, (W.shape[1],))
-        dout = xp.astype(dout, x.dtype, copy=False)
-        dx = _ops.linear.linear_backward(dout, self._kept, W, dW, db, need_dx=True)
-        self.dW, self.db = dW, db
-        return xp.reshape(dx, self.original_x_shape)
+        dout = self.slopes(dout)
+        dx = dout @ _alike(self._rows, self.W)[1].T
+        return namespace(dx).reshape(dx, self.original_x_shape)
 
 
 class SoftmaxWithLoss:
@@ -189,11 +219,14 @@ class SoftmaxWithLoss:
 
         As in the book dout is not looked at, and the loss's 1e-7 is not differentiated.
         """
-        t = as_targets(self.t, self.y)
-        if t.shape != self.y.shape:
-            t = _functions.one_hot(t, self.y.shape[-1], dtype_name(self.y))
-        samples = self.y.shape[0] if self.y.ndim > 1 else 1
-        return (self.y - namespace(t).astype(t, self.y.dtype, copy=False)) / samples
+        y = self.y
+        xp, t = namespace(y), device_of(y).asarray(self.t)
+        if math.prod(t.shape) == math.prod(y.shape):
+            t = xp.astype(xp.reshape(t, y.shape), y.dtype, copy=False)
+        else:
+            t = right_classes(t, y if y.ndim == 2 else xp.reshape(y, (1, -1)))
+            t = xp.reshape(_functions.one_hot(t, y.shape[-1], dtype_name(y)), y.shape)
+        return (y - t) / (y.shape[0] if y.ndim > 1 else 1)
 
 
 class Dropout:
@@ -222,18 +255,19 @@ class Dropout:
         if not train_flg:
             return x * (1.0 - self.dropout_ratio)
         self.mask = device_of(x).asarray(_uniform(tuple(x.shape)) > self.dropout_ratio)
-        return namespace(x).where(self.mask, x, 0.0)
+        return _masked(x, self.mask)
 
     def backward(self, dout: Array) -> Array:
         """Return the gradient of x: dout where the mask kept x, else zero."""
-        return namespace(dout).where(self.mask, dout, 0.0)
+        return _masked(dout, self.mask)
 
 
 class BatchNormalization:
     """Each column brought to mean 0 and variance 1 over the batch, then scaled and shifted.
 
     The book's definition: images (n, c, h, w) count as n rows of c h w columns, the variance is
-    the biased one everywhere, 1e-6 is added to it, and the running statistics start at zero.
+    the biased one everywhere, 1e-6 is added to it, and the running statistics start at zero, in
+    float64.
 
     Parameters
     ----------
@@ -247,6 +281,11 @@ class BatchNormalization:
     ----------
     dgamma, dbeta : array
         The gradients, from the first backward pass on.
+    input_shape : tuple of int
+        The shape of the last input.
+    batch_size : int
+    xc, std, xn : array
+        Of the last training pass: the centred rows, the columns' deviations, their quotient.
     """
 
     def __init__(
@@ -263,6 +302,9 @@ class BatchNormalization:
         self.running_mean = running_mean
         self.running_var = running_var
         self.input_shape: tuple[int, ...] | None = None
+        self.batch_size: int | None = None
+        self._shape: tuple[int, ...] | None = None  # of the last training pass
+        self.xc: Array = None
         self.std: Array = None
         self.xn: Array = None
         self.dgamma: Array = None
@@ -271,36 +313,41 @@ class BatchNormalization:
     def forward(self, x: Array, train_flg: bool = True) -> Array:
         """Return the normalised batch."""
         xp = namespace(x)
-        shape = tuple(x.shape)
-        x = xp.reshape(x, (shape[0], -1))
-        if self.running_mean is None or self.running_var is None:
-            self.running_mean = self.running_var = xp.zeros_like(x[0, ...])
+        self.input_shape = shape = tuple(x.shape)
+        if len(shape) != 2:
+            x = xp.reshape(x, (shape[0], -1))
+        if self.running_mean is None:
+            self.running_mean = xp.zeros(x.shape[1], dtype=xp.float64, device=x.device)
+        if self.running_var is None:
+            self.running_var = xp.zeros(x.shape[1], dtype=xp.float64, device=x.device)
         if train_flg:
             mean = xp.mean(x, axis=0)
-            centred = x - mean
-            var = xp.mean(centred**2, axis=0)
-            self.input_shape, self.std = shape, xp.sqrt(var + 1e-6)
-            self.xn = xn = centred / self.std
+            xc = x - mean
+            var = xp.mean(xc * xc, axis=0)
+            self._shape, self.batch_size, self.xc = shape, shape[0], xc
+            self.std = xp.sqrt(var + 1e-6)
+            self.xn = xn = xc / self.std
             m = self.momentum
             self.running_mean = m * self.running_mean + (1 - m) * mean
             self.running_var = m * self.running_var + (1 - m) * var
         else:
             xn = (x - self.running_mean) / xp.sqrt(self.running_var + 1e-6)
-        return xp.reshape(self.gamma * xn + self.beta, shape)
+        return xp.reshape(_added(self.gamma * xn, self.beta), shape)
 
     def backward(self, dout: Array) -> Array:
         """Make dgamma and dbeta; return the gradient of x."""
-        xp = namespace(dout)
-        dout = xp.reshape(dout, (dout.shape[0], -1))
+        xp, shape = namespace(dout), dout.shape
+        if len(shape) != 2:
+            dout = xp.reshape(dout, (shape[0], -1))
         self.dbeta = xp.sum(dout, axis=0)
         self.dgamma = xp.sum(self.xn * dout, axis=0)
-        n = dout.shape[0]
+        n = shape[0]
         dx = self.gamma / self.std * (dout - self.dbeta / n - self.xn * (self.dgamma / n))
-        return xp.reshape(dx, self.input_shape)
+        return xp.reshape(dx, self._shape)
 
 
 class Convolution:
-    """2-D convolution of images.
+    """2-D convolution of images, in float64 whatever the dtype of x.
 
     Parameters
     ----------
@@ -325,24 +372,52 @@ class Convolution:
         self.dW: Array = None
         self.db: Array = None
         self._kept: Any = None
+        self._col: Array = None
+        self._seen: Any = None  # W, stride and pad of the last forward pass
 
     def forward(self, x: Array) -> Array:
         """Return the images' convolution with each kernel, shape (n, f, oh, ow)."""
-        self.x, W = _alike(x, self.W)
-        out, self._kept = _ops.conv.conv2d(self.x, W, None, stride=self.stride, pad=self.pad)
+        self.x, self._col = x, None
+        self._seen = self.W, self.stride, self.pad
+        out, self._kept = _ops.conv.conv2d(
+            as_float64(x), as_float64(self.W), None, stride=self.stride, pad=self.pad
+        )
         b = self.b
-        return out + (b if getattr(b, "ndim", 0) == 0 else namespace(b).reshape(b, (-1, 1, 1)))
+        return _added(out, namespace(b).reshape(b, (-1, 1, 1)) if getattr(b, "ndim", 0) else b)
+
+    def slopes(self, dout: Array) -> None:
+        """Make dW and db."""
+        self._backward(dout, need_dx=False)
 
     def backward(self, dout: Array) -> Array:
         """Make dW and db; return the gradient of x."""
-        x, W = _alike(self.x, self.W)
-        dout = namespace(x).astype(dout, x.dtype, copy=False)
-        dW, db = _empty_like(x, tuple(W.shape)), _empty_like(x, (W.shape[0],))
+        return self._backward(dout, need_dx=True)
+
+    def _backward(self, dout: Array, need_dx: bool) -> Array:
+        W, stride, pad = self._seen
+        xp, W = namespace(dout), as_float64(W)
+        dW, db = xp.empty_like(W), xp.empty(W.shape[:1], dtype=W.dtype, device=W.device)
         dx = _ops.conv.conv2d_backward(
-            dout, self._kept, W, dW, db, stride=self.stride, pad=self.pad, need_dx=True
+            as_float64(dout), self._kept, W, dW, db, stride=stride, pad=pad, need_dx=need_dx
         )
         self.dW, self.db = dW, db
         return dx
+
+    @property
+    def col(self) -> Array:
+        """The windows of the last input as rows, made when they are asked for."""
+        if self._col is None and self.x is not None:
+            W, stride, pad = self._seen
+            self._col = im2col(self.x, W.shape[2], W.shape[3], stride, pad)
+        return self._col
+
+    @property
+    def col_W(self) -> Array:  # noqa: N802  (the book's name)
+        """The kernels of the last forward pass as columns: a view of W."""
+        if self._seen is None:
+            return None
+        W = self._seen[0]
+        return namespace(W).reshape(W, (W.shape[0], -1)).T
 
 
 class Pooling:
@@ -358,24 +433,33 @@ class Pooling:
         The last input.
     """
 
-    def __init__(self, pool_h: int, pool_w: int, stride: int = 1, pad: int = 0) -> None:
+    def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         self.pool_h = pool_h
         self.pool_w = pool_w
         self.stride = stride
         self.pad = pad
         self.x: Array = None
         self._kept: Any = None
+        self._arg_max: Array = None
+        self._window: Any = None  # of the last forward pass
 
     def forward(self, x: Array) -> Array:
-        """Return the windows' maxima, shape (n, c, oh, ow)."""
-        self.x = as_floating(x)
-        out, self._kept = _ops.pool.max_pool2d(self.x, self._window())
+        """Return the windows' maxima in float64, shape (n, c, oh, ow)."""
+        self.x, self._arg_max = x, None
+        self._window = _ops.Window(self.pool_h, self.pool_w, self.stride, self.pad)
+        out, self._kept = _ops.pool.max_pool2d(as_float64(x), self._window)
         return out
 
     def backward(self, dout: Array) -> Array:
         """Return the gradient of x: each dout goes to its window's winner."""
-        dout = namespace(dout).astype(dout, self.x.dtype, copy=False)
-        return _ops.pool.max_pool2d_backward(dout, self._kept, self._window())
+        return _ops.pool.max_pool2d_backward(as_float64(dout), self._kept, self._window)
 
-    def _window(self) -> _ops.Window:
-        return _ops.Window(self.pool_h, self.pool_w, self.stride, self.pad)
+    @property
+    def arg_max(self) -> Array:
+        """The place of each window's winner in it, by (n, oh, ow, c), made when asked for."""
+        if self._arg_max is None and self.x is not None:
+            xp, window = namespace(self.x), self._window
+            wide = _framed(as_float64(self.x), window.pad, -math.inf)
+            rows = _ops.conv.im2col(wide, window._replace(pad=0))
+            self._arg_max = xp.argmax(xp.reshape(rows, (-1, window.cells)), axis=1)
+        return self._arg_max

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import gzip
+import os
+import pickle
+import urllib.request
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from xpnet import data
 from xpnet.arrays import Array
 from xpnet.book._globals import place
+from xpnet.data import catalog
 from xpnet.functions import one_hot
 
-__all__ = ["load_mnist"]
+__all__ = [
+    "dataset_dir",  # noqa: F822  (made when it is asked for, as save_file)
+    "download_mnist",
+    "gzip",
+    "img_dim",
+    "img_size",
+    "init_mnist",
+    "key_file",
+    "load_mnist",
+    "np",
+    "os",
+    "pickle",
+    "save_file",  # noqa: F822
+    "test_num",
+    "train_num",
+    "url_base",
+    "urllib",
+]
 
 Pair: TypeAlias = tuple[Array, Array]
+
+_SOURCE = catalog.SOURCES["mnist"]
+
+url_base = _SOURCE.mirrors[0]
+key_file = dict(
+    zip(
+        ("train_img", "train_label", "test_img", "test_label"),
+        (file.name for file in _SOURCE.files),
+        strict=True,
+    )
+)
+train_num, test_num = 60000, 10000
+img_dim, img_size = (1, 28, 28), 784
+
+
+def __getattr__(name: str) -> Any:
+    """Return the folder of the files, which the environment names, as it is now."""
+    if name == "dataset_dir":
+        return str(catalog._data_folder(None) / _SOURCE.name)
+    if name == "save_file":
+        return str(catalog._data_folder(None) / _SOURCE.name / "mnist.pkl")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def download_mnist() -> None:
+    """Download those of the four files that are not on this machine."""
+    catalog.fetch(_SOURCE)
+
+
+def init_mnist() -> None:
+    """Download what is missing and verify it; no ``mnist.pkl`` is written, nor needed."""
+    data.load("mnist")
 
 
 def load_mnist(
@@ -26,8 +82,7 @@ def load_mnist(
     flatten : bool
         Images of shape (784,) instead of (1, 28, 28).
     one_hot_label : bool
-        Targets as rows of float64 instead of labels.  Labels are int64, where the book's are
-        uint8: differences of them do not wrap round.
+        Targets as rows of float64 instead of labels, which are uint8.
 
     Returns
     -------
@@ -47,6 +102,5 @@ def _prepared(part: data.Dataset, normalize: bool, flatten: bool, one_hot_label:
     if normalize:
         x = x.astype("float32")
         x /= 255.0
-    if one_hot_label:
-        t = one_hot(t, 10, "float64")
+    t = one_hot(t, 10, "float64") if one_hot_label else t.astype("uint8")
     return place().asarray(x), place().asarray(t)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
+from xpnet.arrays import Array, namespace
+from xpnet.book import layers
 from xpnet.book._globals import weights, zeros
 from xpnet.book._network import Network
+from xpnet.book.gradient import numerical_gradient
+from xpnet.book.layers import *  # noqa: F403  (a star import brings them in turn)
 from xpnet.book.layers import Affine, Relu, Sigmoid
 
-__all__ = ["MultiLayerNet"]
+__all__ = ["MultiLayerNet", "OrderedDict", "numerical_gradient", "os", "sys"]
+__all__ += layers.__all__
 
 _ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid}
 _RULES = {"relu": "he", "he": "he", "sigmoid": "xavier", "xavier": "xavier"}
@@ -66,11 +74,31 @@ class MultiLayerNet(Network):
             self.params[f"b{i}"] = zeros(units)
 
     def _add_affine(self, i: int) -> None:
-        layer = self.layers[f"Affine{i}"] = Affine(self.params[f"W{i}"], self.params[f"b{i}"])
-        self.params.bind(layer, W=f"W{i}", b=f"b{i}")
+        self.layers[f"Affine{i}"] = Affine(self.params[f"W{i}"], self.params[f"b{i}"])
+        self.params.bind(f"Affine{i}", W=f"W{i}", b=f"b{i}")
 
     def _after_affine(self, i: int) -> None:
         """Add what stands between an affine layer and its activation: here nothing."""
 
     def _after_activation(self, i: int) -> None:
         """Add what stands behind an activation: here nothing."""
+
+    def loss(self, x: Array, t: Array) -> Array:
+        """Return the loss of a batch with its targets, labels or one-hot; with weight decay."""
+        return self._penalised(super().loss(x, t))
+
+    def _penalised(self, loss: Array) -> Array:
+        if self.weight_decay_lambda:
+            for name, W in self.params.items():
+                if name[0] == "W":
+                    loss = loss + 0.5 * self.weight_decay_lambda * namespace(W).sum(W * W)
+        return loss
+
+    def gradient(self, x: Array, t: Array) -> dict[str, Array]:
+        """Return the gradient of the loss in training, by backpropagation, for each parameter."""
+        grads = super().gradient(x, t)
+        if self.weight_decay_lambda:
+            for name, (layer, _) in self.params.owners().items():
+                if name[0] == "W":
+                    grads[name] = grads[name] + self.weight_decay_lambda * layer.W
+        return grads

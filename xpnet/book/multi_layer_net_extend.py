@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import OrderedDict
 from collections.abc import Sequence
 
+from xpnet.arrays import Array
+from xpnet.book import layers
 from xpnet.book._globals import zeros
+from xpnet.book._network import through
+from xpnet.book.gradient import numerical_gradient
+from xpnet.book.layers import *  # noqa: F403  (a star import brings them in turn)
 from xpnet.book.layers import BatchNormalization, Dropout
 from xpnet.book.multi_layer_net import MultiLayerNet
 
-__all__ = ["MultiLayerNetExtend"]
+__all__ = ["MultiLayerNetExtend", "OrderedDict", "numerical_gradient", "os", "sys"]
+__all__ += layers.__all__
 
 
 class MultiLayerNetExtend(MultiLayerNet):
@@ -55,9 +64,20 @@ class MultiLayerNetExtend(MultiLayerNet):
             units = self.hidden_size_list[i - 1]
             gamma = self.params[f"gamma{i}"] = zeros(units) + 1.0
             beta = self.params[f"beta{i}"] = zeros(units)
-            layer = self.layers[f"BatchNorm{i}"] = BatchNormalization(gamma, beta)
-            self.params.bind(layer, gamma=f"gamma{i}", beta=f"beta{i}")
+            self.layers[f"BatchNorm{i}"] = BatchNormalization(gamma, beta)
+            self.params.bind(f"BatchNorm{i}", gamma=f"gamma{i}", beta=f"beta{i}")
 
     def _after_activation(self, i: int) -> None:
         if self.use_dropout:
             self.layers[f"Dropout{i}"] = Dropout(self.dropout_ration)
+
+    def predict(self, x: Array, train_flg: bool = False) -> Array:
+        """Return the scores of a batch, shape (n, k)."""
+        return through(self._in_order(), x, train_flg)
+
+    def loss(self, x: Array, t: Array, train_flg: bool = False) -> Array:
+        """Return the loss of a batch with its targets, labels or one-hot; with weight decay."""
+        return self._penalised(self.last_layer.forward(self.predict(x, train_flg), t))
+
+    def _training_loss(self, x: Array, t: Array) -> Array:
+        return self.loss(x, t, train_flg=True)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import sys
+from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from xpnet.book import layers
 from xpnet.book._globals import weights, zeros
 from xpnet.book._network import Network
+from xpnet.book.gradient import numerical_gradient
+from xpnet.book.layers import *  # noqa: F403  (a star import brings them in turn)
 from xpnet.book.layers import Affine, Convolution, Pooling, Relu
 from xpnet.ops.window import Window
 
-__all__ = ["SimpleConvNet"]
+__all__ = ["OrderedDict", "SimpleConvNet", "numerical_gradient", "os", "pickle", "sys"]
+__all__ += layers.__all__
 
 _CONV = MappingProxyType({"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1})
 
@@ -55,4 +63,4 @@ class SimpleConvNet(Network):
         self.layers["Relu2"] = Relu()
         self.layers["Affine2"] = Affine(params["W3"], params["b3"])
         for i, name in enumerate(("Conv1", "Affine1", "Affine2"), 1):
-            params.bind(self.layers[name], W=f"W{i}", b=f"b{i}")
+            params.bind(name, W=f"W{i}", b=f"b{i}")

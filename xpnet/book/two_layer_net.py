@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import OrderedDict
 from typing import Any
 
+from xpnet.book import layers
 from xpnet.book._globals import weights, zeros
 from xpnet.book._network import Network
+from xpnet.book.gradient import numerical_gradient
+from xpnet.book.layers import *  # noqa: F403  (a star import brings them in turn)
 from xpnet.book.layers import Affine, Relu
 
-__all__ = ["TwoLayerNet"]
+__all__ = ["OrderedDict", "TwoLayerNet", "numerical_gradient", "os", "sys"]
+__all__ += layers.__all__
 
 
 class TwoLayerNet(Network):
@@ -35,8 +42,8 @@ class TwoLayerNet(Network):
         self.layers["Affine1"] = Affine(self.params["W1"], self.params["b1"])
         self.layers[f"{activation.__name__}1"] = activation()
         self.layers["Affine2"] = Affine(self.params["W2"], self.params["b2"])
-        self.params.bind(self.layers["Affine1"], W="W1", b="b1")
-        self.params.bind(self.layers["Affine2"], W="W2", b="b2")
+        self.params.bind("Affine1", W="W1", b="b1")
+        self.params.bind("Affine2", W="W2", b="b2")
 
     @property
     def lastLayer(self) -> Any:  # noqa: N802  (the book's name)

@@ -52,8 +52,9 @@ def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: in
 
 
 def im2col(input_data: Array, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Array:
-    """Return every window of images (n, c, h, w) as a row (c filter_h filter_w)."""
-    return ops.conv.im2col(input_data, ops.Window(filter_h, filter_w, stride, pad))
+    """Return every window of images (n, c, h, w) as a row (c filter_h filter_w), in float64."""
+    x = as_float64(input_data)
+    return ops.conv.im2col(x, ops.Window(filter_h, filter_w, stride, pad))
 
 
 def col2im(
@@ -64,6 +65,12 @@ def col2im(
     stride: int = 1,
     pad: int = 0,
 ) -> Array:
-    """Return images (n, c, h, w) whose pixels are sums over the windows they are in."""
+    """Return float64 images (n, c, h, w) whose pixels are sums over the windows they are in."""
     window = ops.Window(filter_h, filter_w, stride, pad)
-    return ops.conv.col2im(col, tuple(input_shape), window)
+    return ops.conv.col2im(as_float64(col), tuple(input_shape), window)
+
+
+def as_float64(x: Array) -> Array:
+    """Return an array as float64: in small whole numbers sums would wrap round in silence."""
+    xp = namespace(x)
+    return xp.astype(x, xp.float64, copy=False)
