@@ -92,8 +92,7 @@ def _added(out: Array, b: Any) -> Array:
 
 def _masked(a: Array, mask: Array) -> Array:
     """Return a where the mask is true, else zero."""
-    # a product takes a fifth of the time, and in the standard there is none with truth values
-    return a * mask if type(a) is np.ndarray else namespace(a).where(mask, a, 0.0)
+    return namespace(a).where(mask, a, 0.0)
 
 
 class Relu:

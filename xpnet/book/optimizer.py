@@ -40,7 +40,7 @@ def _zeros(params: Params) -> Memory:
 
 
 def _device(p: Array) -> AbstractContextManager[Any]:
-    return _HERE if type(p) is np.ndarray else device_of(p).scope()
+    return device_of(p).scope()
 
 
 class SGD:

@@ -69,6 +69,22 @@ def _down_rows(shares: Array | float, ndim: int) -> Array | float:
 
 
 @op
+def softmax(scores: Array) -> Array:
+    """Return ``exp(scores) / sum exp(scores)`` over the last axis."""
+    xp = namespace(scores)
+    e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+@op
+def of_classes(p: Array, classes: Array) -> Array:
+    """Return of each row of p the number of its class, shape (n,)."""
+    xp = namespace(p)
+    rows = xp.astype(classes, xp.int64, copy=False)[:, None]
+    return xp.take_along_axis(p, rows, axis=1)[:, 0]
+
+
+@op
 def softmax_cross_entropy(
     scores: Array, targets: Array, weights: Array | None, *, smoothing: float
 ) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
+from xpnet.ops.loss import of_classes, smallest_kept, softmax, softmax_cross_entropy
 
 
 @softmax_cross_entropy.register("numpy")
@@ -29,3 +29,15 @@ def _softmax_cross_entropy(
     p *= 1 / n
     p *= np.abs(p) >= smallest_kept(np, p.dtype)
     return np.asarray(loss), p
+
+
+@softmax.register("numpy")
+def _softmax(scores: Array) -> Array:
+    p = np.exp(scores - np.maximum.reduce(scores, axis=-1, keepdims=True))
+    p /= np.add.reduce(p, axis=-1, keepdims=True)
+    return p
+
+
+@of_classes.register("numpy")
+def _of_classes(p: Array, classes: Array) -> Array:
+    return p[np.arange(len(p)), classes]
