@@ -584,3 +584,37 @@ def vector_field(
     if title:
         figure.suptitle(title, fontsize="medium")
     save_figure(figure, path)
+
+
+def scattered(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    path: str | Path,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> None:
+    """Draw points in groups over a logarithmic axis.
+
+    Parameters
+    ----------
+    groups : mapping of label to (x, y)
+        x above 0.
+    path : path
+        The picture's file; its suffix decides the format.
+    xlabel, ylabel, title : str
+
+    Raises
+    ------
+    ValueError
+        There is no group.
+    PlotError
+        Matplotlib is not installed.
+    """
+    figure, (axis,) = new_panels("scattered", {title: groups} if groups else {}, 1, 4.5, 3.0)
+    for k, (label, (x, y)) in enumerate(groups.items()):
+        axis.plot(x, y, "os^v"[k % 4], markersize=5, alpha=0.8, label=label)
+    axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log")
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=8)
+    save_figure(figure, path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
+
 import xpnet
 from scripts.gallery import harness
 from scripts.gallery._mnist import Band, first_and_last, load, make_steps, trainer_for
@@ -26,6 +28,12 @@ LAST: dict[str, tuple[Band, Band]] = {
     "AdaGrad": ((0.155, 0.225), (0.045, 0.07)),
     "Adam": ((0.17, 0.235), (0.035, 0.06)),
 }
+MOVED: dict[str, tuple[Band, Band]] = {  # each weight, root mean square
+    "SGD": ((0.0055, 0.0066), (0.0095, 0.0112)),
+    "Momentum": ((0.0115, 0.0135), (0.0205, 0.0235)),
+    "AdaGrad": ((0.0235, 0.027), (0.031, 0.036)),
+    "Adam": ((0.02, 0.024), (0.042, 0.051)),
+}
 
 
 def run(demo: harness.Demo) -> None:
@@ -40,11 +48,15 @@ def run(demo: harness.Demo) -> None:
     }
     losses, last = {}, {}
     for name, optimizer in optimizers.items():
-        trainer = trainer_for(demo, models.mlp((100,) * 4, seed=demo.seed), optimizer)
+        net = models.mlp((100,) * 4, seed=demo.seed)
+        trainer = trainer_for(demo, net, optimizer)
+        before = xpnet.to_numpy(net.params.flat).copy()
         losses[name] = make_steps(trainer, train, 128, steps)
-        quick, whole = LAST[name]
-        band = demo.pick(quick, whole)
-        _, last[name] = first_and_last(demo, name, losses[name], FIRST[name], band)
+        _, last[name] = first_and_last(
+            demo, name, losses[name], FIRST[name], demo.pick(*LAST[name])
+        )
+        moved = float(np.sqrt(((xpnet.to_numpy(net.params.flat) - before) ** 2).mean()))
+        demo.between(f"{name}, how far its weights moved", moved, demo.pick(*MOVED[name]))
     worst = max(last[name] for name in ("Momentum", "AdaGrad", "Adam"))
     demo.at_most("the worst of the other three over SGD", worst / last["SGD"], 0.5)
     plots.line_panels(

@@ -30,9 +30,9 @@ def run(demo: harness.Demo) -> None:
     for name, init in INITS.items():
         net = models.mlp((100,) * 4, init=init, seed=demo.seed)
         losses[name] = make_steps(trainer_for(demo, net, xpnet.SGD(lr=0.01)), train, 128, steps)
-        quick, whole = LAST[name]
-        band = demo.pick(quick, whole)
-        _, last[name] = first_and_last(demo, name, losses[name], FIRST[name], band)
+        _, last[name] = first_and_last(
+            demo, name, losses[name], FIRST[name], demo.pick(*LAST[name])
+        )
     demo.at_most("He's last loss over Xavier's", last["He"] / last["Xavier"], 0.85)
     plots.line_panels(
         {

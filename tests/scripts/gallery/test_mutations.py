@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from scripts.gallery import harness
-from tests.scripts.gallery.mutations import MUTATIONS, Mutation
+from tests.scripts.gallery.mutations import MUTATIONS, Mutation, mnist
 
 pytest.importorskip("matplotlib")
 
-ON_MNIST: set[str] = set()
+ON_MNIST = set(mnist.MUTATIONS)
 QUICK = {("convolution_by_hand", "no bias"), ("pooling_by_hand", "ties to the last")}
 """Those that every run of the tests looks at."""
 

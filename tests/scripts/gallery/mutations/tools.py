@@ -31,3 +31,18 @@ def scaled_gradient(layer: type, name: str, factor: float) -> Mutation:
         return dx
 
     return changed(layer, "backward", backward)
+
+
+def together(*mutations: Mutation) -> Mutation:
+    """Return what breaks several things at once."""
+
+    def broken(patch: pytest.MonkeyPatch) -> None:
+        for mutation in mutations:
+            mutation(patch)
+
+    return broken
+
+
+def instead(owner: Any, name: str, other: Any) -> Mutation:
+    """Return what puts another thing in the place of ``owner.name``."""
+    return lambda patch: patch.setattr(owner, name, other)
