@@ -159,14 +159,14 @@ def network_diagram(
                     bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
                 )  # fmt: skip
     for name, spots in zip(names, places, strict=False):
-        axis.text(spots[0][0], tallest / 2 + 0.1, name, ha="center", va="bottom")
+        axis.text(spots[0][0], tallest / 2 - 0.1, name, ha="center", va="bottom")
     for layer, spots in zip(layers, places, strict=True):
         for value, (x, y) in zip(layer, spots, strict=True):
             axis.text(
                 x, y, f"{value:.4g}", ha="center", va="center", fontsize=9, zorder=3,
                 bbox={"boxstyle": "round,pad=0.5", "facecolor": "#cfe2f3", "edgecolor": "0.4"},
             )  # fmt: skip
-    axis.set(xlim=(-0.6, 2.2 * len(layers) - 1.6), ylim=(-tallest / 2 + 0.2, tallest / 2 + 0.4))
+    axis.set(xlim=(-0.6, 2.2 * len(layers) - 1.6), ylim=(-tallest / 2 + 0.2, tallest / 2 + 0.2))
     axis.axis("off")
     if title:
         figure.suptitle(title)
@@ -239,6 +239,7 @@ def contour_paths(
     *,
     limits: tuple[float, float, float, float] | None = None,
     levels: int = 9,
+    names: tuple[str, str] = ("x", "y"),
     title: str = "",
     columns: int = 3,
 ) -> None:
@@ -256,6 +257,8 @@ def contour_paths(
         What is shown; by default what the walk covers.
     levels : int
         Contour lines, evenly spaced in the square root of f - min f.
+    names : (str, str)
+        Of the axes.
     title : str
     columns : int
         Panels in a row.
@@ -267,7 +270,7 @@ def contour_paths(
     PlotError
         Matplotlib is not installed.
     """
-    figure, axes = new_panels("contour_paths", panels, columns, 3.1, 2.6)
+    figure, axes = new_panels("contour_paths", panels, columns, 3.1, 2.9)
     for (name, points), axis in zip(panels.items(), axes, strict=True):
         walk = to_numpy(points)
         if walk.ndim != 2 or walk.shape[1] != 2 or not len(walk):
@@ -286,8 +289,9 @@ def contour_paths(
         axis.plot(*walk.T, "o-", color="C3", markersize=2.5, linewidth=1)
         axis.plot(*walk[0], "o", color="black", markersize=5, label="start")
         axis.plot(*walk[-1], "*", color="black", markersize=9, label=f"after {len(walk) - 1} steps")
-        axis.set(title=name, xlabel="x", ylabel="y", xlim=(x_low, x_high), ylim=(y_low, y_high))
-        axis.legend(fontsize=8, loc="upper right")
+        axis.set_title(name, fontsize="medium")
+        axis.set(xlabel=names[0], ylabel=names[1], xlim=(x_low, x_high), ylim=(y_low, y_high))
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     if title:
         figure.suptitle(title)
     save_figure(figure, path)

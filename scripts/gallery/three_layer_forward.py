@@ -21,6 +21,15 @@ WEIGHTS = {
     "5.b": [0.1, 0.2],
 }
 
+KNOWN = (
+    ("first hidden layer: scores", (0.3, 0.7, 1.1)),
+    ("and their sigmoids", (0.57444252, 0.66818777, 0.75026011)),
+    ("second hidden layer: scores", (0.51615984, 1.21402696)),
+    ("and their sigmoids", (0.62624937, 0.77101070)),
+    ("outputs, layer by layer", (0.31682708, 0.69627909)),
+)
+"""What each layer answers to (1, .5), the flattening of the input left out."""
+
 
 def run(demo: harness.Demo) -> None:
     """Compute the outputs for (1, .5), with the weights as given and with one of them changed."""
@@ -32,14 +41,16 @@ def run(demo: harness.Demo) -> None:
     x = demo.device.asarray([[1.0, 0.5]])
     show(demo, "outputs", net.forward(x), (0.31682708, 0.69627909))
 
-    values = [x]  # those of the units: the input, each sigmoid's output, the scores
-    y = x
-    for k, layer in enumerate(net.layers):
-        y = layer.forward(y)
-        if k in (2, 4, 5):
-            values.append(y)
+    values = [x]
+    for layer in net.layers:
+        values.append(layer.forward(values[-1]))
+    answers = values[2:]
+    for (name, expected), answer in zip(KNOWN, answers, strict=True):
+        show(demo, name, answer, expected)
+    batch = net.forward(demo.device.asarray([[0.0, 0.0], [1.0, 0.5]]))
+    show(demo, "outputs for the second of a batch", batch[1:, :], (0.31682708, 0.69627909))
     _drawings.network_diagram(
-        [value[0, :] for value in values],
+        [value[0, :] for value in (x, *answers[1::2], answers[-1])],
         [net.params[path] for path in ("1.W", "3.W", "5.W")],
         demo.picture("three_layer_forward"),
         names=("input", "sigmoid", "sigmoid", "output"),
