@@ -25,8 +25,10 @@ def run(demo: harness.Demo) -> None:
     dapples, dtax = total.backward(dpaid)
     dprice, dcount = goods.backward(dapples)
 
+    check(demo, "price of the apples", apples, 200)
     check(demo, "price to pay", paid, 220)
     for name, gradient, expected in (
+        ("price of the apples", dapples, 1.1),
         ("price of an apple", dprice, 2.2),
         ("number of apples", dcount, 110),
         ("tax", dtax, 200),
@@ -50,6 +52,7 @@ def run(demo: harness.Demo) -> None:
         },
         [(start, end, float(v[0]), float(g[0])) for start, end, v, g in edges],
         demo.picture("apple_graph"),
+        "2 apples at 100, tax 1.1",
     )
 
 

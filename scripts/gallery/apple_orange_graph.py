@@ -28,8 +28,17 @@ def run(demo: harness.Demo) -> None:
     dorange, doranges = of_oranges.backward(dfor_oranges)
     dapples, dapple = of_apples.backward(dfor_apples)
 
-    check(demo, "price to pay", paid, 715)
+    for name, value, expected in (
+        ("price of the apples", for_apples, 200.0),
+        ("price of the oranges", for_oranges, 450.0),
+        ("price of the fruit", goods, 650.0),
+        ("price to pay", paid, 715.0),
+    ):
+        check(demo, name, value, expected)
     for name, gradient, expected in (
+        ("price of the fruit", dgoods, 1.1),
+        ("price of the apples", dfor_apples, 1.1),
+        ("price of the oranges", dfor_oranges, 1.1),
         ("number of apples", dapples, 110),
         ("price of an apple", dapple, 2.2),
         ("price of an orange", dorange, 3.3),
@@ -63,6 +72,7 @@ def run(demo: harness.Demo) -> None:
         },
         [(start, end, float(v[0]), float(g[0])) for start, end, v, g in edges],
         demo.picture("apple_orange_graph"),
+        "2 apples at 100 and 3 oranges at 150, tax 1.1",
     )
 
 
