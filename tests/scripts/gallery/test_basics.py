@@ -65,7 +65,10 @@ def test_every_figure_on_mnist_is_as_expected(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.gallery
-@pytest.mark.parametrize("name", ["xor_gate", "loss_functions", "apple_graph", "optimizer_paths"])
+@pytest.mark.parametrize(
+    "name",
+    ["xor_gate", "broadcasting", "softmax", "loss_functions", "apple_graph", "optimizer_paths"],
+)
 def test_the_same_command_runs_on_torch(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     show(name, tmp_path, "torch:cpu")

@@ -12,7 +12,7 @@ from tests.scripts.gallery.mutations import MUTATIONS, Mutation, mnist
 
 pytest.importorskip("matplotlib")
 
-ON_MNIST = set(mnist.MUTATIONS)
+ON_MNIST = {*mnist.MUTATIONS, "gradient_check_mnist", "numerical_training"}
 QUICK = {("convolution_by_hand", "no bias"), ("pooling_by_hand", "ties to the last")}
 """Those that every run of the tests looks at."""
 
