@@ -19,6 +19,7 @@ __all__ = [
     "decision_regions",
     "histograms",
     "image_grid",
+    "legend_below",
     "line_panels",
     "new_figure",
     "new_panels",
@@ -73,6 +74,11 @@ def new_panels(
     for spare in axes[len(panels) :]:
         spare.set_visible(False)
     return figure, axes[: len(panels)]
+
+
+def legend_below(axis: Any, columns: int = 2) -> None:
+    """Put an axis's legend under it, where no curve runs."""
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns)
 
 
 def save_figure(figure: Any, path: str | Path) -> None:
@@ -169,7 +175,8 @@ def line_panels(
         used = columns
     for axis, (name, lines) in zip(axes, panels.items(), strict=False):
         for number, (label, (x, y)) in enumerate(lines.items()):
-            axis.plot(x, y, ("-", "--", "-.", ":")[number % 4], label=label, linewidth=1.4)
+            style = ("-", "--", "-.", ":")[number % 4] if len(x) > 1 else "o"
+            axis.plot(x, y, style, label=label, linewidth=1.4)
         axis.set_title(name, fontsize="small" if len(panels) > 1 else "medium")
         axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -180,13 +187,16 @@ def line_panels(
     if len(panels) == 1:
         axes[0].set(xlabel=xlabel, ylabel=ylabel)
         if len(next(iter(panels.values()))) > 1:
-            axes[0].legend()
+            figure.legend(loc="outside right upper")
     else:
         for axis in axes[max(len(panels) - used, 0) : len(panels)]:
             axis.tick_params(labelbottom=True)  # a panel with none below it shows its numbers
         figure.supxlabel(xlabel, fontsize="medium")
         figure.supylabel(ylabel, fontsize="medium")
-        handles, labels = axes[0].get_legend_handles_labels()
+        fullest = max(
+            axes[: len(panels)], key=lambda axis: min(len(ln.get_xdata()) for ln in axis.lines)
+        )
+        handles, labels = fullest.get_legend_handles_labels()
         if len(labels) > 1:
             figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     if title:
@@ -402,7 +412,8 @@ def curves(
                     f"curves: expected x and y of one shape (n,) for {label or name!r}, "
                     f"got {x.shape} and {y.shape}"
                 )
-            axis.plot(x, y, ("-", "--", "-.", ":")[k % 4], label=label or None)
+            style = ("-", "--", "-.", ":")[k % 4] if len(x) > 1 else "o"
+            axis.plot(x, y, style, label=label or None)
             if x.dtype.kind in "iu":
                 axis.xaxis.get_major_locator().set_params(integer=True)
         for label, spot in points.get(name, {}).items():
@@ -413,7 +424,7 @@ def curves(
         axis.set(title=name, xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
         axis.grid(alpha=0.3)
         if any(lines):
-            axis.legend(fontsize=8)
+            legend_below(axis)
     if title:
         figure.suptitle(title)
     save_figure(figure, path)
@@ -482,7 +493,7 @@ def decision_regions(
             axis.plot(*chosen.T, "o", color="black", markerfacecolor=face, label=f"{answer}")
         axis.set(title=name, xlabel="$x_1$", ylabel="$x_2$", xlim=(low[0], high[0]))
         axis.set(ylim=(low[1], high[1]), aspect="equal")
-        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        legend_below(axis)
     if title:
         figure.suptitle(title)
     save_figure(figure, path)
@@ -548,7 +559,7 @@ def bars(
         axis.set_xticks(places, names)
         axis.margins(y=0.15)
         if any(heights):
-            axis.legend(fontsize=8)
+            legend_below(axis)
     if title:
         figure.suptitle(title)
     save_figure(figure, path)

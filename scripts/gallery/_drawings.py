@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xpnet.arrays import Array, to_numpy
-from xpnet.plots import new_figure, new_panels, save_figure
+from xpnet.plots import legend_below, new_figure, new_panels, save_figure
 
 
 def computation_graph(
@@ -291,7 +291,7 @@ def contour_paths(
         axis.plot(*walk[-1], "*", color="black", markersize=9, label=f"after {len(walk) - 1} steps")
         axis.set_title(name, fontsize="medium")
         axis.set(xlabel=names[0], ylabel=names[1], xlim=(x_low, x_high), ylim=(y_low, y_high))
-        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        legend_below(axis)
     if title:
         figure.suptitle(title)
     save_figure(figure, path)
@@ -457,7 +457,7 @@ def complex_plane(
         axis.set(title=name, xlabel="real part", ylabel="imaginary part")
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        legend_below(axis)
     if title:
         figure.suptitle(title, fontsize="medium")
     save_figure(figure, path)

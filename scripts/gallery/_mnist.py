@@ -147,7 +147,7 @@ def draw_runs(demo: Demo, picture: str, runs: Mapping[str, Sequence[History]]) -
     for name, (history, *_) in runs.items():
         title = f"{name}: test accuracy {history['validation_accuracy'][-1]:.4f}"
         panels[title] = {
-            "train": (history["epoch"], history["train_accuracy"]),
+            "train, while it learned": (history["epoch"], history["train_accuracy"]),
             "test": (history["epoch"], history["validation_accuracy"]),
         }
     plots.line_panels(panels, demo.picture(picture), xlabel="epoch", ylabel="accuracy", columns=2)

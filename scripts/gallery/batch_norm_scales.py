@@ -47,7 +47,7 @@ def from_scales(demo: harness.Demo, train: Dataset) -> None:
     for scale in scales:
         courses = {bn: course(demo, train, epochs, init=scale, batch_norm=bn) for bn in WORDS}
         finals.append([one.accuracies[-1] for one in courses.values()])
-        words = " (diverged)" if courses[False].diverged else ""
+        words = " (without: diverged)" if courses[False].diverged else ""
         demo.note(f"final accuracy from scale {scale:.2g}, with and without{words}", finals[-1])
         panels[f"weights' std {scale:.2g}{words}"] = {
             WORDS[bn]: one.line for bn, one in courses.items()
@@ -74,7 +74,8 @@ def at_rates(demo: harness.Demo, train: Dataset) -> None:
         for bn, one in courses.items():
             words = ", diverged" if one.diverged else ""
             demo.note(f"lr {lr:g}, {WORDS[bn]}: final accuracy{words}", one.accuracies[-1])
-        panels[f"lr {lr:g}"] = {WORDS[bn]: one.line for bn, one in courses.items()}
+        words = " (without: diverged)" if courses[False].diverged else ""
+        panels[f"lr {lr:g}{words}"] = {WORDS[bn]: one.line for bn, one in courses.items()}
     learned, failed = courses[True].accuracies[-1], courses[False].accuracies[-1]
     demo.at_least("lr 1 with batch normalisation: final accuracy", learned, 0.9)
     demo.at_most("lr 1 without: final accuracy", failed, 0.3)

@@ -53,7 +53,7 @@ def answer_edges(demo: harness.Demo, filters: np.ndarray) -> None:
     conv.params["0.W"] = bare
     answers = np.abs(conv.predict(scene[None, None].astype("float32"))[0])
     upright, level = (answers[:, where].mean(axis=1) for where in edges_of(scene))
-    shown = [("image", scene)]
+    shown = [("image", 1 - scene)]
     for kind, mine, other in (("upright", upright, level), ("level", level, upright)):
         k = int((mine - other).argmax())
         name = f"the filter for {kind} edges"

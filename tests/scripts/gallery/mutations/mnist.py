@@ -123,7 +123,10 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
         ("biases not saved", changed(layers.Sequential, "save", forgets_biases)),
-        ("ReLU for sigmoid", changed(layers.Sigmoid, "forward", lambda f, s, x, **o: f(s, 2 * x, **o))),
+        (
+            "ReLU for sigmoid",
+            changed(layers.Sigmoid, "forward", lambda f, s, x, **o: f(s, 2 * x, **o)),
+        ),
         ("batches answered wrongly", changed(layers.Sequential, "predict", worse_beyond_one)),
         ("no cycle of rates", instead(schedules, "one_cycle", lambda: lambda step, total: 0.01)),
     ],
@@ -140,7 +143,10 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
     ],
     "optimizer_comparison": [
         ("Momentum is SGD", instead(xpnet, "Momentum", xpnet.SGD)),
-        ("Momentum half as lasting", changed(xpnet.Momentum, "__init__", lambda f, self, lr: f(self, lr, 0.45))),
+        (
+            "Momentum half as lasting",
+            changed(xpnet.Momentum, "__init__", lambda f, self, lr: f(self, lr, 0.45)),
+        ),
         ("AdaGrad is Adam", instead(xpnet, "AdaGrad", xpnet.Adam)),
         ("Adam is RMSprop", instead(xpnet, "Adam", lambda lr: xpnet.RMSprop(lr=lr * 3))),
         ("SGD is Adam", instead(xpnet, "SGD", lambda lr: optimizers.Adam(lr=0.001))),
@@ -148,7 +154,10 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ("weights halved", weights_scaled(0.5)),
         ("one step", ONE_STEP),
         ("random labels", random_labels()),
-        ("Adam without correction", changed(optimizers.Adam, "scalars", lambda f, self, step: f(self, 10**9))),
+        (
+            "Adam without correction",
+            changed(optimizers.Adam, "scalars", lambda f, self, step: f(self, 10**9)),
+        ),
     ],
     "weight_initialisation": [
         ("weights doubled", weights_scaled(2)),
@@ -163,16 +172,32 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ("weights times 1.5", weights_scaled(1.5)),
         ("weights times .8", weights_scaled(0.8)),
         ("Xavier is He", initial("xavier", "he")),
-        ("sigmoid for tanh", changed(layers.Tanh, "forward", lambda f, s, x, **o: 1 / (1 + np.exp(-x)))),
+        (
+            "sigmoid for tanh",
+            changed(layers.Tanh, "forward", lambda f, s, x, **o: 1 / (1 + np.exp(-x))),
+        ),
         ("ReLU lets all pass", changed(layers.ReLU, "forward", lambda f, s, x, **o: x)),
-        ("sigmoid of half", changed(layers.Sigmoid, "forward", lambda f, s, x, **o: f(s, x / 2, **o))),
+        (
+            "sigmoid of half",
+            changed(layers.Sigmoid, "forward", lambda f, s, x, **o: f(s, x / 2, **o)),
+        ),
     ],
     "batch_norm_scales": [
         ("no normalisation", NO_NORMALISATION),
-        ("training's statistics not kept", changed(layers.BatchNorm, "forward", lambda f, s, x, *, train=False: f(s, x, train=train) if train else x)),
+        (
+            "training's statistics not kept",
+            changed(
+                layers.BatchNorm,
+                "forward",
+                lambda f, s, x, *, train=False: f(s, x, train=train) if train else x,
+            ),
+        ),
         ("one step", ONE_STEP),
         ("random labels", random_labels()),
-        ("always normalised", changed(models, "mlp", lambda f, *a, batch_norm, **o: f(*a, batch_norm=True, **o))),
+        (
+            "always normalised",
+            changed(models, "mlp", lambda f, *a, batch_norm, **o: f(*a, batch_norm=True, **o)),
+        ),
         ("rate divided by 100", rate_scaled(xpnet.SGD, 0.01)),
     ],
     "weight_decay_overfitting": [
@@ -181,25 +206,48 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
         ("rate halved", rate_scaled(xpnet.SGD, 0.5)),
-        ("Adam for SGD", instead(xpnet, "SGD", lambda lr, weight_decay: xpnet.Adam(lr=lr, weight_decay=weight_decay))),
+        (
+            "Adam for SGD",
+            instead(
+                xpnet, "SGD", lambda lr, weight_decay: xpnet.Adam(lr=lr, weight_decay=weight_decay)
+            ),
+        ),
     ],
     "dropout_overfitting": [
         ("nothing dropped", NEVER_DROPPED),
         ("dropped at inference too", changed(layers.Dropout, "forward", always_dropped)),
-        ("dropped thrice as often", changed(layers.Dropout, "__init__", lambda f, s, rate, *a: f(s, 3 * rate, *a))),
+        (
+            "dropped thrice as often",
+            changed(layers.Dropout, "__init__", lambda f, s, rate, *a: f(s, 3 * rate, *a)),
+        ),
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
     ],
     "random_search": [
-        ("uniform draws", changed(search.LogUniform, "draw", lambda f, self, stream, n: float(stream.generator(n).uniform(self.low, self.high)))),
+        (
+            "uniform draws",
+            changed(
+                search.LogUniform,
+                "draw",
+                lambda f, self, stream, n: float(stream.generator(n).uniform(self.low, self.high)),
+            ),
+        ),
         ("draws beyond", changed(search.LogUniform, "draw", lambda f, *a: f(*a) * 50)),
-        ("one draw for all", changed(search.LogUniform, "draw", lambda f, self, stream, n: f(self, stream, 0))),
+        (
+            "one draw for all",
+            changed(search.LogUniform, "draw", lambda f, self, stream, n: f(self, stream, 0)),
+        ),
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
         ("Adam for SGD", instead(xpnet, "SGD", lambda lr, weight_decay: xpnet.Adam(lr=lr))),
     ],
     "search_stages": [
-        ("the whole range drawn always", changed(search.LogUniform, "draw", lambda f, self, *a: f(search.LogUniform(1e-6, 1e-2), *a))),
+        (
+            "the whole range drawn always",
+            changed(
+                search.LogUniform, "draw", lambda f, self, *a: f(search.LogUniform(1e-6, 1e-2), *a)
+            ),
+        ),
         ("worst first", changed(search, "random_search", lambda f, *a, **o: f(*a, **o)[::-1])),
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
@@ -243,11 +291,14 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         ),
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
-        ("a layer narrower", changed(models, "alexnet", lambda f, *a, width, **o: f(*a, width=width * 0.9, **o))),
+        (
+            "a layer narrower",
+            changed(models, "alexnet", lambda f, *a, width, **o: f(*a, width=width * 0.9, **o)),
+        ),
         ("biases never learned", FROZEN_BIASES),
         ("average pooling a sum", changed(ops.pool, "avg_pool2d", lambda f, x, w: f(x, w) * 40)),
     ],
-}  # fmt: skip
+}
 
 
 def multiplied(net: layers.Sequential, factor: float) -> layers.Sequential:
