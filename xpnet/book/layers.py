@@ -110,7 +110,7 @@ class Relu:
     def forward(self, x: Array) -> Array:
         """Return ``max(x, 0)``."""
         self.mask = x <= 0
-        return relu(x)
+        return namespace(x).where(self.mask, 0, x)
 
     def backward(self, dout: Array) -> Array:
         """Return the gradient of x; dout stays as it is."""

@@ -19,7 +19,14 @@ from typing import Any
 from xpnet.arrays import Array, is_complex, namespace
 from xpnet.ops.dispatch import op
 
-__all__ = ["sigmoid_cross_entropy", "smallest_kept", "softmax_cross_entropy", "squared_error"]
+__all__ = [
+    "cross_entropy",
+    "sigmoid_cross_entropy",
+    "smallest_kept",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+]
 
 
 @functools.cache
@@ -77,11 +84,11 @@ def softmax(scores: Array) -> Array:
 
 
 @op
-def of_classes(p: Array, classes: Array) -> Array:
-    """Return of each row of p the number of its class, shape (n,)."""
+def cross_entropy(p: Array, classes: Array, *, eps: float) -> Array:
+    """Return the mean over rows of ``-log(p + eps)`` at the row's class."""
     xp = namespace(p)
-    rows = xp.astype(classes, xp.int64, copy=False)[:, None]
-    return xp.take_along_axis(p, rows, axis=1)[:, 0]
+    places = xp.astype(classes, xp.int64, copy=False)[:, None]
+    return -xp.mean(xp.log(xp.take_along_axis(p, places, axis=1) + eps))
 
 
 @op

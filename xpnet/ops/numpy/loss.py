@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.loss import of_classes, smallest_kept, softmax, softmax_cross_entropy
+from xpnet.ops.loss import cross_entropy, smallest_kept, softmax, softmax_cross_entropy
 
 
 @softmax_cross_entropy.register("numpy")
@@ -38,6 +38,7 @@ def _softmax(scores: Array) -> Array:
     return p
 
 
-@of_classes.register("numpy")
-def _of_classes(p: Array, classes: Array) -> Array:
-    return p[np.arange(len(p)), classes]
+@cross_entropy.register("numpy")
+def _cross_entropy(p: Array, classes: Array, *, eps: float) -> Array:
+    n = len(p)
+    return -np.add.reduce(np.log(p[np.arange(n), classes] + eps)) / n
