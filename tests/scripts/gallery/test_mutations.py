@@ -13,7 +13,15 @@ from tests.scripts.gallery.mutations import MUTATIONS, Mutation, mnist
 pytest.importorskip("matplotlib")
 
 ON_MNIST = {*mnist.MUTATIONS, "gradient_check_mnist", "numerical_training"}
-QUICK = {("convolution_by_hand", "no bias"), ("pooling_by_hand", "ties to the last")}
+QUICK = {
+    ("convolution_by_hand", "no bias"),
+    ("pooling_by_hand", "ties to the last"),
+    ("apple_graph", "product's dx swapped"),
+    ("softmax", "overflow"),
+    ("three_layer_forward", "sigmoid a tanh"),
+    ("weight_decay_overfitting", "decay times 30"),
+    ("dropout_overfitting", "nothing dropped"),
+}
 """Those that every run of the tests looks at."""
 
 
