@@ -128,6 +128,24 @@ def test_clipped_descent_follows_the_layers(xp):
     np.testing.assert_array_equal(learned.path[-1, :, 4:], to_numpy(learned.output))
 
 
+def test_clipped_descent_from_given_weights(xp):
+    """As descent from random weights that happen to be these; copies differ in their pairs."""
+    random = learn_clipped(1, 30, seed=6, where=xp.device)
+    W = Stream(6, "hidden").uniform((1, 2, 2), -1, 1)[0]
+    same = learn_clipped(1, 30, seed=6, start=(W.tolist(), [0, 0]), where=xp.device)
+    np.testing.assert_array_equal(same.path, random.path)
+    several = learn_clipped(3, 30, seed=6, start=(W, np.zeros(2)), where=xp.device)
+    assert (several.path[0] == several.path[0, :1]).all()
+    assert len(np.unique(to_numpy(several.output)[:, 0])) == 3
+
+
+@pytest.mark.parametrize("start", [(np.ones((3, 2, 2)), np.ones(2)), (np.ones((2, 2)), [[1, 1]])])
+def test_clipped_descent_from_weights_of_another_shape(start):
+    message = r"start: expected hidden weights \(2, 2\) and output weights \(2,\), got \("
+    with pytest.raises(ValueError, match=message):
+        learn_clipped(3, 1, start=start)
+
+
 def test_pairs_are_drawn_until_their_quotient_is_small():
     pairs = quotient_pairs(Stream(0, "pairs"), (500, 4))
     assert pairs.shape == (500, 4, 2)

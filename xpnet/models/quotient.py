@@ -295,6 +295,7 @@ def learn_clipped(
     *,
     lr: float = 0.1,
     seed: int = 0,
+    start: tuple[Any, Any] | None = None,
     every: int = 1000,
     where: str | Device = "cpu",
 ) -> Clipped:
@@ -307,12 +308,16 @@ def learn_clipped(
     Parameters
     ----------
     starts : int
-        Networks, trained side by side; nothing couples them.  Their hidden weights come from
-        U(-1, 1), their output weights are zero.
+        Networks, trained side by side; nothing couples them.
     steps : int
         Updates of each.
     lr : float
     seed : int
+        Of pairs and, where they are random, of weights.
+    start : (array of shape (2, 2), array of shape (2,)), optional
+        The hidden weights, an input a row and a unit a column, and the output weights that every
+        network starts with: they then differ in their pairs alone.  By default each has hidden
+        weights of its own from U(-1, 1), and output weights of zero.
     every : int
         Steps between two points of the weights' path.
     where : str or Device
@@ -322,15 +327,31 @@ def learn_clipped(
     Clipped
         Those of any start are the weights of a :func:`log_exp_network`.
 
+    Raises
+    ------
+    ValueError
+        The weights to start with have other shapes.
+
     Notes
     -----
     With everything cut to its real part the weights stay real: only the logarithm of a negative
     number, and what follows it forward, is complex.
     """
     place, stream = device(where), Stream(seed, "pairs")
-    W = place.asarray(Stream(seed, "hidden").uniform((starts, 2, 2), -1, 1))
-    v = place.zeros((starts, 2), "float64")
-    xp, path, chunk = namespace(W), [], 1000
+    if start is None:
+        W = place.asarray(Stream(seed, "hidden").uniform((starts, 2, 2), -1, 1))
+        v = place.zeros((starts, 2), "float64")
+        xp = namespace(W)
+    else:
+        W, v = (place.asarray(weights, "float64") for weights in start)
+        if tuple(W.shape) != (2, 2) or tuple(v.shape) != (2,):
+            raise ValueError(
+                f"start: expected hidden weights (2, 2) and output weights (2,), got "
+                f"{tuple(W.shape)} and {tuple(v.shape)}"
+            )
+        xp = namespace(W)
+        W, v = xp.broadcast_to(W, (starts, 2, 2)), xp.broadcast_to(v, (starts, 2))
+    path, chunk = [], 1000
     with place.scope():
         for step in range(steps):
             if step % every == 0:
