@@ -298,7 +298,7 @@ def contour_paths(
 
 
 def class_boundaries(
-    panels: Mapping[str, tuple[Callable[[Array], Array], str]],
+    panels: Mapping[str, tuple[Callable[[Array], Array] | None, str]],
     points: Array,
     labels: Array,
     path: str | Path,
@@ -313,7 +313,7 @@ def class_boundaries(
     ----------
     panels : mapping of panel title to (score, caption)
         ``score`` takes a NumPy array of points (m, 2) and returns m numbers, above 0 for class 1;
-        the caption stands under the panel.
+        None leaves the points alone.  The caption stands under the panel.
     points : array, shape (n, 2)
     labels : array, shape (n,)
         0 or 1.
@@ -341,16 +341,23 @@ def class_boundaries(
     low, high = where.min(axis=0) - margin, where.max(axis=0) + margin
     x1, x2 = (np.linspace(low[i], high[i], 201) for i in (0, 1))
     grid = np.stack([a.reshape(-1) for a in np.meshgrid(x1, x2)], axis=1)
-    figure, axes = new_panels("class_boundaries", panels, columns, 2.6, 2.2)
-    for (name, (score, caption)), axis in zip(panels.items(), axes, strict=True):
-        scores = to_numpy(score(grid)).reshape(len(x2), len(x1))
-        axis.contourf(x1, x2, scores > 0, levels=[-0.5, 0.5, 1.5], colors=["#dbe9f6", "#fde3cf"])
-        axis.contour(x1, x2, scores, levels=[0.0], colors="black", linewidths=1)
+    figure, axes = new_panels("class_boundaries", panels, columns, 2.7, 2.5)
+    for k, ((name, (score, caption)), axis) in enumerate(zip(panels.items(), axes, strict=True)):
+        if score:
+            scores = to_numpy(score(grid)).reshape(len(x2), len(x1))
+            colors = ["#dbe9f6", "#fde3cf"]
+            axis.contourf(x1, x2, scores > 0, levels=[-0.5, 0.5, 1.5], colors=colors)
+            axis.contour(x1, x2, scores, levels=[0.0], colors="black", linewidths=1)
         for label, color in ((0, "C0"), (1, "C1")):
-            axis.plot(*where[classes == label].T, "o", markersize=2.5, color=color)
+            spots = where[classes == label].T
+            axis.plot(*spots, "o", markersize=2.5, color=color, label=f"class {label}")
         axis.set_title(name, fontsize="small")
-        axis.set_xlabel(caption, fontsize="small")
-        axis.set(xticks=[], yticks=[], aspect="equal")
+        axis.set_xlabel(f"$x_1$\n{caption}", fontsize="small")
+        axis.set_ylabel("" if k % columns else "$x_2$", fontsize="small")
+        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        axis.tick_params(labelsize="x-small")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=8)
     if title:
         figure.suptitle(title, fontsize="medium")
     save_figure(figure, path)
@@ -453,7 +460,9 @@ def complex_plane(
                 axis.plot(ways.real, ways.imag, color=f"C{k}", linewidth=1)
             ends = ways[-1]
             axis.plot(ends.real, ends.imag, "ox^s"[k % 4], markersize=5, color=f"C{k}", label=label)
-            reach = max(reach, 1.15 * float(abs(ways).max()))
+            sizes = abs(ways)
+            reach = max(reach, 1.15 * float(sizes[np.isfinite(sizes)].max(initial=0)))
+        reach = reach or 1.0  # nothing but zeros, or nothing finite
         axis.set(title=name, xlabel="real part", ylabel="imaginary part")
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axis.grid(alpha=0.3)
