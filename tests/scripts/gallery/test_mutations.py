@@ -12,7 +12,12 @@ from tests.scripts.gallery.mutations import MUTATIONS, Mutation, mnist
 
 pytest.importorskip("matplotlib")
 
-ON_MNIST = {*mnist.MUTATIONS, "gradient_check_mnist", "numerical_training"}
+ON_MNIST = {
+    *mnist.MUTATIONS,
+    "gradient_check_mnist",
+    "numerical_training",
+    "spreadsheet_digits",
+}
 QUICK = {
     ("convolution_by_hand", "no bias"),
     ("pooling_by_hand", "ties to the last"),
