@@ -19,7 +19,7 @@ def run(demo: harness.Demo) -> None:
 
     The whole length is the book's 20 epochs.
     """
-    epochs, batch_size = demo.pick((3, 20), (5, 100), (20, 100))
+    epochs, batch_size = demo.pick((3, 20), (6, 100), (20, 100))
     book = train_over_seeds(
         demo,
         functools.partial(models.simple_convnet, init=0.01),
