@@ -78,7 +78,7 @@ def at_rates(demo: harness.Demo, train: Dataset) -> None:
         panels[f"lr {lr:g}{words}"] = {WORDS[bn]: one.line for bn, one in courses.items()}
     learned, failed = courses[True].accuracies[-1], courses[False].accuracies[-1]
     demo.at_least("lr 1 with batch normalisation: final accuracy", learned, 0.9)
-    demo.at_most("lr 1 without: final accuracy", failed, 0.3)
+    demo.at_most("lr 1 without: final accuracy", failed, 0.5)
     plots.line_panels(
         panels, demo.picture("batch_norm_rates"), xlabel="epoch", ylabel="training accuracy",
         ylim=(0, 1.03), columns=3,

@@ -54,9 +54,9 @@ img_dim, img_size = (1, 28, 28), 784
 def __getattr__(name: str) -> Any:
     """Return the folder of the files, which the environment names, as it is now."""
     if name == "dataset_dir":
-        return str(catalog._data_folder(None) / _SOURCE.name)
+        return str(catalog.data_folder(None) / _SOURCE.name)
     if name == "save_file":
-        return str(catalog._data_folder(None) / _SOURCE.name / "mnist.pkl")
+        return str(catalog.data_folder(None) / _SOURCE.name / "mnist.pkl")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

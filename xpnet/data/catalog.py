@@ -22,7 +22,16 @@ from xpnet.checks import one_of
 from xpnet.data import idx
 from xpnet.files import replacing
 
-__all__ = ["SOURCES", "Digest", "DownloadError", "Source", "SourceFile", "fetch", "read"]
+__all__ = [
+    "SOURCES",
+    "Digest",
+    "DownloadError",
+    "Source",
+    "SourceFile",
+    "data_folder",
+    "fetch",
+    "read",
+]
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 
@@ -214,7 +223,7 @@ def fetch(
         No mirror gave a file that is missing, or the folder cannot be written.
     """
     source = name if isinstance(name, Source) else _source(name)
-    root = _data_folder(data_dir)
+    root = data_folder(data_dir)
     found = _find(source, root)
     if len(found) < len(source.files):
         _download(source, root, progress)
@@ -274,7 +283,8 @@ def _source(name: str) -> Source:
     return SOURCES[one_of("data set", name, SOURCES)]
 
 
-def _data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
+def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
+    """Return where data sets lie: the folder given, else ``XPNET_DATA``, else the user's cache."""
     chosen = data_dir or os.environ.get("XPNET_DATA")
     if chosen:
         return Path(chosen).expanduser()
