@@ -21,7 +21,7 @@ def run(demo: harness.Demo) -> None:
     its training loss stays high however well it does.
     """
     make_net = functools.partial(models.deep_convnet, widths=demo.pick((8, 16, 32), (16, 32, 64)))
-    epochs, batch_size = demo.pick((4, 20), (4, 100), (20, 100))
+    epochs, batch_size = demo.pick((4, 20), (5, 100), (20, 100))
     book = train_over_seeds(
         demo,
         functools.partial(make_net, dropout_scores=True),
