@@ -76,9 +76,12 @@ def new_panels(
     return figure, axes[: len(panels)]
 
 
-def legend_below(axis: Any, columns: int = 2) -> None:
-    """Put an axis's legend under it, where no curve runs."""
-    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns)
+def legend_below(axis: Any) -> None:
+    """Put an axis's legend under it, where no curve runs; short labels in two columns."""
+    _, labels = axis.get_legend_handles_labels()
+    longest = max((len(label.replace("$", "").replace("_", "")) for label in labels), default=0)
+    columns = 2 if longest <= 22 else 1  # or the legend would squeeze the axis
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=columns)
 
 
 def save_figure(figure: Any, path: str | Path) -> None:

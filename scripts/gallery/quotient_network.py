@@ -174,7 +174,7 @@ def vary(
     demo: harness.Demo, recipe: dict[str, list[Learned]]
 ) -> tuple[dict[str, list[int]], dict[str, list[Learned]]]:
     """Return how many quotients and products each change still learns, and its quotients."""
-    some = demo.pick(3, 20, 100)
+    some = demo.pick(3, 12, 100)
     counts, curves = {}, {"the recipe": recipe["quotient"]}
     for name, (_, change) in list(changes().items())[: demo.pick(2, None)]:
         changed = {op: learn(demo, op, some, **change) for op in ("quotient", "product")}
