@@ -81,7 +81,10 @@ def legend_below(axis: Any) -> None:
     _, labels = axis.get_legend_handles_labels()
     longest = max((len(label.replace("$", "").replace("_", "")) for label in labels), default=0)
     columns = 2 if longest <= 22 else 1  # or the legend would squeeze the axis
-    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=columns)
+    axis.legend(
+        fontsize=8, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 0),
+        borderaxespad=4.6,  # of its letters: past the numbers and the name of the axis
+    )  # fmt: skip
 
 
 def save_figure(figure: Any, path: str | Path) -> None:
