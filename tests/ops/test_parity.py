@@ -349,7 +349,15 @@ def test_softmax_and_cross_entropy_of_shares_agree(dtype, classes):
 
     def run():
         p = loss.softmax(scores)
-        return p, loss.softmax(scores[0]), loss.cross_entropy(p, labels, eps=1e-7)
+        by_row = loss.softmax_loss(scores, np.eye(5)[labels], eps=1e-7)
+        by_label = loss.softmax_loss(scores, labels, eps=1e-7)
+        return (
+            p,
+            loss.softmax(scores[0]),
+            loss.cross_entropy(p, labels, eps=1e-7),
+            *by_row,
+            *by_label,
+        )
 
     own = run()
     np.testing.assert_allclose(own[0].sum(axis=1), 1, rtol=1e-6)
@@ -486,7 +494,7 @@ def test_every_body_is_compared_here(body):
             "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward", "conv_relu_pool",
             "conv_relu_pool_backward", "cross_entropy", "dropout", "linear", "linear_backward",
             "linear_relu", "linear_relu_backward", "max_pool2d", "max_pool2d_backward",
-            "relu", "relu_backward", "softmax", "softmax_cross_entropy",
+            "relu", "relu_backward", "softmax", "softmax_cross_entropy", "softmax_loss",
         },
         "numba": {
             "adagrad", "adam", "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward",

@@ -17,6 +17,8 @@ from xpnet import ops as _ops
 from xpnet.arrays import Array, dtype_kind, dtype_name, namespace
 from xpnet.book._globals import uniform as _uniform
 from xpnet.book.functions import (
+    EPS,
+    as_floating,
     cross_entropy_error,
     identity_function,
     mean_squared_error,
@@ -209,8 +211,14 @@ class SoftmaxWithLoss:
     def forward(self, x: Array, t: Array) -> Array:
         """Return the loss of scores x."""
         self.t = t
-        self.y = softmax(x)
-        self.loss = cross_entropy_error(self.y, t)
+        x = as_floating(x)
+        if x.ndim != 2:
+            self.y = softmax(x)
+            self.loss = cross_entropy_error(self.y, t)
+            return self.loss
+        t = device_of(x).asarray(t)
+        targets = t if t.shape == x.shape else right_classes(t, x)
+        self.y, self.loss = _ops.loss.softmax_loss(x, targets, eps=EPS)
         return self.loss
 
     def backward(self, dout: float = 1) -> Array:

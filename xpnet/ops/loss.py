@@ -25,6 +25,7 @@ __all__ = [
     "smallest_kept",
     "softmax",
     "softmax_cross_entropy",
+    "softmax_loss",
     "squared_error",
 ]
 
@@ -81,6 +82,17 @@ def softmax(scores: Array) -> Array:
     xp = namespace(scores)
     e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+@op
+def softmax_loss(scores: Array, targets: Array, *, eps: float) -> tuple[Array, Array]:
+    """Return the softmax of rows, and the mean of ``-log(p + eps)`` at each row's class.
+
+    Targets are labels (n,), known to be classes, or rows whose largest number is at the class.
+    """
+    p = softmax(scores)
+    classes = namespace(targets).argmax(targets, axis=1) if targets.ndim == 2 else targets
+    return p, cross_entropy(p, classes, eps=eps)
 
 
 @op

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.loss import cross_entropy, smallest_kept, softmax, softmax_cross_entropy
+from xpnet.ops.loss import (
+    cross_entropy,
+    smallest_kept,
+    softmax,
+    softmax_cross_entropy,
+    softmax_loss,
+)
 
 
 @softmax_cross_entropy.register("numpy")
@@ -42,3 +48,10 @@ def _softmax(scores: Array) -> Array:
 def _cross_entropy(p: Array, classes: Array, *, eps: float) -> Array:
     n = len(p)
     return -np.add.reduce(np.log(p[np.arange(n), classes] + eps)) / n
+
+
+@softmax_loss.register("numpy")
+def _softmax_loss(scores: Array, targets: Array, *, eps: float) -> tuple[Array, Array]:
+    p = _softmax(scores)
+    classes = targets.argmax(axis=1) if targets.ndim == 2 else targets
+    return p, _cross_entropy(p, classes, eps=eps)
