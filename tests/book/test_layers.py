@@ -445,3 +445,10 @@ def test_no_layer_writes_to_its_arguments(xp):
         assert_close(dout, np.ones(out.shape))
     assert_close(kernel, np.ones((2, 3, 2, 2)))
     assert_close(ones, np.ones(5))
+
+
+def test_relu_is_zero_where_the_input_or_the_gradient_has_no_end():
+    layer = book.Relu()
+    with np.errstate(all="raise"):
+        assert layer.forward(np.array([[-np.inf, -1.0, 2.0]])).tolist() == [[0, 0, 2]]
+        assert layer.backward(np.array([[np.inf, -np.inf, 3.0]])).tolist() == [[0, 0, 3]]

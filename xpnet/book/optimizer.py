@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,10 +39,6 @@ def _zeros(params: Params) -> Memory:
     }
 
 
-def _device(p: Array) -> AbstractContextManager[Any]:
-    return device_of(p).scope()
-
-
 class SGD:
     """Stochastic gradient descent: ``p -= lr g``.
 
@@ -62,7 +58,7 @@ class SGD:
             if type(p) is float or isinstance(p, NUMBER):  # the first is the quicker question
                 params[name] = p - lr * grads[name]
             else:
-                with _device(p):
+                with device_of(p).scope():
                     p -= lr * grads[name]
 
 
@@ -93,7 +89,7 @@ class Momentum:
                 velocity[name] = v = momentum * velocity[name] - lr * grads[name]
                 params[name] = p + v
             else:
-                with _device(p):
+                with device_of(p).scope():
                     v = velocity[name]
                     v *= momentum
                     v -= lr * grads[name]
@@ -126,7 +122,7 @@ class Nesterov:
         lr, momentum = self.lr, self.momentum
         for name, p in params.items():
             number = isinstance(p, NUMBER)
-            with _HERE if number else _device(p):
+            with _HERE if number else device_of(p).scope():
                 step, v = lr * grads[name], velocity[name]
                 v *= momentum
                 v -= step
@@ -164,7 +160,7 @@ class AdaGrad:
                 h += g * g
                 params[name] = p - lr * g / (np.sqrt(h) + EPS)
             elif update.adagrad(p, g, h, scalars, 0.0, EPS) is NotImplemented:
-                with _device(p):
+                with device_of(p).scope():
                     h += g * g
                     p -= _scaled(lr, g, h)
 
@@ -201,7 +197,7 @@ class RMSprop:
                 h += comes * g * g
                 params[name] = p - lr * g / (np.sqrt(h) + EPS)
             elif update.rmsprop(p, g, h, scalars, 0.0, stays, EPS) is NotImplemented:
-                with _device(p):
+                with device_of(p).scope():
                     h *= stays
                     h += comes * g * g
                     p -= _scaled(lr, g, h)
@@ -249,7 +245,7 @@ class Adam:
                 v += comes2 * (g * g - v)
                 params[name] = p - rate * m / (np.sqrt(v) + EPS)
             elif update.adam(p, g, m, v, *rest) is NotImplemented:
-                with _device(p):
+                with device_of(p).scope():
                     m += comes1 * (g - m)
                     v += comes2 * (g * g - v)
                     p -= _scaled(rate, m, v)

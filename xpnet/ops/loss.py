@@ -1,8 +1,9 @@
 """Losses together with their gradients, so that neither repeats the other's work.
 
-Each op takes scores and targets and returns the mean loss of the batch, a 0-d array, and its
-gradient with respect to the scores.  Targets are labels (n,) or numbers in the shape of the
-scores (one-hot rows, probabilities, values).  Weights (n,) make the mean a weighted one.
+Each op but ``softmax_loss`` takes scores and targets and returns the mean loss of the batch, a
+0-d array, and its gradient with respect to the scores.  Targets are labels (n,) or numbers in the
+shape of the scores (one-hot rows, probabilities, values).  Weights (n,) make the mean a weighted
+one.
 
 A gradient smaller than the square root of the smallest normal number is cut to zero: once
 training has converged softmax minus one-hot is full of such numbers, their products are
@@ -20,10 +21,8 @@ from xpnet.arrays import Array, is_complex, namespace
 from xpnet.ops.dispatch import op
 
 __all__ = [
-    "cross_entropy",
     "sigmoid_cross_entropy",
     "smallest_kept",
-    "softmax",
     "softmax_cross_entropy",
     "softmax_loss",
     "squared_error",
@@ -77,30 +76,18 @@ def _down_rows(shares: Array | float, ndim: int) -> Array | float:
 
 
 @op
-def softmax(scores: Array) -> Array:
-    """Return ``exp(scores) / sum exp(scores)`` over the last axis."""
-    xp = namespace(scores)
-    e = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
-    return e / xp.sum(e, axis=-1, keepdims=True)
-
-
-@op
 def softmax_loss(scores: Array, targets: Array, *, eps: float) -> tuple[Array, Array]:
     """Return the softmax of rows, and the mean of ``-log(p + eps)`` at each row's class.
 
-    Targets are labels (n,), known to be classes, or rows whose largest number is at the class.
+    For those who keep the probabilities; the gradient is theirs.  Targets are labels (n,), known
+    to be classes, or rows (n, k) whose largest number is at the class.
     """
-    p = softmax(scores)
-    classes = namespace(targets).argmax(targets, axis=1) if targets.ndim == 2 else targets
-    return p, cross_entropy(p, classes, eps=eps)
-
-
-@op
-def cross_entropy(p: Array, classes: Array, *, eps: float) -> Array:
-    """Return the mean over rows of ``-log(p + eps)`` at the row's class."""
-    xp = namespace(p)
+    xp = namespace(scores)
+    e = xp.exp(scores - xp.max(scores, axis=1, keepdims=True))
+    p = e / xp.sum(e, axis=1, keepdims=True)
+    classes = xp.argmax(targets, axis=1) if targets.ndim == 2 else targets
     places = xp.astype(classes, xp.int64, copy=False)[:, None]
-    return -xp.mean(xp.log(xp.take_along_axis(p, places, axis=1) + eps))
+    return p, -xp.mean(xp.log(xp.take_along_axis(p, places, axis=1) + eps))
 
 
 @op

@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.loss import (
-    cross_entropy,
-    smallest_kept,
-    softmax,
-    softmax_cross_entropy,
-    softmax_loss,
-)
+from xpnet.ops.loss import smallest_kept, softmax_cross_entropy, softmax_loss
 
 
 @softmax_cross_entropy.register("numpy")
@@ -37,21 +31,10 @@ def _softmax_cross_entropy(
     return np.asarray(loss), p
 
 
-@softmax.register("numpy")
-def _softmax(scores: Array) -> Array:
-    p = np.exp(scores - np.maximum.reduce(scores, axis=-1, keepdims=True))
-    p /= np.add.reduce(p, axis=-1, keepdims=True)
-    return p
-
-
-@cross_entropy.register("numpy")
-def _cross_entropy(p: Array, classes: Array, *, eps: float) -> Array:
-    n = len(p)
-    return -np.add.reduce(np.log(p[np.arange(n), classes] + eps)) / n
-
-
 @softmax_loss.register("numpy")
 def _softmax_loss(scores: Array, targets: Array, *, eps: float) -> tuple[Array, Array]:
-    p = _softmax(scores)
+    n = len(scores)
+    p = np.exp(scores - np.maximum.reduce(scores, axis=1, keepdims=True))
+    p /= np.add.reduce(p, axis=1, keepdims=True)
     classes = targets.argmax(axis=1) if targets.ndim == 2 else targets
-    return p, _cross_entropy(p, classes, eps=eps)
+    return p, -np.add.reduce(np.log(p[np.arange(n), classes] + eps)) / n
