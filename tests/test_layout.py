@@ -57,7 +57,7 @@ TOPICS = {
     "layers/test_complex.py", "layers/test_every_layer.py",
     "models/test_models.py",
     "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
-    "scripts/bench/test_gpu_check.py", "scripts/gallery/test_by_hand.py",
+    "scripts/bench/test_gpu_check.py",
     "scripts/gallery/test_mutations.py", "scripts/gallery/test_seeds.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",

@@ -139,3 +139,23 @@ def test_confusion(tmp_path: Path) -> None:
     for wrong in (np.ones(3), np.ones((2, 3)), np.ones((0, 0))):
         with pytest.raises(ValueError, match=r"expected a matrix \(k, k\)"):
             plots.confusion(wrong, tmp_path / "no.png")
+
+
+def test_a_single_point_is_drawn_as_a_point_and_the_legend_shows_lines(tmp_path, drawn):
+    full, short = (range(3), [0.1, 0.5, 0.7]), ([0], [0.1])
+    panels = {"a": {"one": full, "other": short}, "b": {"one": full, "other": full}}
+    plots.line_panels(panels, tmp_path / "lines.png", **LABELS)
+    lines_of_a = drawn[0].axes[0].lines
+    assert [line.get_marker() for line in lines_of_a] == ["None", "o"]
+    handles = drawn[0].legends[0].legend_handles
+    assert [handle.get_marker() for handle in handles] == ["None", "None"]
+    plots.curves({"a": {"": (np.zeros(1), np.zeros(1))}}, tmp_path / "curves.png")
+    assert [line.get_marker() for line in drawn[1].axes[0].lines] == ["o"]
+
+
+def test_a_legend_lies_below_its_axis(tmp_path, drawn):
+    x = np.arange(4.0)
+    plots.curves({"a": {"short": (x, x), "long" * 8: (x, -x)}}, tmp_path / "curves.png", xlabel="x")
+    (axis,) = drawn[0].axes
+    legend = axis.get_legend().get_window_extent()
+    assert legend.y1 < axis.xaxis.label.get_window_extent().y0

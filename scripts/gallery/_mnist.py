@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import xpnet
-from scripts.gallery.harness import Demo, accuracy
+from scripts.gallery.harness import Band, Demo, accuracy, mean
 from xpnet import models, plots, schedules
 from xpnet.data import Batches, Dataset
 from xpnet.training import History
-
-Band = tuple[float, float]
 
 
 @functools.cache
@@ -45,11 +43,6 @@ def make_steps(trainer: xpnet.Trainer, data: Dataset, batch_size: int, count: in
     endless = itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
     losses = [trainer.step(x, t)[0] for x, t in itertools.islice(endless, count)]
     return [float(loss) for loss in losses]  # read at the end: each look waits for a GPU
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of some numbers."""
-    return sum(values) / len(values)
 
 
 def first_and_last(
@@ -139,6 +132,13 @@ def train_over_seeds(
 def finals(histories: Sequence[History], column: str) -> list[float]:
     """Return the last entry of a column of each history."""
     return [history[column][-1] for history in histories]
+
+
+def check_accuracy(demo: Demo, words: str, histories: Sequence[History], least: float) -> None:
+    """Hold the mean test accuracy over seeds against what a recipe shall reach."""
+    found = finals(histories, "validation_accuracy")
+    demo.note(f"{words}: test accuracy of each seed", found)
+    demo.at_least(f"{words}: test accuracy, mean over seeds", mean(found), least)
 
 
 def draw_runs(demo: Demo, picture: str, runs: Mapping[str, Sequence[History]]) -> None:

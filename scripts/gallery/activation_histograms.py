@@ -6,12 +6,12 @@ import sys
 from typing import NamedTuple
 
 from scripts.gallery import harness
-from scripts.gallery._mnist import Band
+from scripts.gallery.harness import Band
 from xpnet import plots
 from xpnet.arrays import Array, namespace
 from xpnet.layers import Linear, ReLU, Sequential, Sigmoid, Tanh
 from xpnet.random import Stream
-from xpnet.training.metrics import activations, spread
+from xpnet.training import metrics
 
 ROWS = ("H5",)
 TITLE = "histograms of activations for four kinds of initial weights"
@@ -62,7 +62,7 @@ def run(demo: harness.Demo) -> None:
         for name, init in INITS.items():
             layers = [layer for _ in range(5) for layer in (Linear(100, False, init), kind())]
             net = Sequential(layers, input_shape=(100,), seed=demo.seed).to(demo.device)
-            outputs = list(activations(net, x, (kind,)).values())
+            outputs = list(metrics.activations(net, x, (kind,)).values())
             rows[name] = {f"layer {i}": y for i, y in enumerate(outputs, 1)}
             check(demo, activation, name, outputs[-1])
         if demo.pick(activation == "tanh", True):  # a picture takes longer than its figures
@@ -72,7 +72,7 @@ def run(demo: harness.Demo) -> None:
 
 def check(demo: harness.Demo, activation: str, name: str, y: Array) -> None:
     """Hold the outputs of a last layer against what they are expected to be."""
-    expected, std = EXPECTED[activation][name], spread(y).std
+    expected, std = EXPECTED[activation][name], metrics.spread(y).std
     found = verdict(activation, std)
     words = f"{activation}, {name}, layer 5: "
     demo.figure(f"{words}outputs", found, expected.verdict, found == expected.verdict)

@@ -9,10 +9,11 @@ import numpy as np
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import load, make_steps, mean, trainer_for
+from scripts.gallery._mnist import load, make_steps, trainer_for
+from scripts.gallery.harness import mean
 from xpnet import models, plots
 from xpnet.layers import Conv2d, Sequential
-from xpnet.training.metrics import smoothness
+from xpnet.training import metrics
 
 ROWS = ("H12", "L3")
 Image = np.ndarray[Any, np.dtype[Any]]
@@ -31,8 +32,10 @@ def run(demo: harness.Demo) -> None:
     after = xpnet.to_numpy(net.params[path]).copy()
     demo.at_most("mean loss of the last 50 steps", mean(losses[-50:]), demo.pick(0.35, 0.11))
     demo.between("standard deviation of the weights before", float(before.std()), (0.009, 0.011))
-    demo.between("correlation of neighbouring weights before", smoothness(before), (-0.15, 0.1))
-    demo.at_least(f"the same after {steps} steps", smoothness(after), demo.pick(0.4, 0.5))
+    demo.between(
+        "correlation of neighbouring weights before", metrics.smoothness(before), (-0.15, 0.1)
+    )
+    demo.at_least(f"the same after {steps} steps", metrics.smoothness(after), demo.pick(0.4, 0.5))
     both = [("", one) for one in before] + [("", one) for one in after]
     plots.image_grid(
         both,

@@ -23,6 +23,8 @@ from xpnet.plots import PlotError
 from xpnet.training import Evaluation
 
 Mode = Literal["quick", "default", "full"]
+Band = tuple[float, float]
+"""The ends between which a figure shall lie."""
 
 USER_ERRORS = (ValueError, OSError, xpnet.DeviceError, PlotError)
 """What a program says in one sentence, with exit status 2."""
@@ -89,7 +91,7 @@ class Demo:
         """Print and keep a number that is not to pass another."""
         self.figure(name, value, f"at most {most:g}", value <= most)
 
-    def between(self, name: str, value: float, band: tuple[float, float]) -> None:
+    def between(self, name: str, value: float, band: Band) -> None:
         """Print and keep a number that is to lie within a band, its ends included."""
         low, high = band
         self.figure(name, value, f"{low:g} to {high:g}", low <= value <= high)
@@ -130,6 +132,11 @@ def parser(**about: Any) -> argparse.ArgumentParser:
         length.add_argument(f"--{mode}", action="store_const", const=mode, dest="mode", help=words)
     p.set_defaults(mode="default")
     return p
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of some numbers."""
+    return sum(values) / len(values)
 
 
 def accuracy(found: Evaluation) -> float:

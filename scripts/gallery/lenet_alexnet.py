@@ -12,7 +12,7 @@ from scripts.gallery._mnist import load, trainer_for
 from xpnet import models, plots, schedules
 from xpnet.layers import AvgPool2d, Sigmoid
 from xpnet.random import Stream
-from xpnet.training.metrics import activations
+from xpnet.training import metrics
 
 ROWS = ("F6",)
 TITLE = "LeNet-5 and AlexNet"
@@ -38,7 +38,7 @@ def run(demo: harness.Demo) -> None:
         demo.at_least(words, accuracy, demo.pick(quick, least))
 
     digit = test.x[:1]
-    maps = activations(lenet, demo.device.asarray(digit), (Sigmoid, AvgPool2d))
+    maps = metrics.activations(lenet, demo.device.asarray(digit), (Sigmoid, AvgPool2d))
     shown = [("input", digit[0])] + [("", digit[0] * 0)] * 5
     for name, y in zip(("C1", "S2", "C3"), maps.values(), strict=False):
         shown += [(name, one) for one in xpnet.to_numpy(y)[0]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import xpnet
 from scripts.gallery import _drawings, harness
-from scripts.gallery._mnist import mean
+from scripts.gallery.harness import mean
 from scripts.gallery.two_moons import (
     FIRST,
     Learner,

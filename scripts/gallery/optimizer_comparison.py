@@ -8,7 +8,8 @@ import numpy as np
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import Band, first_and_last, load, make_steps, trainer_for
+from scripts.gallery._mnist import first_and_last, load, make_steps, trainer_for
+from scripts.gallery.harness import Band
 from xpnet import models, plots
 from xpnet.book.util import smooth_curve
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import load, mean, trainer_for
+from scripts.gallery._mnist import load, trainer_for
+from scripts.gallery.harness import mean
 from xpnet import models, plots
 from xpnet.training import search
 from xpnet.training.search import LogUniform, Trial

@@ -7,7 +7,7 @@ import statistics
 import sys
 
 from scripts.gallery import _drawings, harness
-from scripts.gallery._mnist import mean
+from scripts.gallery.harness import mean
 from scripts.gallery.random_search import SPACE, trials
 from xpnet.training.search import LogUniform, Trial
 

@@ -7,7 +7,8 @@ import sys
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import draw_runs, finals, mean, train_over_seeds
+from scripts.gallery._mnist import check_accuracy, draw_runs, train_over_seeds
+from scripts.gallery.harness import mean
 from xpnet import models, schedules
 
 ROWS = ("H10",)
@@ -34,11 +35,7 @@ def run(demo: harness.Demo) -> None:
         mean(first),
         demo.pick((0.5, 1.4), (0.2, 0.45)),
     )
-    found = finals(book, "validation_accuracy")
-    demo.note(f"{words}: test accuracy of each seed", found)
-    demo.at_least(
-        f"{words}: test accuracy, mean over seeds", mean(found), demo.pick(0.85, 0.985, 0.988)
-    )
+    check_accuracy(demo, words, book, demo.pick(0.85, 0.985, 0.988))
 
     short = min(epochs, 3)
     cycle = train_over_seeds(
@@ -50,9 +47,7 @@ def run(demo: harness.Demo) -> None:
         schedules.one_cycle(),
     )
     words = f"one cycle of rates up to .003, {short} epochs"
-    found = finals(cycle, "validation_accuracy")
-    demo.note(f"{words}: test accuracy of each seed", found)
-    demo.at_least(f"{words}: test accuracy, mean over seeds", mean(found), demo.pick(0.88, 0.988))
+    check_accuracy(demo, words, cycle, demo.pick(0.88, 0.988))
     draw_runs(
         demo,
         "simple_convnet",

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import xpnet
 from scripts.gallery import harness
-from scripts.gallery._mnist import Band, load, mean, trainer_for
+from scripts.gallery._mnist import load, trainer_for
+from scripts.gallery.harness import Band, mean
 from xpnet import models, plots
 from xpnet.arrays import Array
 from xpnet.book.util import smooth_curve

@@ -10,7 +10,7 @@ import numpy as np
 
 import xpnet
 from scripts.gallery import _drawings, _two_layers, harness
-from scripts.gallery._mnist import mean
+from scripts.gallery.harness import mean
 from xpnet import data as datasets
 from xpnet.data import Dataset
 from xpnet.layers import Layer, Linear, Sequential, Sigmoid, Tanh

@@ -15,13 +15,13 @@ import pytest
 from scripts.gallery import __main__ as gallery
 from scripts.gallery import _drawings, harness
 from tests.conftest import Backend
+from tests.scripts.gallery.mutations import by_hand
 from xpnet import plots
 
 NAMES = [
     "perceptron_gates",
     "xor_gate",
     "broadcasting",
-    "activation_functions",
     "softmax",
     "loss_functions",
     "three_layer_forward",
@@ -30,12 +30,13 @@ NAMES = [
     "apple_graph",
     "apple_orange_graph",
     "optimizer_paths",
+    *by_hand.MUTATIONS,
 ]
 ON_MNIST = ["gradient_check_mnist", "numerical_training"]
 
 
-def show(name: str, out: Path, device: str = "cpu") -> dict:
-    """Run a demonstration quickly; check its row and its pictures."""
+def show(name: str, out: Path, device: str = "cpu", largest: int = 150_000) -> dict:
+    """Run a demonstration quickly; check its row and its pictures, of so many bytes at most."""
     args = harness.parser().parse_args(["--quick", "--out", str(out), "--device", device])
     row = harness.show(importlib.import_module(f"scripts.gallery.{name}"), harness.demo_of(args))
     assert row["figures"]
@@ -45,7 +46,7 @@ def show(name: str, out: Path, device: str = "cpu") -> dict:
     for picture in row["pictures"]:
         content = (out / picture).read_bytes()
         assert content.startswith(b"\x89PNG\r\n")
-        assert len(content) < 150_000
+        assert len(content) < largest
     json.dumps(row, allow_nan=False)
     return row
 
@@ -282,6 +283,22 @@ def zero(x: np.ndarray) -> np.ndarray:
         ("network_diagram", ([], []), {}, "expected weights between layers"),
         ("array_equations", ([],), {}, "expected at least one row, got none"),
         ("array_equations", ([[np.zeros((1, 1, 1))]],), {}, "arrays of at most two axes"),
+        (
+            "vector_field",
+            (np.zeros(2), np.zeros(2)),
+            {},
+            r"vectors \(n, 2\), got \(2,\) and \(2,\)",
+        ),
+        ("vector_field", (np.zeros((3, 2)), np.zeros((1, 2))), {}, r"got \(3, 2\) and \(1, 2\)"),
+        ("marked_arrays", ({},), {}, "marked_arrays: expected at least one row, got none"),
+        ("marked_arrays", ({"a": [(np.zeros((1, 1, 1)), 0)]},), {}, r"in row 'a', got \(1, 1, 1\)"),
+        ("marked_arrays", ({"a": [(np.zeros(2), [1])]},), {}, r"got \(1, 2\) and \(1,\)"),
+        (
+            "scattered",
+            ({},),
+            {"xlabel": "x", "ylabel": "y"},
+            "scattered: expected at least one panel",
+        ),
         ("bars", ({},), {}, "bars: expected at least one panel"),
         ("bars", ({"a": {"x": ROW, "y": np.zeros(3)}},), {}, r"one shape \(n,\) in panel 'a'"),
         ("bars", ({"a": {"x": ROW}},), {"ticks": ["one"]}, "expected 2 ticks, got 1"),
@@ -302,3 +319,15 @@ def test_pictures_of_arrays_of_every_library(xp: Backend, tmp_path: Path) -> Non
     plots.curves({"a": {"x": (row, row)}}, tmp_path / "curves.png", log=True)
     _drawings.array_equations([[row, "=", row]], tmp_path / "arrays.png", title="equal")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 3.0])
+def test_a_figure_beside_its_band_misses(value: float, tmp_path: Path) -> None:
+    demo = harness.demo_of(harness.parser().parse_args(["--out", str(tmp_path)]))
+    demo.between("one", 1.0, (1.0, 2.0))
+    assert demo.passed
+    demo.between("another", value, (1.0, 2.0))
+    assert [figure["pass"] for figure in demo.figures] == [True, False]
+    demo.at_least("least", min(value, 0.5), 1.0)
+    demo.at_most("most", max(value, 2.5), 2.0)
+    assert [figure["pass"] for figure in demo.figures[2:]] == [False, False]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
 
 import pytest
 
-import xpnet
-from scripts.gallery import harness
+from tests.scripts.gallery.test_basics import show
 
 pytest.importorskip("matplotlib")
 pytestmark = [
@@ -39,10 +37,4 @@ PROGRAMS = [
 @pytest.mark.gallery
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_quick_figures_are_as_expected(name: str, tmp_path: Path) -> None:
-    module = importlib.import_module(f"scripts.gallery.{name}")
-    demo = harness.Demo(xpnet.device("cpu"), 0, 1, tmp_path, None, "quick")
-    row = harness.show(module, demo)
-    assert row["pass"], [figure for figure in row["figures"] if not figure["pass"]]
-    assert row["pictures"]
-    for picture in row["pictures"]:
-        assert 0 < (tmp_path / picture).stat().st_size < 200_000
+    show(name, tmp_path, largest=200_000)

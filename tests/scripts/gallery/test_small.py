@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import json
+import functools
 import os
 from pathlib import Path
 
@@ -18,23 +17,11 @@ from scripts.gallery import (
     quotient_first_attempt,
 )
 from scripts.gallery.quotient_network import tell, weights_of
+from tests.scripts.gallery import test_basics as basics
 from xpnet.models import learn_operation
 from xpnet.models.quotient import Clipped
 
-
-def show(name: str, out: Path) -> dict:
-    """Run a demonstration quickly; check its row and its pictures."""
-    args = harness.parser().parse_args(["--quick", "--out", str(out)])
-    row = harness.show(importlib.import_module(f"scripts.gallery.{name}"), harness.demo_of(args))
-    assert [figure for figure in row["figures"] if not figure["pass"]] == []
-    assert row["pass"] is True
-    assert row["pictures"]
-    for picture in row["pictures"]:
-        content = (out / picture).read_bytes()
-        assert content.startswith(b"\x89PNG\r\n")
-        assert len(content) < 200_000
-    json.dumps(row, allow_nan=False)
-    return row
+show = functools.partial(basics.show, largest=200_000)
 
 
 @pytest.mark.gallery

@@ -10,7 +10,9 @@ import xpnet
 from tests.scripts.gallery.mutations.tools import (
     Mutation,
     changed,
+    decay_scaled,
     instead,
+    rate_scaled,
     scaled_gradient,
     together,
 )
@@ -44,24 +46,6 @@ def weights_scaled(factor: float) -> Mutation:
         f(self, name, values * factor if name == "W" else values, **options)
 
     return changed(Layer, "add_param", add)
-
-
-def rate_scaled(optimizer: type[Optimizer], factor: float) -> Mutation:
-    """Let a rule take a multiple of each step's gradient, or of the rate where it divides by it."""
-    return changed(
-        optimizer,
-        "__init__",
-        lambda f, self, lr=0.01, *a, **o: f(self, lr * factor, *a, **o),
-    )
-
-
-def decay_scaled(factor: float) -> Mutation:
-    """Let weight decay be a multiple of itself."""
-    return changed(
-        xpnet.SGD,
-        "__init__",
-        lambda f, self, lr, weight_decay=0.0: f(self, lr, weight_decay * factor),
-    )
 
 
 def initial(name: str, other: str) -> Mutation:

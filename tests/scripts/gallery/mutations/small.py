@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 import xpnet
-from tests.scripts.gallery.mutations.tools import Mutation, changed, scaled_gradient
+from tests.scripts.gallery.mutations.tools import (
+    Mutation,
+    changed,
+    decay_scaled,
+    instead,
+    rate_scaled,
+    scaled_gradient,
+)
 from xpnet import initializers as init
 from xpnet import layers
 from xpnet.data import spreadsheet
@@ -62,22 +69,8 @@ def steps_of(optimizer: type) -> list[tuple[str, Mutation]]:
         ("uphill", changed(optimizer, "rule", lambda f, s, p, g, *a, **o: f(s, p, -g, *a, **o))),
         ("no step", changed(optimizer, "rule", lambda f, *a, **o: None)),
         ("one step alone", changed(optimizer, "update", lambda f, s, *a: s.steps or f(s, *a))),
-        ("rate tripled", scaled_rate(optimizer, 3)),
+        ("rate tripled", rate_scaled(optimizer, 3)),
     ]
-
-
-def scaled_rate(optimizer: type, factor: float) -> Mutation:
-    """Return what lets an optimizer's rate be a multiple of itself."""
-
-    def rated(itself: Any, self: Any, lr: float = 0.01, **options: Any) -> None:
-        itself(self, lr * factor, **options)
-
-    return changed(optimizer, "__init__", rated)
-
-
-def instead(owner: Any, name: str, other: Any) -> Mutation:
-    """Return what lets a name stand for something else."""
-    return lambda patch: patch.setattr(owner, name, other)
 
 
 def default(function: Any, name: str, value: Any) -> Mutation:
@@ -101,11 +94,6 @@ def noisier(two_moons: Any, n: int, noise: float, seed: int) -> Any:
 
 def apart(data: Any) -> Any:
     return xpnet.data.Dataset(data.x + 9 * data.t[:, None], data.t, classes=2)
-
-
-def scaled_decay(factor: float) -> Mutation:
-    """Return what lets the decay of a rule be a multiple of itself."""
-    return changed(xpnet.SGD, "rule", lambda f, *a, decay, **o: f(*a, decay=factor * decay, **o))
 
 
 def grown(rule: Any, self: Any, p: Any, g: Any, *, decay: float, scalars: Any) -> None:
@@ -174,8 +162,8 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         *LEARNING,
         ("sigmoid's slope y", changed(layers.Sigmoid, "derivative", lambda f, s, y: y)),
         ("sigmoid of 2x", changed(layers.Sigmoid, "apply", lambda f, s, x: f(s, 2 * x))),
-        ("no decay", scaled_decay(0)),
-        ("decay 30 times too strong", scaled_decay(30)),
+        ("no decay", decay_scaled(0)),
+        ("decay 30 times too strong", decay_scaled(30)),
         ("decay grows weights", changed(xpnet.SGD, "rule", grown)),
         ("labels at random", moons(any_labels)),
         ("twice the noise", changed(xpnet.data, "two_moons", noisier)),

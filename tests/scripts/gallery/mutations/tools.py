@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from xpnet import SGD
+
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -46,3 +48,17 @@ def together(*mutations: Mutation) -> Mutation:
 def instead(owner: Any, name: str, other: Any) -> Mutation:
     """Return what puts another thing in the place of ``owner.name``."""
     return lambda patch: patch.setattr(owner, name, other)
+
+
+def rate_scaled(optimizer: type, factor: float) -> Mutation:
+    """Return what lets an optimizer's rate be a multiple of itself."""
+
+    def rated(itself: Any, self: Any, lr: float = 0.01, *args: Any, **options: Any) -> None:
+        itself(self, lr * factor, *args, **options)
+
+    return changed(optimizer, "__init__", rated)
+
+
+def decay_scaled(factor: float) -> Mutation:
+    """Return what lets the weight decay of SGD be a multiple of itself."""
+    return changed(SGD, "rule", lambda f, *a, decay, **o: f(*a, decay=factor * decay, **o))
