@@ -407,7 +407,8 @@ def curves(
     stray = set(points) - set(panels)
     if stray:
         raise ValueError(f"curves: points name no panel: {', '.join(sorted(stray))}")
-    figure, axes = new_panels("curves", panels, columns, 3.2, 2.5)
+    rows = max(map(len, panels.values()), default=0)  # of a legend, at the most
+    figure, axes = new_panels("curves", panels, columns, 3.2, 2.5 + 0.25 * max(0, rows - 2))
     for (name, lines), axis in zip(panels.items(), axes, strict=True):
         if not lines:
             raise ValueError(f"curves: expected at least one curve in panel {name!r}, got none")
