@@ -8,7 +8,7 @@ batches and masks on every array library, and a run resumes from its seed and st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -40,7 +40,7 @@ class Stream:
 
     def child(self, name: str | int) -> Stream:
         """Return the stream of a part: the path grows by one component."""
-        return Stream(self.seed, f"{self.path}.{name}" if self.path else str(name))
+        return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
 
     @cached_property
     def key(self) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 
 from xpnet.checks import one_of
 from xpnet.data import idx
-from xpnet.files import replacing
+from xpnet.files import contents, replacing
 
 __all__ = [
     "SOURCES",
@@ -250,7 +250,7 @@ def read(file: SourceFile, path: Path) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         if path.stat().st_size > file.max_download_bytes:
             raise ValueError(f"{path}: {_too_large(file, path.stat().st_size)}")
-        return _verified(file, path.read_bytes(), str(path), published=False)
+        return _verified(file, contents(path), str(path), published=False)
     except ValueError as error:
         raise ValueError(f"{error}; delete the file to download it again") from None
 
@@ -319,8 +319,6 @@ def _download(source: Source, root: Path, progress: bool | None) -> None:
         reason = f"{folder} cannot be written ({error.strerror})"
         raise DownloadError(_instructions(source, root, [reason])) from None
     with lock:
-        for part in folder.glob(".*.part"):
-            part.unlink()  # left by a process that was killed: whoever writes one holds the lock
         found = _find(source, root)  # again: another process may have downloaded them meanwhile
         for file in source.files:
             if file.name not in found:
@@ -332,7 +330,7 @@ def _download_file(source: Source, file: SourceFile, root: Path, progress: bool 
     for mirror in source.mirrors:
         try:
             with replacing(root / source.name / file.name) as part:
-                with part.open("xb") as stream:
+                with part.open("wb") as stream:
                     _get(mirror + file.name, file, stream, progress)
                 _verified(file, part.read_bytes(), file.name, published=True)
         except (OSError, ValueError) as error:

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xpnet.files import replacing
+from xpnet.files import MAX_UNPACKED, contents, most_unpacked, replacing
 
 __all__ = ["MAX_BYTES", "parse", "read", "unpack", "write"]
 
-MAX_BYTES = 2**30
-"""The default size cap of a file's decompressed bytes."""
+MAX_BYTES = MAX_UNPACKED
+"""The most bytes that a file may hold, decompressed, unless a reader is told otherwise."""
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -36,18 +36,20 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 }
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 2**14
 
 
 def read(
-    path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES
+    path: str | os.PathLike[str], *, max_bytes: int | None = None
 ) -> np.ndarray[Any, np.dtype[Any]]:
     """Read an IDX file, packed with gzip or not.
 
     Parameters
     ----------
     path : str or path
-    max_bytes : int
-        The most bytes that the file may hold, decompressed.
+    max_bytes : int, optional
+        The most bytes that the file may hold, decompressed; by default :data:`MAX_BYTES`, and for
+        a packed file no more than :func:`xpnet.files.most_unpacked` of its size.
 
     Returns
     -------
@@ -59,10 +61,13 @@ def read(
     ValueError
         The file is damaged, too large or no IDX file; the message names it and says what is
         wrong.
+    OSError
+        The file cannot be read.
     """
-    path = Path(path)
-    _check_size(path.stat().st_size, str(path), max_bytes)
-    return parse(unpack(path.read_bytes(), str(path), max_bytes=max_bytes), str(path))
+    raw = contents(path, MAX_BYTES if max_bytes is None else max_bytes)
+    if max_bytes is None:
+        max_bytes = most_unpacked(len(raw)) if raw.startswith(_GZIP_MAGIC) else MAX_BYTES
+    return parse(unpack(raw, str(path), max_bytes=max_bytes), str(path))
 
 
 def unpack(raw: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> bytes | bytearray:
@@ -86,21 +91,24 @@ def unpack(raw: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> bytes | byte
         _check_size(len(raw), name, max_bytes)
         return raw
     payload = bytearray()
-    while raw:  # a gzip file may be several members one after another
+    start = 0
+    while start < len(raw):  # a gzip file may be several members one after another
         member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        try:
-            payload += member.decompress(raw, max_bytes + 1 - len(payload))
-        except zlib.error as error:
-            reason = str(error).rpartition(": ")[2]
-            raise ValueError(f"{name}: the gzip data is damaged ({reason})") from None
-        if len(payload) > max_bytes:
-            raise ValueError(f"{name}: decompresses to more than the {max_bytes} bytes allowed")
+        while start < len(raw) and not member.eof:
+            chunk = raw[start : start + _CHUNK]
+            try:
+                payload += member.decompress(chunk, max_bytes + 1 - len(payload))
+            except zlib.error as error:
+                reason = str(error).rpartition(": ")[2]
+                raise ValueError(f"{name}: the gzip data is damaged ({reason})") from None
+            if len(payload) > max_bytes:
+                raise ValueError(f"{name}: decompresses to more than the {max_bytes} bytes allowed")
+            start += len(chunk) - len(member.unused_data)
         if not member.eof:
             raise ValueError(
                 f"{name}: the gzip data is truncated: it breaks off after {len(payload)} "
                 f"decompressed bytes"
             )
-        raw = member.unused_data
     return payload
 
 
@@ -196,7 +204,7 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
         raise ValueError(f"{path}: IDX holds arrays of {known}; got {array.dtype}")
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
     payload = header + array.astype(_DTYPES[code]).tobytes()
-    with replacing(path) as part, part.open("xb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         if path.suffix == ".gz":
             # no name and no time in the header, which would differ from run to run
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:

@@ -63,12 +63,13 @@ class Network(Layer):
     device : Device
         Where the arrays lie.
     seed : int
-        Of weights and masks.
+        Of weights and masks.  The constructor also takes the stream that draws them.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int | Stream = 0) -> None:
         super().__init__()
-        self.seed = whole_number("seed", seed)
+        self._stream = seed if isinstance(seed, Stream) else Stream(whole_number("seed", seed))
+        self.seed = self._stream.seed
         self._buffers: Buffers | None = None
         self._layout: Layout | None = None
         self._narrow: Array | None = None  # a copy of all parameters, as products take them
@@ -77,7 +78,8 @@ class Network(Layer):
 
     def stand_alone(self, input_shape: Shape, dtype: str) -> None:
         """Become a network: build for an input shape, and own all arrays."""
-        self.build(input_shape, Stream(self.seed), dtype)
+        self.build(input_shape, self._stream, dtype)
+        self._stream = Stream(self.seed)  # whatever that one held is free again
         self.to("cpu")
 
     # Forward and backward

@@ -28,7 +28,7 @@ class Sequential(Network):
     input_shape : tuple of int, optional
         The shape of one sample.  Given, the layers are built at once and this is a network; left
         out, the layer that this one stands in builds it.
-    seed : int
+    seed : int or Stream
         The weights, masks and nothing else depend on it.
     dtype : str
         ``"float32"``, ``"float64"``, ``"complex64"`` or ``"complex128"``.
@@ -51,7 +51,7 @@ class Sequential(Network):
         layers: Sequence[Layer],
         *,
         input_shape: Shape | None = None,
-        seed: int = 0,
+        seed: int | Stream = 0,
         dtype: str = "float32",
     ) -> None:
         super().__init__(seed)
