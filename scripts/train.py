@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+
+EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+"""The exit status of a command that a signal ended."""
+
+if __name__ == "__main__":  # while modules are imported there is nothing to lose, and no traceback
+
+    def _leave(number: int, frame: object) -> None:
+        os.write(2, b"\ntrain.py: interrupted\n")
+        os._exit(EXIT[signal.Signals(number)])
+
+    for _number in EXIT:
+        signal.signal(_number, _leave)
+
 import argparse
 import contextlib
 import json
 import math
-import sys
-import time
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import filelock
 import numpy
 
 import xpnet
 from xpnet import models, optimizers, plots, schedules, training
 from xpnet.data import NAMES as DATASETS
-from xpnet.files import replacing
+from xpnet.data import Dataset
+from xpnet.files import replacing, versions
+from xpnet.layers import Network
 from xpnet.ops.precision import PRECISIONS
+from xpnet.training.checkpoint import read_metadata
 from xpnet.training.steps import not_recordable
+
+CHECKPOINT = "checkpoint.safetensors"
 
 OPTIMIZERS: dict[str, tuple[type[optimizers.Optimizer], float]] = {
     # name: (class, default learning rate)
@@ -37,6 +59,7 @@ examples:
   python scripts/train.py                                   the digits that come with xpnet
   python scripts/train.py --dataset mnist --model simple-convnet --epochs 3
   python scripts/train.py --dataset mnist --device gpu --out runs/first
+  python scripts/train.py --resume runs/first               go on with a run that was interrupted
   python scripts/train.py --optimizer sgd --lr 0.1 --schedule constant --validation-split 0.1
 """
 
@@ -153,7 +176,28 @@ def parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write history.jsonl, summary.json, model.safetensors and curves.png there",
+        help="write history.jsonl, summary.json, model.safetensors and curves.png there when the "
+        "run is done, and meanwhile a checkpoint after each epoch and each minute",
+    )
+    where.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="DIR",
+        help="go on with the run in DIR, or in --out, where it was interrupted, to the same bits, "
+        "or begin it; the arguments of a run that has begun may be left out",
+    )
+    where.add_argument(
+        "--checkpoint-seconds",
+        type=POSITIVE,
+        default=60.0,
+        metavar="S",
+        help="seconds between two checkpoints within an epoch (60)",
+    )
+    where.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew where --out holds a run that was interrupted",
     )
     where.add_argument("--quiet", action="store_true", help="print the final accuracy alone")
     where.add_argument(
@@ -167,24 +211,161 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came that ends the command.
+
+    Parameters
+    ----------
+    number : int
+        The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = signal.Signals(number)
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
+    """Handle a signal: during a fit it comes between two steps."""
+    raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def handling(handler: Any) -> Iterator[None]:
+    """Let a handler take SIGINT and SIGTERM within this context."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in EXIT}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    args = parser().parse_args(argv)
+    args = None
     try:
-        return train(args)
+        with spoken_warnings():
+            args = arguments(argv)
+            with owned(args.out):
+                train(args)
+        sys.stdout.flush()
     except (ValueError, OSError, xpnet.DeviceError) as error:
         print(f"train.py: error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as signalled:
+        kept = args.out if args else None
+        how = f"go on with --resume {kept}" if kept else "without --out nothing is kept"
+        print(f"\ntrain.py: interrupted: {how}", file=sys.stderr)
+        return EXIT[signalled.number]
     except KeyboardInterrupt:
         print("\ntrain.py: interrupted", file=sys.stderr)
-        return 130
+        return EXIT[signal.SIGINT]
+    return 0
 
 
-def train(args: argparse.Namespace) -> int:
+@contextlib.contextmanager
+def spoken_warnings() -> Iterator[None]:
+    """Print warnings as the command's own sentences."""
+
+    def speak(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"train.py: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = speak
+        yield
+
+
+@contextlib.contextmanager
+def owned(out: Path | None) -> Iterator[None]:
+    """Keep a folder from other runs, until this process ends."""
+    if out is None:
+        yield
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError(
+            f"--out: another train.py is writing to {out}: wait for it, or name another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
+# What a run is made of beside these is given again by its checkpoint.
+OWN = ("out", "resume", "overwrite", "quiet", "profile", "data_dir", "checkpoint_seconds")
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Return the arguments of the command line, or of the run that it goes on with."""
+    grammar = parser()
+    args = grammar.parse_args(argv)
+    if args.resume is None:
+        return args
+    unset = argparse.Namespace(**dict.fromkeys(vars(args), None))
+    given = {k: v for k, v in vars(grammar.parse_args(argv, unset)).items() if v is not None}
+    if args.resume is not True:
+        if args.out is not None and args.out != Path(args.resume):
+            raise ValueError(f"--resume {args.resume}: expected the folder of --out, {args.out}")
+        args.out = Path(args.resume)
+    if args.out is None:
+        raise ValueError("--resume: expected a folder, here or as --out")
+    saved = saved_arguments(args.out)
+    if saved is None:
+        if given.keys() <= {"resume", "quiet", "profile"}:
+            raise ValueError(f"--resume {args.out}: holds no run: give the arguments of a new one")
+        return args
+    for name, value in given.items():
+        if name not in OWN and value != saved.get(name):
+            raise ValueError(
+                f"--{name.replace('_', '-')}: the run in {args.out} has {saved.get(name)!r}, got "
+                f"{value!r}: leave it out to go on, or begin another run in another folder"
+            )
+    own = {name: getattr(args, name) for name in OWN if name in given or name not in saved}
+    return argparse.Namespace(**vars(args) | saved | own | {"out": args.out})
+
+
+def made_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that decide a run's numbers."""
+    return {name: value for name, value in vars(args).items() if name not in OWN}
+
+
+def saved_arguments(out: Path) -> dict[str, Any] | None:
+    """Return the arguments of the run in a folder, finished or not; None if there is none."""
+    if versions(out / CHECKPOINT):
+        return dict(read_metadata(out / CHECKPOINT)["arguments"])
+    try:
+        summary = json.loads((out / "summary.json").read_text())
+        return dict(summary["arguments"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{out / 'summary.json'}: no summary of a run ({error})") from None
+
+
+def train(args: argparse.Namespace) -> None:
     """Train as the arguments say, print and write the results."""
     device = xpnet.device(args.device)
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = args.out and args.out / CHECKPOINT
+    begun = bool(checkpoint and versions(checkpoint))
+    if begun and not (args.resume or args.overwrite):
+        raise ValueError(
+            f"--out {args.out}: holds a run that is not finished: go on with it by --resume "
+            f"{args.out}, or begin anew with --overwrite"
+        )
+    if args.resume and not begun and (args.out / "summary.json").exists():
+        summary = json.loads((args.out / "summary.json").read_text())
+        print(f"finished before: test accuracy {summary['test_accuracy']:.4f}")
+        return
     train_data, test_data = xpnet.data.load(args.dataset, args.data_dir)
     if args.limit_train:
         if args.limit_train > len(train_data):
@@ -212,10 +393,18 @@ def train(args: argparse.Namespace) -> int:
         graph=args.graph,
     )
     reason = not_recordable(net) if args.graph == "on" else None
-    if reason:  # said before anything is printed or removed
+    if reason:  # said before anything is printed
         raise ValueError(f"--graph on: {reason}")
-    if args.out:
-        trainer.callbacks.append(training.HistoryFile(args.out / "history.jsonl"))
+    if begun and args.resume:
+        trainer.restore(args.out / CHECKPOINT)
+    if checkpoint:
+        trainer.callbacks.append(
+            training.Checkpoint(
+                checkpoint,
+                every_seconds=args.checkpoint_seconds,
+                metadata={"arguments": made_of(args)},
+            )
+        )
     if not args.quiet:
         trainer.callbacks += [training.ProgressBar(), training.Table()]
         print(f"{args.dataset}: {len(train_data):,} training images", end="")
@@ -223,48 +412,65 @@ def train(args: argparse.Namespace) -> int:
         print(
             f", {len(test_data):,} test images\n{args.model} on {device.name}:\n{net.summary()}\n"
         )
+        if trainer.optimizer.steps:
+            print(f"going on after step {trainer.optimizer.steps}, epoch {trainer.epoch + 1}\n")
 
     if args.profile:
         with numpy.errstate(over="ignore", invalid="ignore"):
             found = training.profile_step(trainer, train_data, args.batch_size, by=args.profile)
-        print(f"{found}\n", flush=True)
-    if args.out:  # an earlier run's results must not stand beside this one's history
-        for name in ("summary.json", "model.safetensors", "curves.png"):
-            (args.out / name).unlink(missing_ok=True)
-    began = time.perf_counter()
-    with numpy.errstate(over="ignore", invalid="ignore"):  # the trainer says when it diverges
-        history = trainer.fit(train_data, args.epochs, args.batch_size, validation=validation)
-    seconds = time.perf_counter() - began
-    if not args.quiet and "cpu" not in device.name:
+        print(f"{found}\n")
+    sys.stdout.flush()
+    with handling(interrupt):
+        fit_and_report(args, trainer, train_data, validation, test_data)
+
+
+def fit_and_report(
+    args: argparse.Namespace,
+    trainer: xpnet.Trainer,
+    train_data: Dataset,
+    validation: Dataset | None,
+    test_data: Dataset,
+) -> None:
+    """Fit, evaluate, and write the results; the checkpoint has done its part then."""
+    try:
+        with numpy.errstate(over="ignore", invalid="ignore"):  # the trainer says when it diverges
+            history = trainer.fit(train_data, args.epochs, args.batch_size, validation=validation)
+    except training.DivergedError:
+        remove_checkpoint(args)  # it would diverge again
+        raise
+    seconds, place = sum(history["seconds"]), trainer.net.device
+    if not args.quiet and "cpu" not in place.name:
         print(replayed(trainer))
     result = trainer.evaluate(test_data)
     print(f"test accuracy {result.accuracy:.4f}, loss {result.loss:.4f}, trained {seconds:.1f} s")
-    if args.out:
-        summary = {
-            "test_accuracy": result.accuracy,
-            "test_loss": result.loss,
-            "epochs": args.epochs,
-            "steps": trainer.optimizer.steps,
-            "train_seconds": seconds,
-            "samples_per_second": len(train_data) * args.epochs / sum(history["seconds"]),
-            "parameters": sum(a.size for a in map(xpnet.to_numpy, net.params.values())),
-            "dataset": args.dataset,
-            "train_samples": len(train_data),
-            "model": args.model,
-            "batch_size": args.batch_size,
-            "optimizer": repr(trainer.optimizer),
-            "schedule": args.schedule,
-            "dtype": args.dtype,
-            "precision": args.precision,
-            "seed": args.seed,
-            "device": device.name,
-            "replayed": trainer.not_replayed is None,
-            "not_replayed": trainer.not_replayed,
-            "backend": device.library,
-            "versions": versions(device),
-        }
-        write_results(args, net, history, summary)
-    return 0
+    if args.out is None:
+        return
+    summary = {
+        "test_accuracy": result.accuracy,
+        "test_loss": result.loss,
+        "epochs": args.epochs,
+        "steps": trainer.optimizer.steps,
+        "train_seconds": seconds,
+        "samples_per_second": len(train_data) * args.epochs / seconds,
+        "parameters": sum(a.size for a in map(xpnet.to_numpy, trainer.net.params.values())),
+        "dataset": args.dataset,
+        "train_samples": len(train_data),
+        "model": args.model,
+        "batch_size": args.batch_size,
+        "optimizer": repr(trainer.optimizer),
+        "schedule": args.schedule,
+        "dtype": args.dtype,
+        "precision": args.precision,
+        "seed": args.seed,
+        "device": place.name,
+        "replayed": trainer.not_replayed is None,
+        "not_replayed": trainer.not_replayed,
+        "backend": place.library,
+        "versions": environment(place),
+        "arguments": made_of(args),
+    }
+    with handling(signal.SIG_IGN):  # a moment, and all is done
+        write_results(args, trainer.net, history, summary)
 
 
 def replayed(trainer: xpnet.Trainer) -> str:
@@ -281,7 +487,7 @@ def make_optimizer(args: argparse.Namespace) -> optimizers.Optimizer:
     return kind(lr=args.lr or lr, **decay)
 
 
-def versions(device: xpnet.Device) -> dict[str, str]:
+def environment(device: xpnet.Device) -> dict[str, str]:
     """Return what the figures of a run depend on beside its arguments."""
     return {
         "xpnet": xpnet.__version__,
@@ -293,22 +499,33 @@ def versions(device: xpnet.Device) -> dict[str, str]:
 
 def write_results(
     args: argparse.Namespace,
-    net: xpnet.Sequential,
+    net: Network,
     history: training.History,
     summary: dict[str, Any],
 ) -> None:
-    """Write the network, the summary and the picture (history.jsonl is there already)."""
-    net.save(args.out / "model.safetensors")
-    with replacing(args.out / "summary.json") as part:
-        part.write_text(json.dumps(summary, indent=2) + "\n")
+    """Write the picture, the network, the history and the summary, each whole; end the run."""
     title = f"{args.model} on {args.dataset}: test accuracy {summary['test_accuracy']:.4f}"
     try:
         plots.training_curves(history, args.out / "curves.png", title)
     except plots.PlotError as error:
         print(f"no curves.png: {error}", file=sys.stderr)
+    net.save(args.out / "model.safetensors")
+    history.save(args.out / "history.jsonl")
+    with replacing(args.out / "summary.json") as part:
+        part.write_text(json.dumps(summary, indent=2) + "\n")
+    remove_checkpoint(args)
     if not args.quiet:
         print(f"written to {args.out}")
 
 
+def remove_checkpoint(args: argparse.Namespace) -> None:
+    """Remove what nobody will go on with."""
+    for checkpoint in versions(args.out / CHECKPOINT) if args.out else []:
+        checkpoint.unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _status = main()
+    for _number in EXIT:  # all is done
+        signal.signal(_number, signal.SIG_IGN)
+    sys.exit(_status)

@@ -26,6 +26,7 @@ __all__ = [
     "MAX_UNPACKED",
     "MAX_VALUES",
     "UnreadableError",
+    "check_writable",
     "contents",
     "json_value",
     "most_unpacked",
@@ -85,6 +86,16 @@ def replacing(path: str | os.PathLike[str], keep: int = 1) -> Iterator[Path]:
                 _keep_version(target, part.with_suffix(".old"), keep)
             part.replace(target)
             _folder_to_disk(target.parent)
+
+
+class _NothingWrittenError(Exception):
+    """Ends the try of :func:`check_writable`."""
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise the OSError that :func:`replacing` would raise, and leave all as it is."""
+    with suppress(_NothingWrittenError), replacing(path):
+        raise _NothingWrittenError
 
 
 def versions(path: str | os.PathLike[str]) -> list[Path]:

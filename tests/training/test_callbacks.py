@@ -7,12 +7,16 @@ import io
 import json
 import re
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tqdm
 
+from xpnet.arrayfiles import read_arrays
 from xpnet.data import Dataset
+from xpnet.files import versions
 from xpnet.layers import Linear, Sequential
 from xpnet.losses import SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD
@@ -140,12 +144,71 @@ class TestHistoryFile:
 
 
 class TestCheckpoint:
-    @pytest.mark.parametrize(("every", "expected"), [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3])])
-    def test_it_is_written_every_so_many_epochs(self, tmp_path, every, expected, monkeypatch):
-        saved = []
-        monkeypatch.setattr(Trainer, "save", lambda self, path: saved.append((self.epoch, path)))
-        run(Checkpoint(tmp_path / "c", every), epochs=4)
-        assert saved == [(epoch, tmp_path / "c") for epoch in expected]
+    @pytest.fixture
+    def saved(self, monkeypatch) -> list[tuple[int, str]]:
+        """The steps after which something is saved, and where."""
+        seen: list[tuple[int, str]] = []
+
+        def save(self: Trainer, path: Path, **options: Any) -> None:
+            seen.append((self.optimizer.steps, str(path)))
+
+        monkeypatch.setattr(Trainer, "save", save)
+        return seen
+
+    @pytest.mark.parametrize(
+        ("every", "expected"), [(1, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (3, [0, 3, 4])]
+    )
+    def test_it_is_written_first_and_last_and_every_so_many_epochs(self, saved, every, expected):
+        run(Checkpoint("c", every), epochs=4)
+        assert saved == [(epoch * 3, "c") for epoch in expected]
+
+    def test_within_an_epoch_it_is_written_every_so_many_seconds(self, saved, monkeypatch):
+        clock = iter(range(1000))
+        monkeypatch.setattr("xpnet.training.callbacks.time.monotonic", lambda: next(clock))
+        run(Checkpoint("c", every=9, every_seconds=4), epochs=2)
+        steps = [step for step, _ in saved]
+        assert steps == [0, 4, 6]
+
+    def test_what_another_run_left_is_replaced_at_the_first_checkpoint_and_no_version(
+        self, tmp_path
+    ):
+        path = tmp_path / "c.safetensors"
+        run(Checkpoint(path), epochs=3)
+        assert len(versions(path)) == 2
+        kept = path.read_bytes()
+
+        class Look(Callback):
+            def step_ends(self, trainer):
+                if trainer.optimizer.steps == 1:
+                    assert path.read_bytes() == kept
+
+            def epoch_ends(self, trainer, row):
+                if row["epoch"] == 1:
+                    assert versions(path) == [path]
+
+        run(Checkpoint(path), Look(), epochs=1)
+
+    def test_the_best_epoch_stays(self, tmp_path):
+        made = run(Checkpoint(tmp_path / "c.st", best="validation_loss"), validation=True, epochs=6)
+        losses = made.history["validation_loss"]
+        about = read_arrays(tmp_path / "c.best.st")[1]
+        assert about["checkpoint"]["epoch"] == losses.index(min(losses)) + 1
+
+    def test_the_best_by_what_is_not_measured_is_refused_before_a_step(self, tmp_path):
+        with pytest.raises(ValueError, match=r"^best: 'validation_loss' is not measured: give fit"):
+            run(Checkpoint(tmp_path / "c", best="validation_loss"), epochs=1)
+
+    def test_a_path_that_cannot_be_written_is_found_before_a_step(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        made = []
+
+        class Count(Callback):
+            def step_ends(self, trainer):
+                made.append(trainer)
+
+        with pytest.raises(OSError, match="file"):
+            run(Count(), Checkpoint(tmp_path / "file" / "c"))
+        assert made == []
 
     @pytest.mark.parametrize("kind", [lambda n: Checkpoint("c", n), ProgressBar])
     @pytest.mark.parametrize("every", [0, -1, 1.5])

@@ -83,16 +83,18 @@ class Batches:
         """The number of samples in an epoch."""
         return min(len(self.data), len(self) * self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[Array, Array]]:
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Array, Array]]:
         """Yield (x, t) on the device until every sample was seen once.
 
         Parameters
         ----------
         number : int
             Which epoch, counted from 0: the same number gives the same batches.
+        start : int
+            The batch to begin with.
         """
         order = self.order(number)
-        starts = range(0, self.samples, self.batch_size)
+        starts = range(start * self.batch_size, self.samples, self.batch_size)
         if self.resident:
             for start in starts:
                 with self.device.scope():

@@ -5,7 +5,7 @@ library, by the same families: ``numpy`` and ``numba`` NumPy's, ``cupy`` CuPy's.
 """
 
 from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update
-from xpnet.ops.dispatch import BODIES, Op, generic_only, not_narrow, not_recordable, op
+from xpnet.ops.dispatch import BODIES, Op, generic_only, not_narrow, not_recordable, op, serving
 from xpnet.ops.window import Window
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "op",
     "pool",
     "precision",
+    "serving",
     "update",
 ]

@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 from xpnet.arrays import Library, library
 from xpnet.devices import device_of
 
-__all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op"]
+__all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op", "serving"]
 
 BODIES: dict[str, tuple[str, ...]] = {"numpy": ("numba", "numpy"), "cupy": ("cupy",)}
 """The folders ``ops/<name>`` whose bodies serve each array library, the first choice first."""
@@ -63,6 +63,13 @@ def _no_products(library: str) -> str | None:
     load_bodies(library)
     reason: str | None = importlib.import_module(f"xpnet.ops.{library}.products").no_products()
     return reason
+
+
+def serving(library: str) -> dict[str, str]:
+    """Return whose bodies serve an array library here, with their versions."""
+    folders = () if _generic_only.get() else BODIES.get(library, ())
+    loaded = (name for name in folders if load_bodies(name))
+    return {name: str(getattr(sys.modules[name], "__version__", "")) for name in loaded}
 
 
 @functools.cache

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from xpnet.arrays import Array
-from xpnet.checks import whole_number
+from xpnet.checks import one_of, positive, whole_number
+from xpnet.files import check_writable, versions
 from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.training.history import History
 
 __all__ = ["Callback", "Checkpoint", "HistoryFile", "ProgressBar", "Run", "Table"]
+
+
+MEASURED = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+"""The columns of a history that an epoch can be the best by."""
 
 
 class Run(Protocol):
@@ -24,6 +32,14 @@ class Run(Protocol):
     optimizer: Optimizer
     history: History
     epoch: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step of the fit was made."""
+
+    @property
+    def validates(self) -> bool:
+        """Whether the fit evaluates a validation set."""
 
     @property
     def epoch_steps(self) -> int:
@@ -39,7 +55,9 @@ class Run(Protocol):
     def running_throughput(self) -> float:
         """Return the samples trained per second in the epoch in progress."""
 
-    def save(self, path: str | Path) -> None:
+    def save(
+        self, path: str | Path, *, keep: int = 1, metadata: Mapping[str, Any] | None = None
+    ) -> None:
         """Write a checkpoint."""
 
     def stop(self) -> None:
@@ -68,6 +86,9 @@ class Callback:
 
     def epoch_ends(self, trainer: Any, row: dict[str, Any]) -> None:
         """After each epoch and its validation, with the row just added to the history."""
+
+    def interrupted(self, trainer: Any) -> None:
+        """Before Ctrl-C, or another signal that Python handles, ends the fit; a step is whole."""
 
     def fit_ends(self, trainer: Any) -> None:
         """After the last epoch, and when an error or Ctrl-C ends the fit."""
@@ -182,19 +203,92 @@ class HistoryFile(Callback):
 class Checkpoint(Callback):
     """The whole state of a run in a file, from which it continues as if never interrupted.
 
+    It is written after epochs, if asked to also within them, when Ctrl-C or another signal ends
+    the fit, and at the fit's end.  :meth:`Trainer.restore` reads it.
+
     Parameters
     ----------
     path : path
         Replaced whole each time.
     every : int
         Epochs between two.
+    every_seconds : float, optional
+        Seconds between two within an epoch; by default none is written there.
+    keep : int
+        Versions to keep: the one before is ``name.1.suffix``.  A restoration goes on from it if
+        the newest was damaged.
+    best : str, optional
+        A column of the history, such as ``"validation_loss"``: the epoch in which it was lowest
+        (accuracies: highest) stays in ``name.best.suffix``.
+    metadata : mapping, optional
+        What else to keep in the file: see :meth:`Trainer.save`.
     """
 
-    def __init__(self, path: str | Path, every: int = 1) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        every: int = 1,
+        *,
+        every_seconds: float | None = None,
+        keep: int = 2,
+        best: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.every = whole_number("every", every, 1)
+        self.every_seconds = every_seconds and positive("every_seconds", every_seconds)
+        self.keep = whole_number("keep", keep, 1)
+        self.best = best if best is None else one_of("best", best, MEASURED)
+        self.metadata = metadata
+        self.every_step = False
+        self._ours = False
+        self._complete = False
+        self._since = 0.0
+
+    def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
+        """Write the checkpoint if there is none yet, else see whether it could be written."""
+        if self.best and self.best.startswith("validation") and not trainer.validates:
+            raise ValueError(f"best: {self.best!r} is not measured: give fit validation=")
+        self._complete = False
+        self._ours = self._ours or trainer.optimizer.steps > 0
+        if versions(self.path):
+            check_writable(self.path)
+            self._since = time.monotonic()
+        else:
+            self._save(trainer)
+
+    def step_ends(self, trainer: Run) -> None:
+        """Write the checkpoint if it is time."""
+        if self.every_seconds and time.monotonic() - self._since >= self.every_seconds:
+            self._save(trainer)
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
+        """Write the checkpoint if it is time, and the best if this is it."""
+        if row["epoch"] % self.every == 0 or trainer.finished:
+            self._save(trainer)
+        if self.best and self._is_best(row[self.best], trainer.history[self.best][:-1]):
+            place = self.path.with_name(f"{self.path.stem}.best{self.path.suffix}")
+            trainer.save(place, metadata=self.metadata)
+
+    def interrupted(self, trainer: Run) -> None:
         """Write the checkpoint."""
-        if row["epoch"] % self.every == 0:
-            trainer.save(self.path)
+        self._save(trainer)
+
+    def fit_ends(self, trainer: Run) -> None:
+        """Write the checkpoint if the fit was ended after its last epoch was written."""
+        if trainer.finished and not self._complete:
+            self._save(trainer)
+
+    def _save(self, trainer: Run) -> None:
+        # What another run left there is no version of this one.
+        trainer.save(self.path, keep=self.keep if self._ours else 1, metadata=self.metadata)
+        for stale in versions(self.path)[1:] if not self._ours else []:
+            stale.unlink(missing_ok=True)
+        self._ours, self._complete, self._since = True, trainer.finished, time.monotonic()
+
+    def _is_best(self, value: float | None, before: list[float | None]) -> bool:
+        if value is None or math.isnan(value):
+            return False
+        highest = bool(self.best and self.best.endswith(("accuracy", "match")))
+        others = (other for other in before if other is not None)
+        return all(value > other if highest else value < other for other in others)

@@ -1,25 +1,38 @@
 """Checkpoints: everything that a run's future depends on, in one safetensors file.
 
-Random numbers are functions of seed and step, so beside the arrays a seed, the epoch and the
-number of steps are enough to go on bit for bit.
+Random numbers are functions of seed and step, so beside the arrays a seed and the position, to the
+step, are enough to go on bit for bit.  What a fit was given is there too, for a run that is given
+something else is another run.  A file is checked whole before anything in memory changes.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
+from xpnet.arrays import Array
+from xpnet.checks import whole_number
+from xpnet.config import Configurable
+from xpnet.files import versions
 from xpnet.layers import Network
 from xpnet.layers.network import described
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule
 from xpnet.serialize import check_arrays, restore
+from xpnet.training.fits import Fit, Fits
 from xpnet.training.history import History
+from xpnet.training.stats import Partial
 
-__all__ = ["Resumable", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Resumable", "load_checkpoint", "read_metadata", "save_checkpoint"]
+
+PARTS = ("optimizer", "loss", "schedule", "seed")
+"""What a trainer must be made with to go on with a run, beside the network."""
 
 
 class Resumable(Protocol):
@@ -31,60 +44,195 @@ class Resumable(Protocol):
     schedule: Schedule
     seed: int
     epoch: int
-    began: int | None
+    fits: Fits
     history: History
+    began_with: list[Any] | None
+    _partial: Partial | None
+
+    @property
+    def partial(self) -> Partial | None:
+        """The position within the epoch in progress."""
 
 
-def save_checkpoint(trainer: Resumable, path: str | Path) -> None:
+def save_checkpoint(
+    trainer: Resumable,
+    path: str | Path,
+    *,
+    keep: int = 1,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Write a trainer's network, optimizer and position in its run."""
     arrays = {f"params/{name}": array for name, array in trainer.net.params.items()}
     arrays |= {f"state/{name}": array for name, array in trainer.net.state.items()}
     arrays |= {f"slots/{name}": array for name, array in trainer.optimizer.state().items()}
-    write_arrays(path, arrays, {"checkpoint": _position(trainer)})
-
-
-def _position(trainer: Resumable) -> dict[str, Any]:
-    return {
-        "network": json.loads(json.dumps(described(trainer.net))),  # as it comes out of a file
-        "seed": trainer.seed,
-        "optimizer": [type(trainer.optimizer).__name__, trainer.optimizer.config()],
-        "loss": [type(trainer.loss).__name__, trainer.loss.config()],
-        "schedule": [
-            float(trainer.schedule(step, 100)) for step in range(0, 100, 7)
-        ],  # told by values
+    partial = trainer.partial
+    about = {
+        **_made_of(trainer),
+        "hyperparameters": trainer.optimizer.config(),
         "steps": trainer.optimizer.steps,
         "epoch": trainer.epoch,
-        "began": trainer.began,
+        "partial": partial and partial._asdict(),
+        "fits": [fit.described() for fit in trainer.fits.all],
         "history": trainer.history.rows,
+        "metadata": dict(metadata or {}),
+    }
+    write_arrays(path, arrays, {"checkpoint": about}, keep=keep)
+
+
+def _made_of(trainer: Resumable) -> dict[str, Any]:
+    """Return what a trainer was made with, as it comes out of a file."""
+    return {
+        "network": json.loads(json.dumps(described(trainer.net))),
+        "seed": trainer.seed,
+        "optimizer": trainer.began_with or configuration(trainer.optimizer),
+        "loss": configuration(trainer.loss),
+        "schedule": [float(trainer.schedule(step, 100)) for step in range(100)],  # told by values
     }
 
 
-def load_checkpoint(trainer: Resumable, path: str | Path) -> None:
-    """Bring a trainer, made as the one that was saved, to the saved position.
+def configuration(part: Configurable) -> list[Any]:
+    """Return a class's name and the arguments that make an instance again."""
+    return [type(part).__name__, part.config()]
+
+
+@dataclass
+class _Saved:
+    """A checkpoint that was read and found whole."""
+
+    path: Path
+    arrays: dict[str, Array]
+    made_of: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    steps: int
+    epoch: int
+    partial: Partial | None
+    fits: list[Fit]
+    history: list[dict[str, Any]]
+    metadata: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> _Saved:
+        """Read a file, and check that its parts agree."""
+        arrays, about = read_arrays(path)
+        if "checkpoint" not in about:
+            raise ValueError(f"{path}: holds no checkpoint")
+        try:
+            found = cls._parsed(path, arrays, about["checkpoint"])
+            found._check()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: holds no whole checkpoint ({error})") from None
+        return found
+
+    @classmethod
+    def _parsed(cls, path: Path, arrays: dict[str, Array], about: dict[str, Any]) -> _Saved:
+        partial = about.get("partial")
+        if "fits" in about:
+            past = [Fit(**fit) for fit in about["fits"]]
+        elif about["began"] is None:  # as files were before fits were remembered
+            past = []
+        else:
+            past = [Fit({}, about["began"])]
+        return cls(
+            path,
+            arrays,
+            {name: about[name] for name in ("network", *PARTS)},
+            dict(about.get("hyperparameters", about["optimizer"][1])),
+            about["steps"],
+            about["epoch"],
+            partial and Partial(**partial),
+            past,
+            [dict(row) for row in about["history"]],
+            dict(about.get("metadata", {})),
+        )
+
+    def _check(self) -> None:
+        """Raise unless the position, the history and the fits tell of one run."""
+        epoch, past = whole_number("epoch", self.epoch), self.fits
+        trained = self.history[-1]["epoch"] if self.history else 0
+        if not epoch == trained == len(self.history):
+            raise ValueError(f"its epoch is {epoch}, its history has {len(self.history)}")
+        done = 0 if self.partial is None else whole_number("batches", self.partial.batches)
+        least = done + (self.history[-1]["steps"] if self.history else 0)
+        whole_number("steps", self.steps, max(least, epoch))
+        for fit in past:
+            whole_number("began", fit.began, 0, epoch)
+            if fit.given:
+                whole_number("epochs", fit.given["epochs"], 1)
+        if not all(fit.finished for fit in past[:-1]):
+            raise ValueError("a fit follows one that is not finished")
+        if past and past[-1].given and not past[-1].finished and epoch >= past[-1].last:
+            raise ValueError("its last fit is at its end, but not finished")
+        if self.partial is not None and (not past or past[-1].finished):
+            raise ValueError("an epoch is in progress, but no fit")
+
+    def check_fits(self, trainer: Resumable) -> None:
+        """Raise unless a trainer was made as the one that was saved."""
+        own = _made_of(trainer)
+        for part in PARTS:
+            before, now = self.made_of[part], own[part]
+            if part == "schedule" and len(before) == len(now[::7]):  # fewer values in older files
+                now = now[::7]
+            if before != now:
+                raise ValueError(f"{self.path}: expected {part} {now}, got {before}")
+        check_arrays(trainer.net, self.arrays, str(self.path))
+        if self.made_of["network"] != own["network"]:
+            difference = _difference(own["network"], self.made_of["network"])
+            raise ValueError(f"{self.path}: {difference}")
+        trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params, str(self.path))
+
+    @property
+    def slots(self) -> dict[str, Array]:
+        """What the optimizer remembered."""
+        start = "slots/"
+        return {n.removeprefix(start): a for n, a in self.arrays.items() if n.startswith(start)}
+
+
+def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True) -> None:
+    """Bring a trainer, made as the one that was saved, to the saved position."""
+    saved = _last_whole(Path(path))
+    saved.check_fits(trainer)
+    restore(trainer.net, saved.arrays, str(saved.path))
+    trainer.optimizer.load_state(saved.slots, saved.steps)
+    trainer.began_with = saved.made_of["optimizer"] if saved.fits else None
+    for name, value in saved.hyperparameters.items():  # a callback may have changed them
+        if getattr(trainer.optimizer, name) != value:
+            setattr(trainer.optimizer, name, value)
+    trainer.epoch, trainer._partial = saved.epoch, saved.partial
+    trainer.fits = Fits(saved.fits, exact=exact)
+    trainer.history = History(saved.history)
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Return what else was kept with the checkpoint that a restoration would take.
 
     Raises
     ------
     ValueError
-        The file is no checkpoint, or is of another network, optimizer, loss, schedule or seed;
-        nothing has changed then.
+        There is no whole checkpoint.
+    OSError
+        It cannot be read.
     """
-    arrays, about = read_arrays(path)
-    if "checkpoint" not in about:
-        raise ValueError(f"{path}: holds no checkpoint")
-    saved, own = about["checkpoint"], _position(trainer)
-    for part in ("optimizer", "loss", "schedule", "seed"):
-        if saved[part] != own[part]:
-            raise ValueError(f"{path}: expected {part} {own[part]}, got {saved[part]}")
-    check_arrays(trainer.net, arrays, str(path))
-    if saved["network"] != own["network"]:
-        raise ValueError(f"{path}: {_difference(own['network'], saved['network'])}")
-    restore(trainer.net, arrays, str(path))
-    slots = {
-        name.removeprefix("slots/"): a for name, a in arrays.items() if name.startswith("slots/")
-    }
-    trainer.optimizer.load_state(slots, saved["steps"])
-    trainer.epoch, trainer.began = saved["epoch"], saved["began"]
-    trainer.history = History(saved["history"])
+    return _last_whole(Path(path)).metadata
+
+
+def _last_whole(path: Path) -> _Saved:
+    """Return the newest version of a checkpoint that is whole; say so if it is not the newest."""
+    found, first = versions(path), None
+    for one in found or [path]:
+        try:
+            saved = _Saved.read(one)
+        except ValueError as error:
+            first = first or error
+            continue
+        if first is not None:
+            warnings.warn(
+                f"{first}: going on from the version before it, {one}, after step {saved.steps}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return saved
+    assert first is not None
+    raise first
 
 
 def _difference(own: Any, saved: Any, at: str = "network") -> str:

@@ -107,9 +107,10 @@ class DeviceEpoch:
         self.scalars = DeviceScalars(names, rows, self.record, real)
         self._laid: list[list[float]] = []  # the rows, as the host laid them down
 
-    def begin(self, number: int) -> None:
-        """Go to the beginning of an epoch, counted from 0."""
-        self.record[...] = 0.0
+    def begin(self, number: int, stats: Stats) -> None:
+        """Go to an epoch, counted from 0, and there to where its statistics are."""
+        self.record[...] = stats.record
+        stats.record = self.record
         self._laid = [[]] * len(self.batches)
         order = self.batches.order(number)
         if order is not None and self.order is not None:

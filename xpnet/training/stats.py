@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from xpnet import ops
 from xpnet.arrays import Array, to_numpy
-from xpnet.devices import Device
+from xpnet.devices import Device, device_of
 from xpnet.ops.batch import has_classes
 from xpnet.training.metrics import Evaluation
 
-__all__ = ["Stats"]
+__all__ = ["Partial", "Stats"]
+
+
+class Partial(NamedTuple):
+    """The statistics of the part of an epoch that is done, and so the position in it.
+
+    Attributes
+    ----------
+    batches, samples : int
+    record : list of float
+        As :class:`Stats` keeps it.
+    seconds : float
+        That it took.
+    """
+
+    batches: int
+    samples: int
+    record: list[float]
+    seconds: float
 
 
 class Stats:
@@ -56,6 +75,17 @@ class Stats:
         """Do the host's part of adding batches."""
         self.batches += batches
         self.samples += samples
+
+    def saved(self) -> Partial:
+        """Return all of it, to go on from; waits for the device."""
+        seconds = time.perf_counter() - self.since
+        return Partial(self.batches, self.samples, to_numpy(self.record).tolist(), seconds)
+
+    def restore(self, partial: Partial) -> None:
+        """Go on from what :meth:`saved` returned."""
+        self.batches, self.samples = partial.batches, partial.samples
+        self.record = device_of(self.record).asarray(partial.record)
+        self.since -= partial.seconds
 
     def result(self) -> Evaluation:
         """Return the means so far; waits for the device."""

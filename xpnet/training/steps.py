@@ -38,7 +38,7 @@ class Runner(ABC):
     def epoch(
         self, number: int, factors: Sequence[float], stats: Stats, look: Look
     ) -> Generator[None]:
-        """Make the steps of an epoch; yield whenever some are made.
+        """Make the steps of an epoch that are left; yield whenever some are made.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class Runner(ABC):
         factors : sequence of float
             What the learning rate is multiplied by at each step.
         stats : Stats
-            Gets the batches.
+            Gets the batches; those that it has already are done.
         look : "never", "sometimes" or "steps"
             Whether something looks on or changes settings between steps: not at all, whenever
             some have been made, or after each single one.
@@ -81,8 +81,11 @@ class Eager(Runner):
     def epoch(
         self, number: int, factors: Sequence[float], stats: Stats, look: Look
     ) -> Generator[None]:
-        """Make the steps of an epoch, and yield after each."""
-        for factor, (x, t) in zip(factors, self.batches.epoch(number), strict=True):
+        """Make the steps of an epoch that are left, and yield after each."""
+        done = stats.batches
+        for factor, (x, t) in zip(
+            factors[done:], self.batches.epoch(number, start=done), strict=True
+        ):
             self.optimizer.lr_factor = factor
             value, scores = self.step(x, t)
             stats.add(value, scores, t)
@@ -130,12 +133,12 @@ class Recorded(Runner):
     def epoch(
         self, number: int, factors: Sequence[float], stats: Stats, look: Look
     ) -> Generator[None]:
-        """Make the steps of an epoch; yield after each launch."""
-        epoch, batches, stats.record = self._epoch, self.batches, self._epoch.record
+        """Make the steps of an epoch that are left; yield after each launch."""
+        epoch, batches = self._epoch, self.batches
         self._look_again()
         with self._recorder.stream():
-            epoch.begin(number)
-            done = 0
+            epoch.begin(number, stats)
+            done = stats.batches
             while done < len(factors):
                 if self.reason is not None or done >= epoch.full:
                     count = 1

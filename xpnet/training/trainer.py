@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xpnet.arrays import Array
-from xpnet.checks import finite, one_of, whole_number
+from xpnet.checks import finite, flag, one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
 from xpnet.layers import Network
@@ -18,18 +18,25 @@ from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule, constant
 from xpnet.training.callbacks import Callback
-from xpnet.training.checkpoint import load_checkpoint, save_checkpoint
+from xpnet.training.checkpoint import configuration, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
+from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
+from xpnet.training.interrupts import Interrupts, held_back
 from xpnet.training.metrics import Evaluation
 from xpnet.training.prepare import check_fit, classifies, prepared
-from xpnet.training.stats import Stats
+from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
 __all__ = ["DivergedError", "Trainer"]
 
 Graph = Literal["auto", "on", "off"]
 """Whether a step is recorded once and replayed as one launch."""
+
+TORN = (
+    "the last step was broken off in its middle, and what there is belongs to no step: restore a "
+    "checkpoint"
+)
 
 CHECK_EVERY = 100
 """Steps between two looks at the loss for NaN, each of which waits for an accelerator."""
@@ -69,8 +76,10 @@ class Trainer:
         A row for each epoch trained.
     epoch : int
         Epochs trained so far, and so the number of the one in progress, from 0.
-    began : int or None
-        The epoch at which the fit in progress, or the one to resume, began.
+    fits : Fits
+        What each fit so far was given, and whether it is finished.
+    began_with : list or None
+        The optimizer's name and arguments as the first fit began.
     runner : Runner or None
         What runs the steps of the fit in progress.
     """
@@ -109,10 +118,15 @@ class Trainer:
         self.not_replayed: str | None = None
         self.history = History()
         self.epoch = 0
-        self.began: int | None = None
+        self.fits = Fits()
         self.runner: Runner | None = None
         self._stats: Stats | None = None
+        self.began_with: list[Any] | None = None
+        self._partial: Partial | None = None
+        self._in_epoch = False
+        self._torn = False
         self._stopped = False
+        self._interrupts = Interrupts()
 
     def step(self, x: Array, t: Array) -> tuple[Array, Array]:
         """Make one update from a batch on the network's device.
@@ -136,10 +150,16 @@ class Trainer:
         *,
         validation: Dataset | None = None,
         drop_last: bool = False,
+        resume: bool = True,
     ) -> History:
         """Train for a number of epochs; every sample is seen once in each.
 
-        After :meth:`restore` the fit that was interrupted goes on: give it the same arguments.
+        A fit that was interrupted goes on where it was, in this process or after
+        :meth:`restore`, bit for bit; one that is finished is not made again.  For that, give it
+        what it was given before.
+
+        Ctrl-C, and SIGTERM where Python handles it, end a fit after the step in progress; a
+        second one at once.
 
         Parameters
         ----------
@@ -150,6 +170,9 @@ class Trainer:
             Evaluated after each epoch.
         drop_last : bool
             Whether a last, shorter batch is left out.
+        resume : bool
+            False: this is a new fit, from the parameters as they are, whatever was interrupted
+            or restored.
 
         Returns
         -------
@@ -159,8 +182,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            The data does not fit the network, or steps cannot be replayed and ``graph="on"``
-            insists; nothing has changed then.
+            The data does not fit the network; steps cannot be replayed and ``graph="on"``
+            insists; or the fit to go on with was given something else.  Nothing has changed then.
         DivergedError
             The loss became infinite or NaN.
         """
@@ -175,46 +198,69 @@ class Trainer:
             seed=self.seed,
             drop_last=drop_last,
         )
-        self.not_replayed = self.not_recordable(batches)
-        if self.graph == "on" and self.not_replayed:
-            raise ValueError(f"graph='on': {self.not_replayed}")
+        not_replayed = self.not_recordable(batches)
+        if self.graph == "on" and not_replayed:
+            raise ValueError(f"graph='on': {not_replayed}")
+        given = given_to(batches, train, validation, epochs, self.net.own.precision)
+        fit = self._begin(given, resume=flag("resume", resume))
+        self.not_replayed, self._stopped = not_replayed, False
+        if fit.finished:
+            return self.history
         if validation is not None and fits(validation, self.net.device):
             validation = prepared(self.net, validation).to(self.net.device)  # once for all epochs
-        if self.began is None:
-            self.began = self.epoch
-        last = self.began + epochs
-        if self.epoch >= last:
-            raise ValueError(
-                f"epochs: the restored fit has trained {self.epoch - self.began} already and "
-                f"goes on, expected more than that, got {epochs}"
-            )
-        self._stopped = False
         self.runner = runner = self._runner(batches)
-        try:
-            for callback in self.callbacks:
-                callback.fit_begins(self, epochs, len(batches))
-            while self.epoch < last and not self._stopped:
-                with self.net.threads(), self.net.device.scope():
-                    row = self._train_epoch(runner, batches, epochs * len(batches))
-                if row is None:
-                    break
-                if validation is not None:
-                    result = self.evaluate(validation)
-                    row["validation_loss"], row["validation_accuracy"] = result[:2]
-                self.epoch += 1
-                if self.epoch == last:
-                    self.began = None
-                self.history.append(row)
-                for callback in self.callbacks:
-                    callback.epoch_ends(self, row)
-        finally:
-            self.began, self.optimizer.lr_factor, self.runner = None, 1.0, None
+        with held_back() as self._interrupts:
             try:
-                runner.close()
-            finally:
                 for callback in self.callbacks:
-                    callback.fit_ends(self)
+                    callback.fit_begins(self, epochs, len(batches))
+                self._run(fit, runner, batches, validation)
+            finally:
+                self._partial = None if self._torn else self.partial
+                self._in_epoch, self.optimizer.lr_factor, self.runner = False, 1.0, None
+                try:
+                    runner.close()
+                finally:
+                    for callback in self.callbacks:
+                        callback.fit_ends(self)
         return self.history
+
+    def _begin(self, given: dict[str, Any], *, resume: bool) -> Fit:
+        """Return the fit that a call with these arguments is."""
+        if self._torn and resume:
+            raise ValueError(f"fit: {TORN}, or begin a new fit from here with resume=False")
+        fit = self.fits.begin(given, self.epoch, resume=resume)
+        if not resume:
+            self._partial = None
+        if self.began_with is None:
+            self.began_with = configuration(self.optimizer)
+        self._torn = False
+        return fit
+
+    def _run(self, fit: Fit, runner: Runner, batches: Batches, validation: Dataset | None) -> None:
+        """Train the epochs of a fit that are left."""
+        while not (fit.finished or self._stopped):
+            with self.net.threads() as count, self.net.device.scope():
+                self.fits.check_depends(depends_on(self.net, count))
+                row = self._train_epoch(fit, runner, batches)
+            if row is None:
+                break
+            if validation is not None:
+                result = self.evaluate(validation)
+                row["validation_loss"], row["validation_accuracy"] = result[:2]
+            self.epoch += 1
+            self._in_epoch, fit.finished = False, self.epoch == fit.last
+            self.history.append(row)
+            for callback in self.callbacks:
+                callback.epoch_ends(self, row)
+            self._let_interrupt()
+        self._in_epoch, fit.finished = False, True
+
+    def _let_interrupt(self) -> None:
+        """Let a signal end the fit, if one has come: here nothing is lost."""
+        if self._interrupts.pending is not None:
+            for callback in self.callbacks:
+                callback.interrupted(self)
+            self._interrupts.deliver()
 
     def stop(self) -> None:
         """End the fit in progress, for a callback to call.
@@ -248,15 +294,20 @@ class Trainer:
             return "steps"
         return "sometimes" if looking else "never"
 
-    def _train_epoch(self, runner: Runner, batches: Batches, total: int) -> dict[str, Any] | None:
+    def _train_epoch(self, fit: Fit, runner: Runner, batches: Batches) -> dict[str, Any] | None:
         """Train an epoch and return its row; None if a callback stopped it half way."""
-        assert self.began is not None
-        first = (self.epoch - self.began) * len(batches)
-        self._stats = stats = Stats(self.net.device, classifies(self.net, batches.data))
+        first, total = (
+            (self.epoch - fit.began) * len(batches),
+            (fit.last - fit.began) * len(batches),
+        )
         factors = [finite("schedule", self.schedule(first + k, total)) for k in range(len(batches))]
-        checked = 0
+        self._stats = stats = Stats(self.net.device, classifies(self.net, batches.data))
+        if self._partial is not None:
+            stats.restore(self._partial)
+        self._partial, self._in_epoch = None, True
+        checked = stats.batches // CHECK_EVERY
         with contextlib.closing(runner.epoch(self.epoch, factors, stats, self._look())) as steps:
-            for _ in steps:
+            for _ in self._whole(steps):
                 self._note(runner)
                 if stats.batches // CHECK_EVERY > checked:
                     checked = stats.batches // CHECK_EVERY
@@ -265,7 +316,9 @@ class Trainer:
                     callback.step_ends(self)
                 if self._stopped and stats.batches < len(batches):
                     return None
+                self._let_interrupt()
         self._check_finite()
+        self.optimizer.lr_factor = factors[-1]
         seconds = time.perf_counter() - stats.since
         result = stats.result()
         return {
@@ -280,6 +333,15 @@ class Trainer:
             "samples_per_second": result.samples / seconds,
         }
 
+    def _whole(self, steps: Iterator[None]) -> Iterator[None]:
+        """Yield after each of some steps; remember where one was broken off."""
+        self._torn = True
+        for _ in steps:
+            self._torn = False
+            yield
+            self._torn = True
+        self._torn = False
+
     def _note(self, runner: Runner) -> None:
         if isinstance(runner, Recorded):
             self.not_replayed = runner.reason
@@ -293,6 +355,17 @@ class Trainer:
                 f"network with a lower learning rate ({self.optimizer.rate:.3g}), or look for NaN "
                 f"in the data"
             )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step of the fit in progress, or of the last one, was made."""
+        return self.fits.current is not None and self.fits.current.finished
+
+    @property
+    def validates(self) -> bool:
+        """Whether the fit in progress, or the last one, evaluates a validation set."""
+        fit = self.fits.current
+        return fit is not None and fit.given["validation"] is not None
 
     @property
     def step_loss(self) -> Array | None:
@@ -334,22 +407,71 @@ class Trainer:
             for x, t in batches.epoch(0):
                 scores = self.net.forward(x)
                 stats.add(self.loss.forward(scores, t), scores, t)
+                self._let_interrupt()
         return stats.result()
 
-    def save(self, path: str | Path) -> None:
-        """Write a checkpoint, from which the run goes on bit for bit; see :meth:`restore`."""
-        save_checkpoint(self, path)
+    @property
+    def partial(self) -> Partial | None:
+        """The position within the epoch in progress, if one is; waits for an accelerator."""
+        return self._stats.saved() if self._in_epoch and self._stats else self._partial
 
-    def restore(self, path: str | Path) -> None:
-        """Take up a run where a checkpoint left it.
+    def save(
+        self, path: str | Path, *, keep: int = 1, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write a checkpoint, from which the run goes on bit for bit; see :meth:`restore`.
 
         Parameters
         ----------
         path : path
-            Written by a trainer with an equal network, loss, optimizer, schedule and seed.
+            Replaced whole.
+        keep : int
+            Versions to keep: those before are ``name.1.suffix``, ``name.2.suffix`` ...
+        metadata : mapping, optional
+            What else to keep there, as JSON can hold it:
+            :func:`~xpnet.training.checkpoint.read_metadata` returns it.
+
+        Raises
+        ------
+        ValueError
+            A step was broken off in its middle: what there is belongs to no step.
+        OSError
+            The file cannot be written; what was there before is as it was.
         """
-        load_checkpoint(self, path)
+        if self._torn:
+            raise ValueError(f"save: {TORN}")
+        save_checkpoint(self, path, keep=keep, metadata=metadata)
+
+    def restore(self, path: str | Path, *, exact: bool = True) -> None:
+        """Take up a run where a checkpoint left it.
+
+        Then make the calls of :meth:`fit` that the run was made of: those that are finished return
+        at once, and the one that was interrupted goes on.
+
+        Parameters
+        ----------
+        path : path
+            Written by a trainer with an equal network, loss, optimizer, schedule and seed.  Where
+            it is damaged and there are versions before it, the last whole one is taken, with a
+            warning.
+        exact : bool
+            False: the run may go on with a device or precision of other rounding.
+
+        Raises
+        ------
+        ValueError
+            The file is no whole checkpoint, or one of another run; nothing has changed then.
+        OSError
+            It cannot be read.
+        """
+        load_checkpoint(self, path, exact=exact)
+        self._stats, self._in_epoch, self._torn = None, False, False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a fit in progress."""
-        return vars(self) | {"runner": None, "_stats": None}
+        return vars(self) | {
+            "runner": None,
+            "_stats": None,
+            "_partial": self.partial,
+            "_in_epoch": False,
+            "_interrupts": Interrupts(),
+        }

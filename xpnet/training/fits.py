@@ -1,0 +1,172 @@
+"""The fits of a run: what each was given, and whether it is finished.
+
+A script that trains is run again from its start after an interruption.  Its calls of ``fit`` are
+then matched, in order, with those that a checkpoint remembers: a finished one has nothing left to
+do, the unfinished one goes on, and one that is given something else than before is refused.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from xpnet import ops
+from xpnet.data import Batches, Dataset
+from xpnet.data.fingerprint import fingerprint
+from xpnet.layers import Network
+
+__all__ = ["Fit", "Fits", "depends_on", "given_to"]
+
+RESUMED_ELSEWHERE = ("device", "precision")
+"""What an inexact resumption may change."""
+
+
+@dataclass
+class Fit:
+    """One call of ``Trainer.fit``.
+
+    Attributes
+    ----------
+    given : dict
+        What decides the numbers that it computes, as JSON can hold it.
+    began : int
+        The epoch at which it began.
+    finished : bool
+    depends : dict
+        What the last bits of those numbers depend on beside: threads and versions.
+    """
+
+    given: dict[str, Any]
+    began: int
+    finished: bool = False
+    depends: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        """The epoch at which it ends."""
+        return self.began + int(self.given["epochs"])
+
+    def described(self) -> dict[str, Any]:
+        """Return all of it, for JSON."""
+        return asdict(self)
+
+
+def given_to(
+    batches: Batches, train: Dataset, validation: Dataset | None, epochs: int, precision: str
+) -> dict[str, Any]:
+    """Return what a fit is given, as :class:`Fit` keeps it."""
+    return {
+        "epochs": epochs,
+        "batch_size": batches.batch_size,
+        "drop_last": batches.drop_last,
+        "train": fingerprint(train),
+        "validation": None if validation is None else fingerprint(validation),
+        "device": batches.device.name,
+        "precision": precision,
+    }
+
+
+def depends_on(net: Network, threads: int) -> dict[str, Any]:
+    """Return what the bits of a run depend on, beside what it is given."""
+    place = net.device
+    return {**place.describe(), "bodies": ops.serving(place.library), "threads": threads}
+
+
+class Fits:
+    """The fits of a trainer, in order, and which of them comes next.
+
+    Parameters
+    ----------
+    past : sequence of Fit
+        Those that a checkpoint remembers.
+    exact : bool
+        Whether they are to go on bit for bit.
+    """
+
+    def __init__(self, past: list[Fit] | None = None, *, exact: bool = True) -> None:
+        self.all = list(past or [])
+        self.exact = exact
+        self._next = 0
+
+    @property
+    def current(self) -> Fit | None:
+        """The fit in progress, or the last one."""
+        return self.all[self._next - 1] if self._next else None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last fit was interrupted."""
+        return bool(self.all) and not self.all[-1].finished
+
+    def begin(self, given: dict[str, Any], epoch: int, *, resume: bool) -> Fit:
+        """Return the fit that a call is: the next one remembered, or a new one.
+
+        Parameters
+        ----------
+        given : dict
+            As :func:`given_to` returns it.
+        epoch : int
+            At which a new one begins.
+        resume : bool
+            False: it is a new one, whatever is remembered.
+
+        Raises
+        ------
+        ValueError
+            The next one that is remembered was given something else.
+        """
+        if not resume:
+            self._next = len(self.all)
+        elif self.unfinished and self._next == len(self.all):
+            self._next -= 1  # interrupted, and called again in the same process
+        if self._next == len(self.all):
+            self.all.append(Fit(given, epoch))
+        else:
+            self._check(self.all[self._next].given, given)
+            self.all[self._next].given = given
+        self._next += 1
+        return self.all[self._next - 1]
+
+    def check_depends(self, depends: dict[str, Any]) -> None:
+        """Note what the bits of the fit in progress depend on; warn if that has changed."""
+        fit = self.all[self._next - 1]
+        differing = differences(fit.depends, depends) if fit.depends else {}
+        fit.depends = depends
+        if differing:
+            warn_of_bits(differing)
+
+    def _check(self, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        differing = differences(before, given) if before else {}  # unknown in older files
+        allowed = () if self.exact else RESUMED_ELSEWHERE
+        refused = [d for name, d in differing.items() if name not in allowed]
+        if refused:
+            cure = "give it what it began with, or begin a new fit from here with resume=False"
+            if not differing.keys() - set(RESUMED_ELSEWHERE):
+                cure += ", or go on all the same, with other rounding, after restore(exact=False)"
+            raise ValueError(
+                f"fit: the fit to go on with, number {self._next + 1} of this run, was given "
+                f"something else: {'; '.join(refused)}: {cure}"
+            )
+        if differing:
+            warn_of_bits(differing)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Return in words what differs between two flat descriptions, by name."""
+    return {
+        name: f"{name} expected {before.get(name)!r}, got {now.get(name)!r}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    }
+
+
+def warn_of_bits(differing: Mapping[str, str]) -> None:
+    """Warn that a run goes on with other bits than it would have had."""
+    warnings.warn(
+        f"the run goes on, but its last bits will differ from those of a run never interrupted: "
+        f"{'; '.join(differing.values())}",
+        RuntimeWarning,
+        stacklevel=4,
+    )
