@@ -11,7 +11,7 @@ from tests.conftest import Backend, assert_close, strided
 from xpnet import ops
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import device_of
-from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from xpnet.losses import Answers, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.ops.loss import smallest_kept
 from xpnet.optimizers import SGD
 
@@ -428,3 +428,81 @@ def test_labels_of_a_single_output_are_its_targets(xp: Backend):
 def test_softmax_of_a_single_output_is_refused(xp: Backend):
     with pytest.raises(ValueError, match="two classes or more"):
         SoftmaxCrossEntropy().forward(xp.array([[1.0], [2.0]]), xp.array([0, 0]))
+
+
+# What scores answer ------------------------------------------------------------------------------
+
+
+class Own(Loss):
+    """A loss that says nothing of its answers."""
+
+    def compute(self, scores, targets, weights):
+        raise NotImplementedError
+
+
+CLASS, NUMBER = Answers("class"), Answers("number")
+YES_ABOVE_0, YES_ABOVE_HALF = Answers("yes or no", cut=0.0), Answers("yes or no", cut=0.5)
+ONE_HOT, SOFT = np.eye(3)[[0, 2, 1]], np.full((2, 3), 1 / 3)
+MARKS = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1]])  # any number of classes
+
+ANSWERS = {
+    "softmax, labels": (SoftmaxCrossEntropy(), (3,), np.array([0, 2]), 3, CLASS),
+    "softmax, labels of unknown number": (SoftmaxCrossEntropy(), (3,), np.array([0]), None, CLASS),
+    "softmax, one-hot rows": (SoftmaxCrossEntropy(), (3,), ONE_HOT, None, CLASS),
+    "softmax, soft rows": (SoftmaxCrossEntropy(), (3,), SOFT, 3, CLASS),
+    "softmax, smoothed": (SoftmaxCrossEntropy(0.1), (3,), np.array([0, 2]), 3, CLASS),
+    "sigmoid, labels of one output": (
+        SigmoidCrossEntropy(), (1,), np.array([0, 1]), 2, YES_ABOVE_0
+    ),
+    "sigmoid, a column": (SigmoidCrossEntropy(), (1,), np.ones((4, 1)), None, YES_ABOVE_0),
+    "sigmoid, several answers": (SigmoidCrossEntropy(), (3,), MARKS * 1.0, 3, YES_ABOVE_0),
+    "sigmoid, several answers without classes": (
+        SigmoidCrossEntropy(), (3,), MARKS, None, YES_ABOVE_0
+    ),
+    "sigmoid, soft answers": (SigmoidCrossEntropy(), (3,), SOFT, None, YES_ABOVE_0),
+    "sigmoid, masks": (SigmoidCrossEntropy(), (2, 2), np.ones((4, 2, 2)), None, YES_ABOVE_0),
+    "sigmoid, labels of several outputs": (
+        SigmoidCrossEntropy(), (3,), np.array([0, 2]), 3, CLASS
+    ),
+    "squares, two classes of one output": (
+        SquaredError(), (1,), np.array([0, 1]), 2, YES_ABOVE_HALF
+    ),
+    "squares, two classes of which one is met": (
+        SquaredError(), (1,), np.array([0, 0]), 2, YES_ABOVE_HALF
+    ),
+    "squares, labels 0 and 1 of one output": (
+        SquaredError(), (1,), np.array([0, 1]), None, YES_ABOVE_HALF
+    ),
+    "squares, True and False": (
+        SquaredError(), (1,), np.array([True, False]), None, YES_ABOVE_HALF
+    ),
+    "squares, a column of 0 and 1": (
+        SquaredError(), (1,), np.array([[0], [1]], "uint8"), None, YES_ABOVE_HALF
+    ),
+    "squares, whole numbers": (SquaredError(), (1,), np.array([0, 1, 2]), None, NUMBER),
+    "squares, -1 and 1": (SquaredError(), (1,), np.array([-1, 1]), None, NUMBER),
+    "squares, three classes of one output": (
+        SquaredError(), (1,), np.array([0, 1, 2]), 3, NUMBER
+    ),
+    "squares, numbers 0. and 1.": (SquaredError(), (1,), np.array([[0.0], [1.0]]), None, NUMBER),
+    "squares, numbers": (SquaredError(), (3,), SOFT, None, NUMBER),
+    "squares, one-hot without classes": (SquaredError(), (3,), ONE_HOT, None, NUMBER),
+    "squares, one-hot": (SquaredError(), (3,), ONE_HOT, 3, CLASS),
+    "squares, one-hot of bools": (SquaredError(), (3,), ONE_HOT.astype(bool), 3, CLASS),
+    "squares, soft rows": (SquaredError(), (3,), SOFT, 3, CLASS),
+    "squares, rows of several ones": (SquaredError(), (3,), MARKS * 1.0, 3, YES_ABOVE_HALF),
+    "squares, labels": (SquaredError(), (3,), np.array([0, 2]), None, CLASS),
+    "squares, images": (SquaredError(), (2, 2), np.ones((4, 2, 2)), None, NUMBER),
+    "squares, complex": (SquaredError(), (2,), np.ones((4, 2), complex), None, NUMBER),
+    "squares, NaN": (SquaredError(), (1,), np.array([[np.nan]]), None, NUMBER),
+    "own, labels": (Own(), (3,), np.array([0, 2]), None, CLASS),
+    "own, rows of classes": (Own(), (3,), SOFT, 3, CLASS),
+    "own, numbers": (Own(), (3,), SOFT, None, None),
+    "own, one output": (Own(), (1,), np.array([0, 1]), 2, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ANSWERS.values(), ids=ANSWERS)
+def test_a_loss_says_what_its_scores_answer(xp: Backend, case):
+    loss, outputs, targets, classes, expected = case
+    assert loss.answers(outputs, xp.array(targets), classes) == expected

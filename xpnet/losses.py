@@ -1,11 +1,13 @@
 """Losses: how far the scores are from the targets, and which way they should move.
 
 Targets are labels, an integer array (n,), or numbers in the shape of the scores (one-hot rows,
-probabilities, values).  Every loss is a mean over the batch, or a weighted mean.
+probabilities, values).  Every loss is a mean over the batch, or a weighted mean.  It also says
+what the scores that it trains answer (:meth:`Loss.answers`), and so what accuracy means.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -13,15 +15,17 @@ from xpnet import ops
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace
 from xpnet.checks import Hyperparameter, fraction
 from xpnet.config import Configurable
+from xpnet.ops.batch import Answers
 
-__all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
+__all__ = ["Answers", "Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
 
 class Loss(Configurable, ABC):
     """A loss of scores and targets.
 
     ``forward`` computes the gradient along with the loss and keeps it, as many numbers as there
-    are scores, until ``backward`` takes it.
+    are scores, until ``backward`` takes it.  A loss of one's own defines ``compute``, and
+    ``answers`` where the default does not tell the truth about its scores.
 
     Attributes
     ----------
@@ -38,6 +42,33 @@ class Loss(Configurable, ABC):
     @abstractmethod
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
+
+    def answers(
+        self, outputs: tuple[int, ...], targets: Array, classes: int | None = None
+    ) -> Answers | None:
+        """Return what the scores answer, by which accuracies and errors are measured.
+
+        By default the class of the highest of several scores, where targets are labels or a
+        number of classes says that they are a weight a class.  Otherwise nothing: where a single
+        score says yes (``Answers("yes or no", cut=...)``), and whether it is a number as its
+        target is (``Answers("number")``), is known to each loss alone.
+
+        Parameters
+        ----------
+        outputs : tuple of int
+            The shape of a sample's scores.
+        targets : array
+            Of a whole data set.
+        classes : int, optional
+            Their number, where the data set has classes.
+
+        Returns
+        -------
+        Answers or None
+            None where neither accuracy nor errors can be told: they are None then, too.
+        """
+        labelled = targets.ndim == 1 or classes is not None
+        return Answers("class") if labelled and len(outputs) == 1 and outputs[0] > 1 else None
 
     def forward(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
         """Return the mean loss of a batch.
@@ -133,6 +164,9 @@ class SoftmaxCrossEntropy(Loss):
     Forward: ``L = mean over n of -sum_k t_k log p_k``, ``p = softmax(scores)``.
     Backward: ``(p - t) / n``, numbers too small to matter cut to zero.
 
+    A sample is right if the class of its highest score is its label, or has the largest number in
+    its row of targets, however soft.
+
     Parameters
     ----------
     label_smoothing : float
@@ -152,6 +186,12 @@ class SoftmaxCrossEntropy(Loss):
             scores, targets, weights, smoothing=self.label_smoothing
         )
 
+    def answers(
+        self, outputs: tuple[int, ...], targets: Array, classes: int | None = None
+    ) -> Answers:
+        """Return that they answer with a class, that of the highest score."""
+        return Answers("class")
+
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)
         if scores.ndim != 2 or scores.shape[1] < 2:
@@ -166,17 +206,34 @@ class SigmoidCrossEntropy(Loss):
 
     Forward: ``L = mean over n of sum_k -(t_k log p_k + (1 - t_k) log(1 - p_k))``,
     ``p = sigmoid(scores)``.  Backward: ``(p - t) / n``.
+
+    A score says yes above 0, where p is above .5, and a target above .5: accuracy is the share of
+    all answers that are right.  Labels (n,) of several outputs are one class a sample, that of
+    the highest score.
     """
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
         return ops.loss.sigmoid_cross_entropy(scores, targets, weights)
 
+    def answers(
+        self, outputs: tuple[int, ...], targets: Array, classes: int | None = None
+    ) -> Answers:
+        """Return that each score answers yes or no, or all together with the class of labels."""
+        one_class = targets.ndim == 1 and math.prod(outputs) > 1
+        return Answers("class") if one_class else Answers("yes or no")
+
 
 class SquaredError(Loss):
     """Half the summed squared error, of real or complex numbers.
 
     Forward: ``L = mean over n of 1/2 sum_k |y_k - t_k|^2``.  Backward: ``(y - t) / n``.
+
+    Each sample is answered with the class whose target is nearest: of several outputs the highest
+    one's, where targets are labels or the data set has ``classes``; of one output yes above .5,
+    where the data set has two ``classes``, or labels that are all 0 or 1.  Rows of 0 and 1 that
+    mark any number of classes are answered yes or no by each output above .5.  All other targets
+    are numbers: they have no accuracy, but a mean absolute error.
     """
 
     accepts = ("real", "complex")
@@ -184,3 +241,36 @@ class SquaredError(Loss):
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the outputs."""
         return ops.loss.squared_error(scores, targets, weights)
+
+    def answers(
+        self, outputs: tuple[int, ...], targets: Array, classes: int | None = None
+    ) -> Answers:
+        """Return that they answer with a class, or yes or no above .5, or else with numbers."""
+        yes_or_no, number = Answers("yes or no", cut=0.5), Answers("number")
+        if math.prod(outputs) == 1:
+            two = classes == 2 or (classes is None and _labels_0_or_1(targets))
+            return yes_or_no if two else number
+        answers = super().answers(outputs, targets, classes)
+        if answers is not None and targets.ndim == 2 and _several_ones(targets):
+            return yes_or_no
+        return answers or number
+
+
+def _marks(targets: Array) -> Array | None:
+    """Return where targets that are all 0 or 1 are 1; None if there are others."""
+    xp = namespace(targets)
+    marks = xp.astype(targets, xp.bool)
+    return marks if bool(xp.all(xp.astype(marks, targets.dtype) == targets)) else None
+
+
+def _labels_0_or_1(targets: Array) -> bool:
+    exact = dtype_kind(namespace(targets), targets.dtype) == "exact"
+    return exact and _marks(targets) is not None
+
+
+def _several_ones(targets: Array) -> bool:
+    """Return whether rows hold 0 and 1 alone, and not always a single 1."""
+    xp, marks = namespace(targets), _marks(targets)
+    if marks is None:
+        return False
+    return bool(xp.any(xp.sum(xp.astype(marks, xp.int64), axis=1) != 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from xpnet.arrays import Array, to_numpy
 from xpnet.files import replacing
+from xpnet.training.metrics import MEASURES
 
 __all__ = [
     "PlotError",
@@ -95,7 +97,7 @@ def save_figure(figure: Any, path: str | Path) -> None:
 
 
 def training_curves(rows: Iterable[Mapping[str, Any]], path: str | Path, title: str = "") -> None:
-    """Draw loss and accuracy over the epochs of a run.
+    """Draw over the epochs of a run what was measured: its loss, its accuracy, its errors.
 
     Parameters
     ----------
@@ -111,22 +113,36 @@ def training_curves(rows: Iterable[Mapping[str, Any]], path: str | Path, title: 
     """
     rows = list(rows)
     epochs = [row["epoch"] for row in rows]
-    figure = new_figure(figsize=(9, 3.6))
-    axes = figure.subplots(1, 2)
-    for axis, quantity in zip(axes, ("loss", "accuracy"), strict=True):
-        for part, style in (("train", "o-"), ("validation", "s--")):
-            values = [row[f"{part}_{quantity}"] for row in rows]
-            if any(value is not None for value in values):
-                axis.plot(epochs, values, style, markersize=4, label=part)
-        axis.set(xlabel="epoch", ylabel=quantity)
+    curves = {measure: _curves(rows, measure) for measure in MEASURES}
+    drawn = {measure: lines for measure, lines in curves.items() if lines or measure == "loss"}
+    figure = new_figure(figsize=(4.5 * max(len(drawn), 2), 3.6))
+    axes = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axis, (measure, lines) in zip(axes, drawn.items(), strict=True):
+        for part, values in lines.items():
+            style = "o-" if part == "train" else "s--"
+            axis.plot(epochs, values, style, markersize=4, label=part)
+        axis.set(xlabel="epoch", ylabel=measure.replace("_", " "))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-        if axis.lines:  # where neither falling losses nor rising accuracies are
-            axis.legend(loc="upper right" if quantity == "loss" else "lower right")
+        if lines:  # where neither falling losses and errors nor rising accuracies are
+            falls = measure in ("loss", "mean_absolute_error")
+            axis.legend(loc="upper right" if falls else "lower right")
     axes[0].set_yscale("log")
     if title:
         figure.suptitle(title)
     save_figure(figure, path)
+
+
+def _curves(rows: list[Mapping[str, Any]], measure: str) -> dict[str, list[float]]:
+    """Return a measure of each part of the data that it was taken of, NaN where it was not."""
+    columns = {
+        part: [row.get(f"{part}_{measure}") for row in rows] for part in ("train", "validation")
+    }
+    return {
+        part: [math.nan if value is None else value for value in values]
+        for part, values in columns.items()
+        if any(value is not None for value in values)
+    }
 
 
 def line_panels(

@@ -27,7 +27,7 @@ def run(demo: harness.Demo) -> None:
     best = trials(demo, SPACE, count, epochs)
     for trial in best[:5]:
         values = ", ".join(f"{name} {value:.3g}" for name, value in trial.values.items())
-        demo.note(f"trial {trial.number}: {values}", trial.accuracy)
+        demo.note(f"trial {trial.number}: {values}", trial.score)
     for name, drawn in SPACE.items():
         tens = [math.log10(trial.values[name]) for trial in best]
         low, high = math.log10(drawn.low), math.log10(drawn.high)
@@ -38,9 +38,9 @@ def run(demo: harness.Demo) -> None:
             "the mean of their logarithms, from 0 at its low end to 1", middle,
             demo.pick((0.3, 0.7), (0.4, 0.6)),
         )  # fmt: skip
-    demo.between("best validation accuracy", best[0].accuracy, demo.pick((0.3, 0.85), (0.7, 0.88)))
+    demo.between("best validation accuracy", best[0].score, demo.pick((0.3, 0.85), (0.7, 0.88)))
     demo.at_most(
-        "median validation accuracy", statistics.median(trial.accuracy for trial in best), 0.3
+        "median validation accuracy", statistics.median(trial.score for trial in best), 0.3
     )
     rates = [trial.values["lr"] for trial in best[: demo.pick(2, 5)]]
     demo.figure(f"best {len(rates)} rates", rates, "all above .001", min(rates) > 0.001)

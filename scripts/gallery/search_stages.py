@@ -29,9 +29,9 @@ def run(demo: harness.Demo) -> None:
         inside = sum(drawn.low <= trial.values["lr"] <= drawn.high for trial in found)
         words = f"stage {stage}, lr {drawn.low:.2g} to {drawn.high:.2g}"
         demo.figure(f"{words}: draws within", inside, str(count), inside == count)
-        demo.note(f"{words}: best accuracy", found[0].accuracy)
+        demo.note(f"{words}: best accuracy", found[0].score)
         space = about(found[: count // 6])
-    first, last = ([trial.accuracy for trial in stages[k]] for k in (0, -1))
+    first, last = ([trial.score for trial in stages[k]] for k in (0, -1))
     demo.at_least("the last stage's best", last[0], demo.pick(0.4, 0.6))
     demo.at_least(
         "best five of the last stage less those of the first, mean",
@@ -50,7 +50,7 @@ def run(demo: harness.Demo) -> None:
         {
             f"stage {k}": (
                 [trial.values["lr"] for trial in found],
-                [trial.accuracy for trial in found],
+                [trial.score for trial in found],
             )
             for k, found in enumerate(stages, 1)
         },

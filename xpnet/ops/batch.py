@@ -1,17 +1,49 @@
 """What frames a training step: a batch is gathered from the data, its results are recorded.
 
-The record of an epoch is three float64 numbers on the device: the loss summed over samples, the
-right answers, and the batches so far.  A step that is recorded once and replayed finds its place
-in the data, and its row of the scalars, by the last of them.
+The record of an epoch is six float64 numbers on the device (``RECORD``).  A step that is recorded
+once and replayed finds its place in the data, and its row of the scalars, by the count of batches.
 """
 
 from __future__ import annotations
 
-from xpnet.arrays import Array, dtype_kind, is_complex, namespace, to_numpy
+import math
+from typing import Literal, NamedTuple
+
+from xpnet.arrays import Array, is_complex, namespace, to_numpy
 from xpnet.ops.dispatch import op
 from xpnet.ops.elementwise import rescale
+from xpnet.ops.loss import as_scores
 
-__all__ = ["correct", "gather_batch", "has_classes", "update_stats"]
+__all__ = ["RECORD", "Answers", "absolute_errors", "gather_batch", "right_answers", "update_stats"]
+
+RECORD = ("loss", "right", "batches", "wholly_right", "absolute_error", "answers")
+"""What is summed up over an epoch: losses of samples, right answers, batches, samples right in all
+their answers, absolute errors, and answers given."""
+
+
+class Answers(NamedTuple):
+    """What scores answer, and so what makes an answer right.
+
+    Attributes
+    ----------
+    kind : "class", "yes or no" or "number"
+        One class a sample, that of the highest score; a yes or a no by each score; or a number by
+        each score, which is near or far but not right or wrong.
+    cut : float
+        Above it a score says yes.  A target says yes above .5.
+
+    Notes
+    -----
+    Of complex scores the real parts answer: the class or the yes whose target is the nearest.
+    """
+
+    kind: Literal["class", "yes or no", "number"]
+    cut: float = 0.0
+
+    @property
+    def right_or_wrong(self) -> bool:
+        """Whether an answer is right or wrong, and not near or far."""
+        return self.kind != "number"
 
 
 @op
@@ -55,61 +87,92 @@ def gather_batch(
     return x if scale is None else rescale(x, scale=scale, dtype=dtype), t
 
 
-def has_classes(scores: Array, targets: Array) -> bool:
-    """Return whether scores and targets are such that an answer is right or wrong."""
-    if scores.ndim != 2 or is_complex(scores):
-        return False
-    if targets.ndim == 2:
-        return bool(scores.shape[1] > 1)
-    return dtype_kind(namespace(targets), targets.dtype) == "exact"
-
-
-def correct(scores: Array, targets: Array) -> Array | None:
-    """Return how many samples are classified rightly.
-
-    The class is the one with the highest score, or for a single output whether it is positive.
+def right_answers(scores: Array, targets: Array, answers: Answers) -> Array:
+    """Return which answers are right; a score that is NaN answers nothing.
 
     Parameters
     ----------
-    scores : array, shape (n, k)
+    scores : array, shape (n, ...)
     targets : array
-        Labels (n,), or one row a sample (n, k) whose largest number marks the class.
+        Labels (n,); or numbers in the shape of the scores.  A class is right if no other class
+        has a larger number in its row.
+    answers : Answers
+        Classes, or yes and no.
 
     Returns
     -------
-    array, 0-d, integer; None where scores or targets are no classes
+    array of bool, shape (n, m)
+        One answer a sample, or as many as there are scores.
     """
-    if not has_classes(scores, targets):
-        return None
+    if answers.kind == "class":
+        return _right_classes(_real(scores), targets)[:, None]
+    said, wanted = _rows(_real(scores)), _rows(_real(as_scores(targets, scores)))
+    return ((wanted > 0.5) & (said > answers.cut)) | ((wanted <= 0.5) & (said <= answers.cut))
+
+
+def _right_classes(scores: Array, targets: Array) -> Array:
     xp = namespace(scores)
-    labels = xp.argmax(targets, axis=1) if targets.ndim == 2 else targets
-    guess = (
-        xp.argmax(scores, axis=1)
-        if scores.shape[1] > 1
-        else xp.astype(scores[:, 0] > 0, labels.dtype)
-    )
-    return xp.sum(xp.astype(guess == labels, xp.int64))
+    guess, highest = xp.argmax(scores, axis=1), xp.max(scores, axis=1)
+    if targets.ndim == 1:
+        right = xp.astype(targets, guess.dtype, copy=False) == guess
+    else:
+        wanted = _real(as_scores(targets, scores))
+        right = xp.take_along_axis(wanted, guess[:, None], axis=1)[:, 0] == xp.max(wanted, axis=1)
+    return right & (highest == highest)
+
+
+def absolute_errors(scores: Array, targets: Array) -> Array:
+    """Return how far each score is from its target, of complex numbers the modulus.
+
+    Parameters
+    ----------
+    scores : array, shape (n, ...)
+    targets : array
+        Labels (n,); or numbers in the shape of the scores.
+
+    Returns
+    -------
+    array, shape (n, m), real
+    """
+    return namespace(scores).abs(_rows(scores - as_scores(targets, scores)))
+
+
+def _real(a: Array) -> Array:
+    return namespace(a).real(a) if is_complex(a) else a
+
+
+def _rows(a: Array) -> Array:
+    return a if a.ndim == 2 else namespace(a).reshape(a, (a.shape[0], math.prod(a.shape[1:])))
 
 
 @op
 def update_stats(
-    record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool
+    record: Array, scores: Array, targets: Array, loss: Array, *, answers: Answers | None
 ) -> None:
     """Add a batch to the record of its epoch.
 
     Parameters
     ----------
-    record : array, float64, shape (3,)
-        Summed loss, right answers and batches; changed in place.
+    record : array, float64, shape (6,)
+        See ``RECORD``; changed in place.
     scores : array, shape (n, ...)
     targets : array, shape (n, ...)
     loss : array, 0-d
         The batch's mean.
-    classes : bool
-        Whether answers are right or wrong.
+    answers : Answers or None
+        What is told right from wrong, or how far from it; None for nothing.
     """
     xp = namespace(record)
     record[0] += xp.astype(loss, xp.float64) * scores.shape[0]
-    if classes:
-        record[1] += xp.astype(correct(scores, targets), xp.float64)
     record[2] += 1.0
+    if answers is None:
+        return
+    if not answers.right_or_wrong:
+        errors = absolute_errors(scores, targets)
+        record[4] += xp.sum(xp.astype(errors, xp.float64))
+        record[5] += float(math.prod(errors.shape))
+        return
+    right = right_answers(scores, targets, answers)
+    record[1] += xp.sum(xp.astype(right, xp.float64))
+    record[3] += xp.sum(xp.astype(xp.all(right, axis=1), xp.float64))
+    record[5] += float(math.prod(right.shape))

@@ -21,6 +21,7 @@ from xpnet.arrays import Array, is_complex, namespace
 from xpnet.ops.dispatch import op
 
 __all__ = [
+    "as_scores",
     "sigmoid_cross_entropy",
     "smallest_kept",
     "softmax_cross_entropy",
@@ -40,7 +41,7 @@ def _cut(a: Array) -> Array:
     return xp.where(xp.abs(a) < smallest_kept(xp, a.dtype), 0.0, a)
 
 
-def _as_scores(targets: Array, scores: Array) -> Array:
+def as_scores(targets: Array, scores: Array) -> Array:
     """Return targets in the shape and dtype of the scores; labels become one-hot rows.
 
     A label outside the classes becomes a row of NaN, so that it cannot go unnoticed.
@@ -111,7 +112,7 @@ def softmax_cross_entropy(
         The gradient of the mean.
     """
     xp = namespace(scores)
-    wanted = _as_scores(targets, scores)
+    wanted = as_scores(targets, scores)
     if smoothing:
         wanted = wanted * (1 - smoothing) + smoothing / scores.shape[1]
     shifted = scores - xp.max(scores, axis=1, keepdims=True)
@@ -144,7 +145,7 @@ def sigmoid_cross_entropy(
     dscores : array, shape of scores
     """
     xp = namespace(scores)
-    wanted = _as_scores(targets, scores)
+    wanted = as_scores(targets, scores)
     small = xp.exp(-xp.abs(scores))
     losses = xp.where(scores > 0, scores, 0.0) - scores * wanted + xp.log1p(small)
     p = xp.where(scores >= 0, 1.0, small) / (1.0 + small)
@@ -169,7 +170,7 @@ def squared_error(y: Array, targets: Array, weights: Array | None) -> tuple[Arra
     dy : array, shape of y
     """
     xp = namespace(y)
-    error = y - _as_scores(targets, y)
+    error = y - as_scores(targets, y)
     squares = xp.real(error * xp.conj(error)) if is_complex(error) else error * error
     shares = _shares(y, weights)
     loss = _mean(xp.sum(squares, axis=tuple(range(1, y.ndim))), shares) * 0.5

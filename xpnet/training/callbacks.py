@@ -16,6 +16,7 @@ from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.training.history import History
+from xpnet.training.metrics import MEASURES
 
 __all__ = ["Callback", "Checkpoint", "HistoryFile", "ProgressBar", "Run", "Table"]
 
@@ -151,7 +152,7 @@ class ProgressBar(Callback):
 
 
 class Table(Callback):
-    """One printed row an epoch.
+    """One printed row an epoch, of what was measured.
 
     Parameters
     ----------
@@ -161,10 +162,11 @@ class Table(Callback):
 
     COLUMNS = (
         ("epoch", "epoch", "d"),
-        ("train_loss", "train loss", ".4f"),
-        ("train_accuracy", "train acc", ".4f"),
-        ("validation_loss", "val loss", ".4f"),
-        ("validation_accuracy", "val acc", ".4f"),
+        *(
+            (f"{part}_{measure}", f"{short} {word}", ".4f")
+            for part, short in (("train", "train"), ("validation", "val"))
+            for measure, word in zip(MEASURES, ("loss", "acc", "exact", "mae"), strict=True)
+        ),
         ("lr", "lr", ".2e"),
         ("seconds", "seconds", ".1f"),
         ("samples_per_second", "samples/s", ",.0f"),
@@ -172,15 +174,19 @@ class Table(Callback):
 
     def __init__(self, file: TextIO | None = None) -> None:
         self.file = file
-        self._headed = False
+        self._titles: list[str] = []
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
-        """Print the row, below a heading the first time."""
+        """Print the row, below a heading where the last one was of other columns."""
         shown = [column for column in self.COLUMNS if row[column[0]] is not None]
-        if not self._headed:
-            print("  ".join(f"{title:>10}" for _, title, _ in shown), file=self.file)
-            self._headed = True
-        cells = (f"{row[name]:>10{form}}" for name, _, form in shown)
+        titles = [f"{title:>10}" for _, title, _ in shown]
+        if titles != self._titles:
+            print("  ".join(titles), file=self.file)
+            self._titles = titles
+        cells = (
+            f"{row[name]:>{len(title)}{form}}"
+            for (name, _, form), title in zip(shown, titles, strict=True)
+        )
         print("  ".join(cells), file=self.file, flush=True)
 
 

@@ -73,7 +73,7 @@ def save_checkpoint(
         "epoch": trainer.epoch,
         "partial": partial and partial._asdict(),
         "fits": [fit.described() for fit in trainer.fits.all],
-        "history": trainer.history.rows,
+        "history": trainer.history.as_json(),
         "metadata": dict(metadata or {}),
     }
     write_arrays(path, arrays, {"checkpoint": about}, keep=keep)

@@ -14,6 +14,7 @@ from xpnet.arrays import Array, namespace
 from xpnet.data import Batches
 from xpnet.layers import ArrayMap, Network
 from xpnet.losses import Loss
+from xpnet.ops.batch import RECORD
 from xpnet.ops.update import COLUMNS, DeviceScalars
 from xpnet.optimizers import Optimizer
 from xpnet.training.stats import Stats
@@ -99,7 +100,7 @@ class DeviceEpoch:
     def __init__(self, step: Step, batches: Batches) -> None:
         place, self.step, self.batches = batches.device, step, batches
         self.full = batches.samples // batches.batch_size
-        self.record = place.zeros(3, "float64")
+        self.record = place.zeros(len(RECORD), "float64")
         self.order = place.zeros(len(batches.data), "int64") if batches.shuffle else None
         names = tuple(step.optimizer.scalars(1))
         rows = place.zeros((len(batches), max(len(names), len(COLUMNS))), "float64")
@@ -172,6 +173,6 @@ class DeviceEpoch:
             self.order[...] = namespace(self.order).roll(self.order, 1)
         self.step.optimizer.lr *= 0.9
         self.record[2] = float(other)
-        self.eager(other, factors, Stats(self.batches.device, False, self.record))
+        self.eager(other, factors, Stats(self.batches.device, None, self.record))
         self.record[2] = float(other)
         return other

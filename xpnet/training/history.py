@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from xpnet.arrays import to_numpy
+from xpnet.checks import one_of, plain, whole_number
 from xpnet.files import replacing
 
 __all__ = ["History"]
@@ -15,21 +19,55 @@ __all__ = ["History"]
 class History:
     """Rows of numbers, one an epoch, in order.
 
-    A row holds ``epoch`` (from 1), ``steps``, ``lr`` (in force at the epoch's end),
-    ``train_loss``, ``train_accuracy``, ``validation_loss``, ``validation_accuracy``, ``seconds``
-    (of training alone) and ``samples_per_second``; what was not measured is None.
+    A row holds ``epoch`` (from 1), ``steps``, ``lr`` (in force at the epoch's end), the measures
+    of the training and of the validation samples (``train_loss``, ``train_accuracy``,
+    ``train_exact_match``, ``train_mean_absolute_error``, ``validation_loss`` ...: see
+    :class:`~xpnet.training.Evaluation`), ``seconds`` (of training alone) and
+    ``samples_per_second``; what was not measured is None.
+
+    Examples
+    --------
+    >>> history["train_loss"]    # a column
+    >>> history[-1]              # the last row
     """
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
         self.rows = list(rows or [])
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row."""
+        """Add a row; a RuntimeWarning says which of its numbers are NaN or infinite."""
         self.rows.append(row)
+        for name, value in row.items():
+            if _is_nan_or_infinite(plain(value)):
+                warnings.warn(
+                    f"{name} of epoch {row.get('epoch', len(self.rows))} is {value}: look for NaN "
+                    f"in the data, or take a lower learning rate (files of JSON will hold null)",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
 
-    def __getitem__(self, name: str) -> list[Any]:
-        """Return one column."""
-        return [row[name] for row in self.rows]
+    @overload
+    def __getitem__(self, key: str) -> list[Any]: ...
+
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Any]: ...
+
+    def __getitem__(self, key: str | int) -> list[Any] | dict[str, Any]:
+        """Return a column by its name, or a row by its number, from the end if it is negative.
+
+        Raises
+        ------
+        ValueError
+            There is no such column or row.
+        """
+        if isinstance(key, str):
+            if self.rows:
+                one_of("history", key, dict.fromkeys(name for row in self.rows for name in row))
+            return [row.get(key) for row in self.rows]
+        n = len(self.rows)
+        if n == 0:
+            raise ValueError(f"history: no epoch has ended yet, so there is no row {key!r}")
+        return self.rows[whole_number("history", key, -n, n - 1)]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -41,12 +79,40 @@ class History:
         last = f", last {self.rows[-1]}" if self.rows else ""
         return f"History({len(self.rows)} epochs{last})"
 
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the rows as JSON can hold them: Python's own numbers, None for NaN and infinity.
+
+        Raises
+        ------
+        TypeError
+            A value is no number, text, or list of them; the message names its column.
+        """
+        return [{name: _as_json(name, value) for name, value in row.items()} for row in self.rows]
+
     def save(self, path: str | Path) -> None:
-        """Write the rows as JSON lines, replacing the file whole."""
+        """Write the rows as JSON lines, replacing the file whole; null is NaN or infinite."""
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in self.as_json())
         with replacing(Path(path)) as part:
-            part.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+            part.write_text(text)
 
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read what :meth:`save` wrote."""
         return cls([json.loads(line) for line in Path(path).read_text().splitlines()])
+
+
+def _is_nan_or_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _as_json(name: str, value: Any) -> Any:
+    value = plain(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return None if _is_nan_or_infinite(value) else value
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(name, part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(name, part) for part in value]
+    if hasattr(value, "dtype"):
+        return _as_json(name, to_numpy(value).tolist())
+    raise TypeError(f"{name}: expected numbers, text or lists of them in a history, got {value!r}")

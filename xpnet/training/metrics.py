@@ -8,36 +8,55 @@ from typing import NamedTuple
 from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.functions import one_hot, softmax
 from xpnet.layers import Network
-from xpnet.ops.batch import correct
+from xpnet.ops.batch import absolute_errors, right_answers
 
 __all__ = [
+    "MEASURES",
     "Evaluation",
     "Misclassified",
     "Spread",
+    "absolute_errors",
     "activations",
     "confusion_matrix",
-    "correct",
     "misclassified",
+    "right_answers",
     "smoothness",
     "spread",
 ]
 
 
+MEASURES = ("loss", "accuracy", "exact_match", "mean_absolute_error")
+"""What is measured of a data set: attributes of :class:`Evaluation`, and columns of a history."""
+
+
 class Evaluation(NamedTuple):
     """What a network does on a data set.
+
+    What an answer is, and when it is right, is said by the loss (``Loss.answers``).
 
     Attributes
     ----------
     loss : float
         The mean over the samples.
     accuracy : float or None
-        The share of samples classified rightly; None where the targets are no classes.
+        The share of answers that are right; None where answers are numbers, or unknown.
     samples : int
+    exact_match : float or None
+        The share of samples right in all their answers; None where each has one alone.
+    mean_absolute_error : float or None
+        Of answers that are numbers, complex ones by their modulus: the mean over samples and
+        outputs.
     """
 
     loss: float
     accuracy: float | None
     samples: int
+    exact_match: float | None = None
+    mean_absolute_error: float | None = None
+
+    def columns(self, part: str) -> dict[str, float | None]:
+        """Return the measures by their names in a history: of ``part``, such as "train"."""
+        return {f"{part}_{name}": getattr(self, name) for name in MEASURES}
 
 
 def confusion_matrix(scores: Array, labels: Array) -> Array:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from xpnet.arrays import dtype_kind, namespace, to_numpy
 from xpnet.data import Dataset
 from xpnet.layers import Network
+from xpnet.losses import Answers, Loss
 
-__all__ = ["check_fit", "classifies", "prepared"]
+__all__ = ["answers", "check_fit", "prepared"]
 
 
 def check_fit(net: Network, data: Dataset) -> None:
@@ -32,9 +33,9 @@ def check_fit(net: Network, data: Dataset) -> None:
             )
 
 
-def classifies(net: Network, data: Dataset) -> bool:
-    """Return whether targets are classes; labels of a single output may be any numbers."""
-    return data.classes is not None or (_has_labels(data) and net.output_shape != (1,))
+def answers(net: Network, loss: Loss, data: Dataset) -> Answers | None:
+    """Return what a network's scores answer, as its loss says for the targets of a data set."""
+    return loss.answers(net.output_shape, data.t, data.classes)
 
 
 def prepared(net: Network, data: Dataset) -> Dataset:

@@ -19,6 +19,7 @@ from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.devices import Recorder
 from xpnet.devices.base import first_line
 from xpnet.layers import Layer
+from xpnet.ops.batch import Answers
 from xpnet.training.device_epoch import DeviceEpoch, Step
 from xpnet.training.stats import Stats
 
@@ -59,7 +60,7 @@ class Recording(NamedTuple):
 
 def record(
     recorder: Recorder, epoch: DeviceEpoch, number: int, count: int, factors: Sequence[float],
-    classes: bool,
+    answers: Answers | None,
 ) -> Recording:  # fmt: skip
     """Record steps, to be replayed together, and prove that they are the steps.
 
@@ -75,21 +76,21 @@ def record(
         Steps to record.
     factors : sequence of float
         Of the learning rate, for each step of the epoch.
-    classes : bool
-        Whether targets are classes.
+    answers : Answers or None
+        What scores answer, and the record counts.
 
     Raises
     ------
     NotRecordableError
         Something cannot be recorded, or does other than its recording.
     """
-    state, stats = State(epoch), Stats(epoch.batches.device, classes, epoch.record)
+    state, stats = State(epoch), Stats(epoch.batches.device, answers, epoch.record)
     with state.kept():
         saved = state.saved()
         epoch.lay_scalars(number, count, factors)
         try:
             launch = _recorded(recorder, partial(epoch.ask, count, stats))
-            same = _proved(launch, epoch, number, count, state, classes)
+            same = _proved(launch, epoch, number, count, state, answers)
             reason = None if same else "a replayed step differs from the step itself"
         except Exception as error:
             reason = f"recording a step failed: {first_line(error)}"
@@ -108,12 +109,12 @@ def _recorded(recorder: Recorder, work: Callable[[], None]) -> Callable[[], None
 
 def _proved(
     launch: Callable[[], None], epoch: DeviceEpoch, number: int, count: int, state: State,
-    classes: bool,
+    answers: Answers | None,
 ) -> bool:  # fmt: skip
     """Return whether a launch leaves the bits that its steps leave, each time the same."""
     factors = [OTHER_FACTOR] * len(epoch.batches)
     other = epoch.go_elsewhere(number, count, factors)
-    scratch = Stats(epoch.batches.device, classes, epoch.record)
+    scratch = Stats(epoch.batches.device, answers, epoch.record)
 
     def eager() -> None:
         for k in range(other, other + count):

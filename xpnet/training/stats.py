@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xpnet import ops
 from xpnet.arrays import Array, to_numpy
 from xpnet.devices import Device, device_of
-from xpnet.ops.batch import has_classes
+from xpnet.ops.batch import RECORD, Answers
 from xpnet.training.metrics import Evaluation
 
 __all__ = ["Partial", "Stats"]
@@ -33,14 +33,14 @@ class Partial(NamedTuple):
 
 
 class Stats:
-    """Summed loss, right answers and batches so far; see :func:`xpnet.ops.batch.update_stats`.
+    """Summed losses, right answers and errors so far; see :func:`xpnet.ops.batch.update_stats`.
 
     Parameters
     ----------
     place : Device
-    classes : bool
-        Whether targets are classes.
-    record : array, float64, shape (3,), optional
+    answers : Answers or None
+        What scores answer, as :meth:`xpnet.losses.Loss.answers` says.
+    record : array, float64, shape (6,), optional
         Zeros, where the sums are to be kept; by default a new array.
 
     Attributes
@@ -52,13 +52,13 @@ class Stats:
         the next step.
     """
 
-    def __init__(self, place: Device, classes: bool, record: Array | None = None) -> None:
+    def __init__(self, place: Device, answers: Answers | None, record: Array | None = None) -> None:
         self.since = time.perf_counter()
         self.batches = 0
         self.samples = 0
-        self.classes = classes
+        self.answers = answers
         self.loss: Array | None = None
-        self.record = place.zeros(3, "float64") if record is None else record
+        self.record = place.zeros(len(RECORD), "float64") if record is None else record
 
     def add(self, loss: Array, scores: Array, targets: Array) -> None:
         """Add a batch."""
@@ -68,8 +68,7 @@ class Stats:
     def add_on_device(self, loss: Array, scores: Array, targets: Array) -> None:
         """Do the device's part of adding a batch."""
         self.loss = loss
-        self.classes = self.classes and has_classes(scores, targets)
-        ops.batch.update_stats(self.record, scores, targets, loss, classes=self.classes)
+        ops.batch.update_stats(self.record, scores, targets, loss, answers=self.answers)
 
     def count(self, samples: int, batches: int = 1) -> None:
         """Do the host's part of adding batches."""
@@ -89,6 +88,12 @@ class Stats:
 
     def result(self) -> Evaluation:
         """Return the means so far; waits for the device."""
-        n = max(self.samples, 1)
-        loss, right, _ = map(float, to_numpy(self.record))
-        return Evaluation(loss / n, right / n if self.classes else None, self.samples)
+        sums = dict(zip(RECORD, map(float, to_numpy(self.record)), strict=True))
+        n, given = max(self.samples, 1), max(sums["answers"], 1.0)
+        measured = Evaluation(sums["loss"] / n, None, self.samples)
+        if self.answers is None:
+            return measured
+        if not self.answers.right_or_wrong:
+            return measured._replace(mean_absolute_error=sums["absolute_error"] / given)
+        whole = sums["wholly_right"] / n if given > n else None
+        return measured._replace(accuracy=sums["right"] / given, exact_match=whole)

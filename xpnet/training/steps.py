@@ -180,7 +180,7 @@ class Recorded(Runner):
         if count not in self.recordings:
             try:
                 self.recordings[count] = record(
-                    self._recorder, self._epoch, done, count, factors, stats.classes
+                    self._recorder, self._epoch, done, count, factors, stats.answers
                 )
             except NotRecordableError as error:
                 self._failed = str(error)

@@ -24,7 +24,7 @@ from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
 from xpnet.training.interrupts import Interrupts, held_back
 from xpnet.training.metrics import Evaluation
-from xpnet.training.prepare import check_fit, classifies, prepared
+from xpnet.training.prepare import answers, check_fit, prepared
 from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
@@ -246,7 +246,7 @@ class Trainer:
                 break
             if validation is not None:
                 result = self.evaluate(validation)
-                row["validation_loss"], row["validation_accuracy"] = result[:2]
+                row |= result.columns("validation")
             self.epoch += 1
             self._in_epoch, fit.finished = False, self.epoch == fit.last
             self.history.append(row)
@@ -301,7 +301,7 @@ class Trainer:
             (fit.last - fit.began) * len(batches),
         )
         factors = [finite("schedule", self.schedule(first + k, total)) for k in range(len(batches))]
-        self._stats = stats = Stats(self.net.device, classifies(self.net, batches.data))
+        self._stats = stats = Stats(self.net.device, answers(self.net, self.loss, batches.data))
         if self._partial is not None:
             stats.restore(self._partial)
         self._partial, self._in_epoch = None, True
@@ -325,10 +325,8 @@ class Trainer:
             "epoch": self.epoch + 1,
             "steps": self.optimizer.steps,
             "lr": self.optimizer.rate,
-            "train_loss": result.loss,
-            "train_accuracy": result.accuracy,
-            "validation_loss": None,
-            "validation_accuracy": None,
+            **result.columns("train"),
+            **dict.fromkeys(result.columns("validation")),
             "seconds": seconds,
             "samples_per_second": result.samples / seconds,
         }
@@ -391,7 +389,7 @@ class Trainer:
         return self._stats.samples / (time.perf_counter() - self._stats.since)
 
     def evaluate(self, data: Dataset, batch_size: int = 1000) -> Evaluation:
-        """Return the network's mean loss and accuracy on a data set.
+        """Return the network's mean loss on a data set, and how its answers fare there.
 
         Parameters
         ----------
@@ -401,7 +399,7 @@ class Trainer:
         """
         check_fit(self.net, data)
         place = self.net.device
-        stats = Stats(place, classifies(self.net, data))
+        stats = Stats(place, answers(self.net, self.loss, data))
         batches = Batches(prepared(self.net, data), batch_size, device=place, shuffle=False)
         with self.net.threads(), place.scope():
             for x, t in batches.epoch(0):

@@ -8,7 +8,7 @@ import cupy
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.batch import gather_batch, has_classes, update_stats
+from xpnet.ops.batch import Answers, gather_batch, update_stats
 from xpnet.ops.cupy import launch
 from xpnet.ops.elementwise import rescale
 
@@ -52,16 +52,34 @@ def _rows(a: Array, order: Array | None, record: Array | None, first: int, n: in
     return out
 
 
+KINDS = {"class": 1, "yes or no": 2, "number": 3}
+"""Kinds of answers, as the kernel takes them."""
+
+
 @update_stats.register("cupy")
 def _update_stats(
-    record: Array, scores: Array, targets: Array, loss: Array, *, classes: bool
+    record: Array, scores: Array, targets: Array, loss: Array, *, answers: Answers | None
 ) -> None:
     kind = launch.filled_kind(scores, loss)
-    labelled = targets.ndim == 1 and targets.dtype == np.int64
-    if kind is None or scores.ndim != 2 or (classes and not labelled):
+    if kind is None:
         return NotImplemented
-    labels = launch.dense(targets) if classes and has_classes(scores, targets) else None
+    n, k = len(scores), scores.size // len(scores)
+    labels = numbers = None
+    if targets.ndim == 1 and targets.dtype == np.int64:
+        labels = launch.dense(targets)
+    elif targets.dtype == scores.dtype and targets.shape == scores.shape:
+        numbers = launch.dense(targets)
+    if answers is not None and not _in_one_kernel(answers, labels, numbers, k):
+        return NotImplemented
     launch.kernel("update_stats", kind)(
-        (1,), (1024,), (launch.dense(scores), labels, loss, record, *scores.shape)
-    )
+        (1,), (1024,),
+        (launch.dense(scores), labels, numbers, loss, record, n, k,
+         0 if answers is None else KINDS[answers.kind], 0.0 if answers is None else answers.cut),
+    )  # fmt: skip
     return None
+
+
+def _in_one_kernel(answers: Answers, labels: Array | None, numbers: Array | None, k: int) -> bool:
+    if answers.kind == "class":
+        return labels is not None
+    return numbers is not None or (labels is not None and k == 1)

@@ -51,28 +51,51 @@ void softmax_cross_entropy(const REAL* __restrict__ scores, const whole* __restr
     if (threadIdx.x == 0) *loss = total;
 }
 
-// record: summed loss, right answers, batches.  One block.  The class is the highest score's, or
-// of a single score whether it is positive; without labels nothing is right.
+// record: summed loss, right answers, batches, samples right in all, summed absolute error, answers.
+// One block, a thread a sample.  kind: 0 nothing is answered; 1 a class, that of the highest score;
+// 2 yes or no by each score, yes above the cut and wanted above .5; 3 numbers.  Labels are targets of
+// classes, or of one score a sample; numbers are in the shape of the scores.
 extern "C" __global__ __launch_bounds__(1024)
 void update_stats(const REAL* __restrict__ scores, const whole* __restrict__ labels,
-           const REAL* __restrict__ loss, double* __restrict__ record, whole n, whole k)
+                  const REAL* __restrict__ numbers, const REAL* __restrict__ loss,
+                  double* __restrict__ record, whole n, whole k, whole kind, double cut)
 {
-    double right = 0;
-    for (whole row = threadIdx.x; labels && row < n; row += blockDim.x) {
+    double right = 0, wholly = 0, error = 0;
+    for (whole row = threadIdx.x; kind && row < n; row += blockDim.x) {
         const REAL* own = scores + row * k;
-        whole guess = k == 1 && own[0] > 0;
-        REAL best = own[0];
-        for (whole j = 1; j < k; j++)
-            if (own[j] > best || (own[j] != own[j] && best == best)) {
-                best = own[j];
-                guess = j;
-            }
-        right += guess == labels[row];
+        if (kind == 1) {
+            whole guess = 0;
+            REAL best = own[0];
+            for (whole j = 1; j < k; j++)
+                if (own[j] > best || (own[j] != own[j] && best == best)) {
+                    best = own[j];
+                    guess = j;
+                }
+            right += guess == labels[row] && best == best;
+            continue;
+        }
+        whole count = 0;
+        for (whole j = 0; j < k; j++) {
+            const REAL wanted = numbers ? numbers[row * k + j] : REAL(labels[row]);
+            if (kind == 3)
+                error += fabs(own[j] - wanted);
+            else
+                count += (wanted > REAL(.5) && own[j] > REAL(cut)) ||
+                         (wanted <= REAL(.5) && own[j] <= REAL(cut));
+        }
+        right += count;
+        wholly += count == k;
     }
+    if (kind == 1) wholly = right;
     right = block_total(right, 1);
+    wholly = block_total(wholly, 1);
+    error = block_total(error, 1);
     if (threadIdx.x == 0) {
         record[0] += double(*loss) * n;
         record[1] += right;
         record[2] += 1;
+        record[3] += kind == 3 ? 0 : wholly;
+        record[4] += error;
+        record[5] += kind == 1 ? n : kind ? n * k : 0;
     }
 }
