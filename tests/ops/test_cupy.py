@@ -571,17 +571,32 @@ def test_gathering_a_batch(dtype, pixels, targets, scale, shuffled, by_record):
         agree(mine, other, exact=True)
 
 
+FLAT, ONE, DEEP = ((5, 4), (1500, 10)), ((7, 1),), ((3, 2, 2),)
+ANSWERS = [
+    *((None, by_labels, shape) for shape in FLAT + ONE for by_labels in (False, True)),
+    *((batch.Answers("class"), True, shape) for shape in FLAT),
+    *(
+        (answers, by_labels, shape)
+        for answers in (batch.Answers("yes or no", 0.5), batch.Answers("number"))
+        for by_labels, shapes in ((True, ONE), (False, FLAT + ONE + DEEP))
+        for shape in shapes
+    ),
+]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(5, 4), (1500, 10), (7, 1)], ids=str)
-@pytest.mark.parametrize("classes", [False, True])
-def test_the_statistics_of_an_epoch(dtype, shape, classes):
-    scores = draw(shape, dtype, whole=True)
-    labels = np.random.default_rng(1).integers(0, max(shape[1], 2), shape[0])
-    record, value = np.array([1.0, 2.0, 3.0]), np.array(0.25, dtype)
+@pytest.mark.parametrize(("answers", "by_labels", "shape"), ANSWERS)
+def test_the_statistics_of_an_epoch(dtype, answers, by_labels, shape):
+    scores, rng = draw(shape, dtype, whole=True) / 2, np.random.default_rng(1)
+    if answers is not None and answers.right_or_wrong:
+        scores[0] = np.nan
+    labels = rng.integers(0, max(shape[1], 2), shape[0])
+    targets = labels if by_labels else rng.integers(0, 2, shape).astype(dtype)
+    record, value = np.arange(1.0, 7.0), np.array(0.25, dtype)
     record_gpu = gpu(record)
-    arrays = record_gpu, gpu(scores), gpu(labels), gpu(value)
-    assert own(batch.update_stats, *arrays, classes=classes) is None
-    generic(batch.update_stats, record, scores, labels, value, classes=classes)
+    arrays = record_gpu, gpu(scores), gpu(targets), gpu(value)
+    assert own(batch.update_stats, *arrays, answers=answers) is None
+    generic(batch.update_stats, record, scores, targets, value, answers=answers)
     agree(record_gpu, record, exact=True)
 
 

@@ -50,8 +50,13 @@ def trained(net, *, graph="auto", epochs=3, data=None, batch_size=10, rule=None,
     return made
 
 
+FIGURES = (
+    "train_loss", "train_accuracy", "train_exact_match", "train_mean_absolute_error", "lr", "steps"
+)  # fmt: skip
+
+
 def assert_equal_runs(one, other):
-    for figure in ("train_loss", "train_accuracy", "lr", "steps"):
+    for figure in FIGURES:
         assert one.history[figure] == other.history[figure]
     states = one.optimizer.state(), other.optimizer.state()
     pairs = [(one.net.params, other.net.params), (one.net.state, other.net.state), states]
@@ -76,6 +81,17 @@ RULES = {
     "rmsprop": lambda: optimizers.RMSprop(0.002),
     "adam": lambda: optimizers.Adam(0.01),
     "adamw": lambda: optimizers.AdamW(0.01),
+}
+
+
+DRAWS = np.random.default_rng(1)
+MARKS, NUMBERS = (DRAWS.random((41, 3)) > 0.5) * 1.0, DRAWS.normal(size=(41, 3))
+MEASURED = {
+    "classes": (SoftmaxCrossEntropy(), np.arange(41) % 3, 3, {"accuracy"}),
+    "one-hot rows": (SoftmaxCrossEntropy(), np.eye(3)[np.arange(41) % 3], 3, {"accuracy"}),
+    "yes and no": (SigmoidCrossEntropy(), MARKS, None, {"accuracy", "exact_match"}),
+    "yes above a half": (SquaredError(), MARKS, 3, {"accuracy", "exact_match"}),
+    "numbers": (SquaredError(), NUMBERS, None, {"mean_absolute_error"}),
 }
 
 
@@ -194,6 +210,22 @@ class TestTheSameBits:
             made.fit(data, 2, 4)
             runs.append(made)
         assert_equal_runs(*runs)
+
+    @pytest.mark.parametrize("answers", MEASURED)
+    def test_whatever_is_measured(self, answers):
+        loss, targets, classes, measured = MEASURED[answers]
+        x = np.random.default_rng(0).normal(size=(41, 6))
+        runs = []
+        for graph, where in (("on", "gpu"), ("off", "gpu"), ("auto", "cpu")):
+            net = Sequential([Linear(5), ReLU(), Linear(3)], input_shape=(6,), dtype="float64")
+            made = Trainer(net.to(where), loss, optimizers.SGD(0.05), graph=graph)
+            made.fit(Dataset(x, targets, classes), 3, 4)
+            runs.append(made)
+        assert_equal_runs(*runs[:2])
+        for figure in FIGURES:
+            ours, theirs = (runs[k].history[figure] for k in (0, 2))
+            found = figure.removeprefix("train_") in {"loss", "lr", "steps", *measured}
+            assert ours == (pytest.approx(theirs, rel=1e-9) if found else [None] * 3)
 
     def test_when_resumed_from_a_checkpoint(self, tmp_path):
         whole = trained(network(), epochs=4)

@@ -13,16 +13,27 @@ from xpnet import schedules
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset
 from xpnet.devices import device_of
-from xpnet.layers import BatchNorm, Dropout, Flatten, Linear, ReLU, Rescale, Sequential
-from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from xpnet.layers import (
+    BatchNorm,
+    Dropout,
+    Flatten,
+    Linear,
+    ReLU,
+    Rescale,
+    Sequential,
+    Sigmoid,
+)
+from xpnet.losses import Answers, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.models import mlp
 from xpnet.optimizers import SGD, Adam
 from xpnet.random import Stream
 from xpnet.training import Callback, DivergedError, Trainer
 
+MEASURES = ("loss", "accuracy", "exact_match", "mean_absolute_error")
 COLUMNS = {
-    "epoch", "steps", "lr", "train_loss", "train_accuracy", "validation_loss",
-    "validation_accuracy", "seconds", "samples_per_second",
+    "epoch", "steps", "lr", "seconds", "samples_per_second",
+    *(f"train_{measure}" for measure in MEASURES),
+    *(f"validation_{measure}" for measure in MEASURES),
 }  # fmt: skip
 TINY = 1e-30  # a learning rate that moves nothing
 
@@ -217,7 +228,8 @@ class TestRecord:
         history = trainer(network()).fit(blobs(), 3, 10)
         assert [set(row) for row in history] == [COLUMNS] * 3
         assert history["epoch"] == [1, 2, 3]
-        assert history["validation_loss"] == history["validation_accuracy"] == [None] * 3
+        for measure in MEASURES:
+            assert history[f"validation_{measure}"] == [None] * 3
         for row in history:
             assert row["seconds"] > 0
             assert row["samples_per_second"] == pytest.approx(53 / row["seconds"])
@@ -232,7 +244,7 @@ class TestRecord:
             assert row[f"{part}_loss"] == pytest.approx(loss, rel=1e-12)
             assert row[f"{part}_accuracy"] == accuracy
         result = made.evaluate(on(xp, other), batch_size=7)
-        assert result == pytest.approx((*cross_entropy(net, other), 20), rel=1e-12)
+        assert result[:3] == pytest.approx((*cross_entropy(net, other), 20), rel=1e-12)
 
     def test_the_training_loss_is_that_before_each_update(self):
         net, data = linear(), blobs(dtype="float64")
@@ -284,16 +296,21 @@ class TestRecord:
 
     @pytest.mark.parametrize("outputs", [1, 2])
     @pytest.mark.parametrize("dtype", ["float64", "complex128"])
-    def test_a_regression_has_no_accuracy(self, xp: Backend, dtype, outputs):
+    def test_a_regression_has_no_accuracy_but_a_mean_error(self, xp: Backend, dtype, outputs):
         rng = np.random.default_rng(0)
         x = rng.normal(size=(40, 3)).astype(dtype)
-        data = on(xp, Dataset(x, x @ rng.normal(size=(3, outputs))))
+        host = Dataset(x, x @ rng.normal(size=(3, outputs)))
+        data = on(xp, host)
         net = Sequential([Linear(outputs)], input_shape=(3,), dtype=dtype).to(xp.device)
         made = Trainer(net, SquaredError(), SGD(lr=0.3))
         history = made.fit(data, 20, 10, validation=data)
         assert set(history["train_accuracy"] + history["validation_accuracy"]) == {None}
-        assert made.evaluate(data).accuracy is None
         assert history["validation_loss"][-1] < 1e-4 < history["validation_loss"][0]
+        result = made.evaluate(data, batch_size=7)
+        error = np.abs(net.predict(x) - host.t).mean()
+        assert result[1:4] == (None, 40, None)
+        assert result.mean_absolute_error == pytest.approx(error, rel=1e-9)
+        assert history["validation_mean_absolute_error"][-1] == pytest.approx(error, rel=1e-9)
 
     def test_a_single_output_tells_two_classes_apart(self, xp: Backend):
         two = blobs().select(np.flatnonzero(blobs().t < 2))
@@ -303,6 +320,103 @@ class TestRecord:
         assert made.fit(data, 10, 10)["train_loss"][-1] < 0.1
         guess = made.net.predict(two.x)[:, 0] > 0
         np.testing.assert_array_equal(guess, two.t == 1)
+
+
+class TestAnswers:
+    """What is measured is what plain NumPy finds in the predictions."""
+
+    @staticmethod
+    def net(outputs: int, *last, device) -> Sequential:
+        return Sequential([Linear(outputs), *last], input_shape=(3,), dtype="float64").to(device)
+
+    @staticmethod
+    def x(n: int = 60) -> np.ndarray:
+        return np.random.default_rng(5).normal(size=(n, 3))
+
+    def test_one_output_of_squares_is_cut_at_a_half(self, xp: Backend):
+        x = self.x()
+        t = (x @ [1.0, -2.0, 0.5] > 0.3).astype(int)
+        data = Dataset(xp.array(x), xp.array(t), classes=2)
+        net = self.net(1, Sigmoid(), device=xp.device)
+        made = Trainer(net, SquaredError(), Adam(lr=0.1))
+        before = made.evaluate(data)
+        assert before.accuracy == ((net.predict(x)[:, 0] > 0.5) == t).mean()
+        history = made.fit(data, 60, 10, validation=data)
+        guess = net.predict(x)[:, 0] > 0.5
+        assert history["validation_accuracy"][-1] == (guess == t).mean() > 0.9
+        assert set(history["validation_exact_match"]) == {None}
+        assert set(history["validation_mean_absolute_error"]) == {None}
+
+    @pytest.mark.parametrize("classes", [3, None])
+    def test_answers_of_yes_and_no_are_counted_one_by_one(self, xp: Backend, classes):
+        x = self.x()
+        t = x @ np.random.default_rng(1).normal(size=(3, 3)) > 0.2
+        data = Dataset(xp.array(x), xp.array(t * 1.0), classes)
+        net = self.net(3, device=xp.device)
+        made = Trainer(net, SigmoidCrossEntropy(), Adam(lr=0.05))
+        history = made.fit(data, 6, 10, validation=data)
+        right = (net.predict(x) > 0) == t
+        result = made.evaluate(data, batch_size=7)
+        assert right.all(axis=1).mean() < right.mean()
+        assert result.accuracy == pytest.approx(right.mean())
+        assert result.exact_match == pytest.approx(right.all(axis=1).mean())
+        assert history["validation_accuracy"][-1] == result.accuracy
+        assert history["validation_exact_match"][-1] == result.exact_match
+
+    def test_several_marks_of_squares_are_counted_one_by_one(self, xp: Backend):
+        x = self.x()
+        t = x @ np.random.default_rng(1).normal(size=(3, 3)) > 0.2
+        data = Dataset(xp.array(x), xp.array(t * 1.0), classes=3)
+        net = self.net(3, device=xp.device)
+        result = Trainer(net, SquaredError(), SGD()).evaluate(data)
+        right = (net.predict(x) > 0.5) == t
+        assert result.accuracy == pytest.approx(right.mean())
+        assert result.exact_match == pytest.approx(right.all(axis=1).mean())
+
+    @pytest.mark.parametrize("loss", [SquaredError(), SigmoidCrossEntropy()], ids=repr)
+    def test_labels_of_several_outputs_are_one_class_a_sample(self, xp: Backend, loss):
+        net, data = self.net(3, device=xp.device), blobs(dtype="float64")
+        result = Trainer(net, loss, SGD()).evaluate(on(xp, data))
+        assert result.accuracy == (net.predict(data.x).argmax(axis=1) == data.t).mean()
+        assert result.exact_match is None
+
+    def test_the_measures_of_training_are_those_before_each_update(self, xp: Backend):
+        x, t = self.x(), np.random.default_rng(2).random((60, 2)) > 0.5
+        net = self.net(2, device=xp.device)
+        before = (net.predict(x) > 0) == t
+        data = Dataset(xp.array(x), xp.array(t * 1.0))
+        (row,) = Trainer(net, SigmoidCrossEntropy(), SGD(lr=TINY)).fit(data, 1, 7)
+        assert row["train_accuracy"] == pytest.approx(before.mean())
+        assert row["train_exact_match"] == pytest.approx(before.all(axis=1).mean())
+
+    def test_a_loss_of_one_s_own_says_where_it_cuts(self):
+        class Hinge(Loss):
+            def compute(self, scores, targets, weights):
+                slack = np.maximum(0, 1 - scores * targets)
+                return slack.mean(), -targets * (slack > 0) / len(scores)
+
+        class HingeWithAnswers(Hinge):
+            def answers(self, outputs, targets, classes=None):
+                return Answers("yes or no", cut=0.0)
+
+        x = self.x()
+        t = np.where(x[:, :1] > 0, 1.0, -1.0)
+        net, data = self.net(1, device="cpu"), Dataset(x, t)
+        unknown = Trainer(net, Hinge(), SGD()).evaluate(data)
+        assert unknown[1:] == (None, 60, None, None)
+        known = Trainer(net, HingeWithAnswers(), SGD()).evaluate(data)
+        assert known.accuracy == (np.sign(net.predict(x)) == t).mean()
+
+    def test_samples_that_are_no_numbers_are_not_right_and_it_is_said(self, xp: Backend):
+        data, held = blobs(), blobs(12, seed=1)
+        held.x[::3] = np.nan  # all those of class 0, the class of no score in particular
+        made = trainer(network(batch_norm=False).to(xp.device))
+        with pytest.warns(RuntimeWarning, match="^validation_loss of epoch 1 is nan: look for NaN"):
+            (row,) = made.fit(on(xp, data), 1, 10, validation=on(xp, held))
+        assert math.isnan(row["validation_loss"])
+        right = made.net.predict(held.x).argmax(axis=1) == held.t
+        right[::3] = False
+        assert row["validation_accuracy"] == right.mean()
 
 
 class TestRefusing:
