@@ -72,7 +72,25 @@ def test_what_was_not_measured_is_not_drawn(tmp_path, drawn):
     plots.training_curves(rows(validation=False), tmp_path / "a.png")
     plots.training_curves(rows(accuracy=False), tmp_path / "b.png")
     assert [list(axis) for axis in lines(drawn[0])] == [["train"], ["train"]]
-    assert [list(axis) for axis in lines(drawn[1])] == [["train", "validation"], []]
+    assert [list(axis) for axis in lines(drawn[1])] == [["train", "validation"]]
+
+
+def test_exact_matches_and_errors_have_panels_where_they_were_measured(tmp_path, drawn):
+    several = [{**row, "train_exact_match": 0.1 * row["epoch"]} for row in rows()]
+    errors = [{**row, "validation_mean_absolute_error": 0.5} for row in rows(accuracy=False)]
+    plots.training_curves(several, tmp_path / "a.png")
+    plots.training_curves(History(errors), tmp_path / "b.png")
+    names = [[axis.get_ylabel() for axis in figure.axes] for figure in drawn]
+    assert names == [["loss", "accuracy", "exact match"], ["loss", "mean absolute error"]]
+    assert lines(drawn[0])[2] == {"train": pytest.approx([0.1, 0.2, 0.3])}
+    assert lines(drawn[1])[1] == {"validation": [0.5, 0.5, 0.5]}
+
+
+def test_epochs_without_a_measure_are_gaps(tmp_path, drawn):
+    part = [{"epoch": 1, "train_loss": 1.0}, *rows()[1:]]
+    part[2]["validation_loss"] = np.nan
+    plots.training_curves(part, tmp_path / "a.png")
+    np.testing.assert_array_equal(lines(drawn[0])[0]["validation"], [np.nan, 1.5, np.nan])
 
 
 def test_without_matplotlib_there_is_one_sentence(tmp_path, monkeypatch):

@@ -15,9 +15,9 @@ from xpnet import ops
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace
 from xpnet.checks import Hyperparameter, fraction
 from xpnet.config import Configurable
-from xpnet.ops.batch import Answers
+from xpnet.ops.batch import Answers as Answers  # for losses of one's own
 
-__all__ = ["Answers", "Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
+__all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
 
 class Loss(Configurable, ABC):

@@ -18,6 +18,7 @@ from xpnet.ops import (
     BODIES,
     Op,
     Window,
+    batch,
     conv,
     dropout,
     elementwise,
@@ -35,7 +36,7 @@ from xpnet.optimizers.base import fused
 
 pytestmark = pytest.mark.faster_bodies
 
-FAMILIES = (conv, dropout, elementwise, linear, loss, norm, pool, update)
+FAMILIES = (batch, conv, dropout, elementwise, linear, loss, norm, pool, update)
 OPS = {op.__name__: op for family in FAMILIES for op in vars(family).values() if isinstance(op, Op)}
 CHUNKS = [1, 2000, 2**22]  # bytes: one sample at a time, a few, all at once
 RTOL = {"float32": 2e-5, "float64": 1e-12}
@@ -358,6 +359,26 @@ def test_softmax_with_its_loss_agrees(dtype, classes):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(6, 5), (1, 2), (40, 3)], ids=str)
+@pytest.mark.parametrize("classes", ["uint8", "int64", "bool"])
+def test_statistics_of_classes_agree_bit_for_bit(dtype, shape, classes):
+    scores = draw(shape, dtype, seed=0, whole=True, spaced=True).copy()
+    scores[0] = np.nan
+    labels = np.random.default_rng(1).integers(0, shape[1], shape[0]).astype(classes)
+
+    def run():
+        record = np.linspace(0.1, 1, 6)
+        batch.update_stats(
+            record, scores, labels, np.asarray(0.3, dtype), answers=batch.Answers("class")
+        )
+        return (record,)
+
+    own = run()
+    with generic_only():
+        agree(own, run(), "float64", exact=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 5, 2), (2, 1), (3, 17, 2, 2)], ids=str)
 @pytest.mark.parametrize("spaced", [False, True])
 @pytest.mark.parametrize("need_dx", [False, True])
@@ -486,7 +507,7 @@ def test_every_body_is_compared_here(body):
             "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward", "conv_relu_pool",
             "conv_relu_pool_backward", "dropout", "linear", "linear_backward",
             "linear_relu", "linear_relu_backward", "max_pool2d", "max_pool2d_backward",
-            "relu", "relu_backward", "softmax_cross_entropy", "softmax_loss",
+            "relu", "relu_backward", "softmax_cross_entropy", "softmax_loss", "update_stats",
         },
         "numba": {
             "adagrad", "adam", "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward",

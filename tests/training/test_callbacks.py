@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -14,11 +15,12 @@ import numpy as np
 import pytest
 import tqdm
 
+from tests.conftest import Backend
 from xpnet.arrayfiles import read_arrays
 from xpnet.data import Dataset
 from xpnet.files import versions
-from xpnet.layers import Linear, Sequential
-from xpnet.losses import SoftmaxCrossEntropy, SquaredError
+from xpnet.layers import Dropout, Linear, Sequential
+from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD
 from xpnet.training import Callback, Checkpoint, History, HistoryFile, ProgressBar, Table, Trainer
 
@@ -110,10 +112,34 @@ class TestTable:
         x = data().x
         trainer = Trainer(net, SquaredError(), SGD(), callbacks=[Table()])
         trainer.fit(Dataset(x, x[:, :1]), 1, 5)
-        assert "train acc" not in self.lines(capsys)[0]
+        (row,) = trainer.history
+        heading, cells = self.lines(capsys)
+        assert heading == ["epoch", "train loss", "train mae", "lr", "seconds", "samples/s"]
+        assert cells[2] == f"{row['train_mean_absolute_error']:.4f}"
 
-    def test_columns_stand_below_their_headings(self, capsys):
-        run(Table(), validation=True)
+    def test_answers_of_yes_and_no_have_columns_for_each_and_for_all(self, capsys):
+        net = Sequential([Linear(2)], input_shape=(3,))
+        x = data().x
+        trainer = Trainer(net, SigmoidCrossEntropy(), SGD(), callbacks=[Table()])
+        trainer.fit(Dataset(x, (x[:, :2] > 0) * 1.0), 1, 5)
+        (row,) = trainer.history
+        heading, cells = self.lines(capsys)
+        assert heading[1:4] == ["train loss", "train acc", "train exact"]
+        assert cells[2:4] == [f"{row['train_accuracy']:.4f}", f"{row['train_exact_match']:.4f}"]
+
+    def test_other_columns_have_a_heading_of_their_own(self, capsys):
+        trainer = run(Table(), epochs=1)
+        trainer.fit(data(), 2, 5, validation=data())
+        trainer.fit(data(), 1, 5, validation=data())
+        lines = self.lines(capsys)
+        assert [line[0] for line in lines] == ["epoch", "1", "epoch", "2", "3", "4"]
+        assert [len(line) for line in lines] == [6, 6, 8, 8, 8, 8]
+
+    @pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SigmoidCrossEntropy()], ids=repr)
+    def test_columns_stand_below_their_headings(self, capsys, loss):
+        net = Sequential([Linear(2)], input_shape=(3,))
+        rows = Dataset(data().x, np.eye(2)[data().t], classes=2)
+        Trainer(net, loss, SGD(), callbacks=[Table()]).fit(rows, 2, 5, validation=rows)
         assert len({len(line) for line in capsys.readouterr().out.splitlines()}) == 1
 
     def test_it_prints_where_it_is_told(self, capsys):
@@ -232,6 +258,113 @@ class TestHistory:
     def test_rows_come_back_from_a_file_bit_for_bit(self, tmp_path):
         History(list(self.ROWS)).save(tmp_path / "h")
         assert History.load(tmp_path / "h").rows == list(self.ROWS)
+
+    def test_a_number_is_a_row_and_a_name_a_column(self):
+        history = History(list(self.ROWS))
+        assert history[0] is history[-2] is history[np.int64(0)] is self.ROWS[0]
+        assert history[-1] is self.ROWS[1]
+        assert history["train_loss"] == [0.1 + 0.2, None]
+
+    def test_a_column_that_some_rows_lack_was_not_measured_there(self):
+        assert History([{"epoch": 1}, {"epoch": 2, "f1": 0.5}])["f1"] == [None, 0.5]
+
+    @pytest.mark.parametrize(
+        ("key", "sentence"),
+        [
+            ("val_loss", "history: expected .*, got 'val_loss': did you mean 'validation_loss'"),
+            ("accuracy", "history: expected .*, got 'accuracy': did you mean 'train_accuracy'"),
+            ("Train_Loss", "history: .*did you mean 'train_loss'"),
+            ("zebra", "history: expected 'epoch', .* or 'samples_per_second', got 'zebra'$"),
+            (3, "history: expected a whole number from -3 to 2, got 3"),
+            (-4, "history: expected a whole number from -3 to 2, got -4"),
+            (1.5, r"history: expected a whole number from -3 to 2, got 1\.5"),
+            (None, "history: expected a whole number from -3 to 2, got None"),
+        ],
+    )
+    def test_what_is_not_there_is_said(self, key, sentence):
+        with pytest.raises(ValueError, match=f"^{sentence}"):
+            run().history[key]
+
+    def test_before_the_first_epoch_columns_are_empty_and_there_is_no_row(self):
+        assert History()["train_loss"] == []
+        with pytest.raises(
+            ValueError, match=r"^history: no epoch has ended yet, so there is no row"
+        ):
+            History()[-1]
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float32("nan")])
+    def test_a_number_that_is_none_is_said_and_null_in_the_file(self, tmp_path, value):
+        history = History([{"epoch": 1, "validation_loss": 0.5}])
+        history.append({"epoch": 2, "validation_loss": value})
+        said = r"^validation_loss of epoch 2 is (nan|-?inf), which JSON cannot hold"
+        with pytest.warns(RuntimeWarning, match=said) as warned:
+            history.save(tmp_path / "h")
+        assert len(warned) == 1
+        assert "NaN" not in (tmp_path / "h").read_text()
+        assert "Infinity" not in (tmp_path / "h").read_text()
+        assert History.load(tmp_path / "h")["validation_loss"] == [0.5, None]
+        assert not math.isfinite(history[-1]["validation_loss"])  # in memory it is what it is
+
+    def test_a_run_whose_validation_holds_nan_goes_on_and_says_so(self, tmp_path):
+        held = data()
+        held.x[3] = np.nan
+        net = Sequential([Linear(2)], input_shape=(3,))
+        callbacks = [HistoryFile(tmp_path / "h"), Checkpoint(tmp_path / "c"), Table(io.StringIO())]
+        made = Trainer(net, SoftmaxCrossEntropy(), SGD(), callbacks=callbacks)
+        with pytest.warns(RuntimeWarning) as warned:
+            made.fit(data(), 2, 5, validation=held)
+        assert {str(w.message).partition(",")[0] for w in warned} == {
+            f"validation_loss of epoch {epoch} is nan" for epoch in (1, 2)
+        }
+
+        def refused(constant):
+            raise AssertionError(f"{constant} is not JSON")
+
+        for line in (tmp_path / "h").read_text().splitlines():
+            assert json.loads(line, parse_constant=refused)["validation_loss"] is None
+        header = (tmp_path / "c").read_bytes()[8:].partition(b"}}")[0]
+        assert b"NaN" not in header
+
+    def test_numbers_of_any_library_are_written_as_numbers(self, tmp_path, xp: Backend):
+        row = {
+            "epoch": np.int64(1), "lr": np.float32(0.25), "best": np.True_, "f1": xp.array(0.5),
+            "recalls": xp.array([0.5, 1.0]), "of": {"cats": [np.float64(1), np.float16("nan")]},
+            "note": "a word", "none": None,
+        }  # fmt: skip
+        with pytest.warns(RuntimeWarning, match=r"^of of epoch 1 is nan"):
+            History([row]).save(tmp_path / "h")
+        assert History.load(tmp_path / "h").rows == [
+            {
+                "epoch": 1, "lr": 0.25, "best": True, "f1": 0.5, "recalls": [0.5, 1.0],
+                "of": {"cats": [1.0, None]}, "note": "a word", "none": None,
+            }
+        ]  # fmt: skip
+
+    def test_what_a_callback_adds_to_a_row_is_kept(self, tmp_path):
+        class Adds(Callback):
+            def epoch_ends(self, trainer, row):
+                row["f1"] = np.float32(0.5)
+
+        trainer = run(Adds(), HistoryFile(tmp_path / "h"), Checkpoint(tmp_path / "c"), epochs=2)
+        assert trainer.history["f1"] == History.load(tmp_path / "h")["f1"] == [0.5, 0.5]
+
+    def test_what_json_cannot_hold_is_refused_and_the_file_stays(self, tmp_path):
+        History([{"epoch": 1}]).save(tmp_path / "h")
+        with pytest.raises(
+            TypeError, match=r"^when of epoch 1: expected numbers, text or lists of them"
+        ):
+            History([{"epoch": 1, "when": object()}]).save(tmp_path / "h")
+        assert History.load(tmp_path / "h").rows == [{"epoch": 1}]
+        assert [p.name for p in tmp_path.iterdir()] == ["h"]
+
+    def test_rates_of_numpy_reach_the_file(self, tmp_path):
+        net = Sequential([Linear(2), Dropout(np.float32(0.25))], input_shape=(3,))
+        made = Trainer(
+            net, SoftmaxCrossEntropy(), SGD(lr=np.float32(0.5)),
+            schedule=lambda step, total: np.float32(0.5), callbacks=[HistoryFile(tmp_path / "h")],
+        )  # fmt: skip
+        made.fit(data(), 1, 5)
+        assert History.load(tmp_path / "h")["lr"] == [0.25]
 
     def test_it_keeps_a_list_of_its_own(self):
         given = list(self.ROWS)

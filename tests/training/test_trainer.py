@@ -407,12 +407,11 @@ class TestAnswers:
         known = Trainer(net, HingeWithAnswers(), SGD()).evaluate(data)
         assert known.accuracy == (np.sign(net.predict(x)) == t).mean()
 
-    def test_samples_that_are_no_numbers_are_not_right_and_it_is_said(self, xp: Backend):
+    def test_samples_that_are_no_numbers_are_not_right(self, xp: Backend):
         data, held = blobs(), blobs(12, seed=1)
         held.x[::3] = np.nan  # all those of class 0, the class of no score in particular
         made = trainer(network(batch_norm=False).to(xp.device))
-        with pytest.warns(RuntimeWarning, match="^validation_loss of epoch 1 is nan: look for NaN"):
-            (row,) = made.fit(on(xp, data), 1, 10, validation=on(xp, held))
+        (row,) = made.fit(on(xp, data), 1, 10, validation=on(xp, held))
         assert math.isnan(row["validation_loss"])
         right = made.net.predict(held.x).argmax(axis=1) == held.t
         right[::3] = False

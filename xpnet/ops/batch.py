@@ -112,13 +112,13 @@ def right_answers(scores: Array, targets: Array, answers: Answers) -> Array:
 
 def _right_classes(scores: Array, targets: Array) -> Array:
     xp = namespace(scores)
-    guess, highest = xp.argmax(scores, axis=1), xp.max(scores, axis=1)
+    guess = xp.argmax(scores, axis=1)
     if targets.ndim == 1:
         right = xp.astype(targets, guess.dtype, copy=False) == guess
     else:
         wanted = _real(as_scores(targets, scores))
         right = xp.take_along_axis(wanted, guess[:, None], axis=1)[:, 0] == xp.max(wanted, axis=1)
-    return right & (highest == highest)
+    return right & ~xp.any(xp.isnan(scores), axis=1)
 
 
 def absolute_errors(scores: Array, targets: Array) -> Array:
@@ -173,6 +173,8 @@ def update_stats(
         record[5] += float(math.prod(errors.shape))
         return
     right = right_answers(scores, targets, answers)
-    record[1] += xp.sum(xp.astype(right, xp.float64))
-    record[3] += xp.sum(xp.astype(xp.all(right, axis=1), xp.float64))
+    count = xp.sum(xp.astype(right, xp.float64))
+    single = right.shape[1] == 1
+    record[1] += count
+    record[3] += count if single else xp.sum(xp.astype(xp.all(right, axis=1), xp.float64))
     record[5] += float(math.prod(right.shape))

@@ -178,7 +178,7 @@ class Table(Callback):
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Print the row, below a heading where the last one was of other columns."""
-        shown = [column for column in self.COLUMNS if row[column[0]] is not None]
+        shown = [column for column in self.COLUMNS if row.get(column[0]) is not None]
         titles = [f"{title:>10}" for _, title, _ in shown]
         if titles != self._titles:
             print("  ".join(titles), file=self.file)

@@ -35,16 +35,8 @@ class History:
         self.rows = list(rows or [])
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row; a RuntimeWarning says which of its numbers are NaN or infinite."""
+        """Add a row."""
         self.rows.append(row)
-        for name, value in row.items():
-            if _is_nan_or_infinite(plain(value)):
-                warnings.warn(
-                    f"{name} of epoch {row.get('epoch', len(self.rows))} is {value}: look for NaN "
-                    f"in the data, or take a lower learning rate (files of JSON will hold null)",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
 
     @overload
     def __getitem__(self, key: str) -> list[Any]: ...
@@ -82,12 +74,17 @@ class History:
     def as_json(self) -> list[dict[str, Any]]:
         """Return the rows as JSON can hold them: Python's own numbers, None for NaN and infinity.
 
+        A RuntimeWarning names the column and the epoch of each NaN and infinity.
+
         Raises
         ------
         TypeError
             A value is no number, text, or list of them; the message names its column.
         """
-        return [{name: _as_json(name, value) for name, value in row.items()} for row in self.rows]
+        return [
+            {name: _as_json(f"{name} of epoch {row.get('epoch', i)}", row[name]) for name in row}
+            for i, row in enumerate(self.rows, 1)
+        ]
 
     def save(self, path: str | Path) -> None:
         """Write the rows as JSON lines, replacing the file whole; null is NaN or infinite."""
@@ -101,18 +98,22 @@ class History:
         return cls([json.loads(line) for line in Path(path).read_text().splitlines()])
 
 
-def _is_nan_or_infinite(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _as_json(name: str, value: Any) -> Any:
+def _as_json(what: str, value: Any) -> Any:
     value = plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        warnings.warn(  # from one place, so that Python shows each once, however often it is saved
+            f"{what} is {value}, which JSON cannot hold, and is written as null: "
+            f"look for NaN in the data, or take a lower learning rate",
+            RuntimeWarning,
+            stacklevel=1,
+        )
+        return None
     if value is None or isinstance(value, (bool, int, float, str)):
-        return None if _is_nan_or_infinite(value) else value
+        return value
     if isinstance(value, Mapping):
-        return {str(key): _as_json(name, part) for key, part in value.items()}
+        return {str(key): _as_json(what, part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_as_json(name, part) for part in value]
+        return [_as_json(what, part) for part in value]
     if hasattr(value, "dtype"):
-        return _as_json(name, to_numpy(value).tolist())
-    raise TypeError(f"{name}: expected numbers, text or lists of them in a history, got {value!r}")
+        return _as_json(what, to_numpy(value).tolist())
+    raise TypeError(f"{what}: expected numbers, text or lists of them, got {value!r}")

@@ -389,7 +389,7 @@ class Trainer:
         return self._stats.samples / (time.perf_counter() - self._stats.since)
 
     def evaluate(self, data: Dataset, batch_size: int = 1000) -> Evaluation:
-        """Return the network's mean loss on a data set, and how its answers fare there.
+        """Return the mean loss on a data set, and how right the network's answers are.
 
         Parameters
         ----------
