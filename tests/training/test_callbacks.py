@@ -348,12 +348,15 @@ class TestHistory:
         trainer = run(Adds(), HistoryFile(tmp_path / "h"), Checkpoint(tmp_path / "c"), epochs=2)
         assert trainer.history["f1"] == History.load(tmp_path / "h")["f1"] == [0.5, 0.5]
 
-    def test_what_json_cannot_hold_is_refused_and_the_file_stays(self, tmp_path):
+    @pytest.mark.parametrize(
+        "value",
+        [object(), 1j, {1, 2}, np.longdouble(1), [b"word"]],
+        ids=["object", "complex", "set", "long double", "bytes"],
+    )
+    def test_what_json_cannot_hold_is_refused_and_the_file_stays(self, tmp_path, value):
         History([{"epoch": 1}]).save(tmp_path / "h")
-        with pytest.raises(
-            TypeError, match=r"^when of epoch 1: expected numbers, text or lists of them"
-        ):
-            History([{"epoch": 1, "when": object()}]).save(tmp_path / "h")
+        with pytest.raises(TypeError, match=r"^f1 of epoch 1: expected numbers, text or lists"):
+            History([{"epoch": 1, "f1": value}]).save(tmp_path / "h")
         assert History.load(tmp_path / "h").rows == [{"epoch": 1}]
         assert [p.name for p in tmp_path.iterdir()] == ["h"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from xpnet.arrays import to_numpy
-from xpnet.checks import one_of, plain, whole_number
+from xpnet.checks import one_of, whole_number
 from xpnet.files import replacing
 
 __all__ = ["History"]
@@ -88,7 +88,7 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write the rows as JSON lines, replacing the file whole; null is NaN or infinite."""
-        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in self.as_json())
+        text = "".join(json.dumps(row) + "\n" for row in self.as_json())
         with replacing(Path(path)) as part:
             part.write_text(text)
 
@@ -99,7 +99,8 @@ class History:
 
 
 def _as_json(what: str, value: Any) -> Any:
-    value = plain(value)
+    if hasattr(value, "dtype"):
+        value = to_numpy(value).tolist()
     if isinstance(value, float) and not math.isfinite(value):
         warnings.warn(  # from one place, so that Python shows each once, however often it is saved
             f"{what} is {value}, which JSON cannot hold, and is written as null: "
@@ -114,6 +115,4 @@ def _as_json(what: str, value: Any) -> Any:
         return {str(key): _as_json(what, part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_as_json(what, part) for part in value]
-    if hasattr(value, "dtype"):
-        return _as_json(what, to_numpy(value).tolist())
     raise TypeError(f"{what}: expected numbers, text or lists of them, got {value!r}")
