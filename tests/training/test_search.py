@@ -105,6 +105,15 @@ def test_bad_arguments_are_said() -> None:
         random_search(make_trainer, data(), {}, 1, 1)
     with pytest.raises(ValueError, match="fraction"):
         random_search(make_trainer, data(), SPACE, 1, 1, held_out=1.5)
+    with pytest.raises(ValueError, match="make_trainer: expected a function of the names in space"):
+        random_search(make_trainer(0.1), data(), SPACE, 1, 1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="report: expected a function of a Trial, got True"):
+        random_search(make_trainer, data(), SPACE, 1, 1, report=True)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seed: expected a whole number"):
+        random_search(make_trainer, data(), SPACE, 1, 1, seed=0.5)  # type: ignore[arg-type]
+    for given in ({}, {"validation": data()}):
+        with pytest.raises(TypeError, match=r"expected a Dataset, such as .*, got tuple"):
+            random_search(make_trainer, (1, 2), SPACE, 1, 1, **given)  # type: ignore[arg-type]
 
 
 def test_the_space_is_named_ranges_or_choices() -> None:

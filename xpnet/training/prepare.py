@@ -7,13 +7,18 @@ from xpnet.data import Dataset
 from xpnet.layers import Network
 from xpnet.losses import Answers, Loss
 
-__all__ = ["answers", "check_fit", "prepared"]
+__all__ = ["answers", "check_dataset", "check_fit", "prepared"]
+
+
+def check_dataset(data: Dataset) -> None:
+    """Raise one clear sentence unless this is a data set."""
+    if not isinstance(data, Dataset):
+        raise TypeError(f"expected a Dataset, such as Dataset(x, t), got {type(data).__name__}")
 
 
 def check_fit(net: Network, data: Dataset) -> None:
     """Raise one clear sentence unless a data set fits a network."""
-    if not isinstance(data, Dataset):
-        raise TypeError(f"expected a Dataset, such as Dataset(x, t), got {type(data).__name__}")
+    check_dataset(data)
     came = tuple(data.x.shape[1:])
     if came != net.input_shape:
         raise ValueError(f"{data.name}: expected samples of shape {net.input_shape}, got {came}")

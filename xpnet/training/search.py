@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from xpnet import checks
-from xpnet.checks import check_fields, plain, positive, whole_number
+from xpnet.checks import check_fields, function, plain, positive, whole_number
 from xpnet.data import Dataset
 from xpnet.random import Stream
 from xpnet.training.history import History
-from xpnet.training.prepare import answers
+from xpnet.training.prepare import answers, check_dataset
 from xpnet.training.trainer import DivergedError, Trainer
 
 __all__ = ["Choice", "LogUniform", "Trial", "random_search"]
@@ -153,7 +153,12 @@ def random_search(
     -----
     Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
     """
+    function("make_trainer", make_trainer, "the names in space that returns a Trainer")
+    if report is not None:
+        function("report", report, "a Trial")
     trials, epochs = whole_number("trials", trials, 1), whole_number("epochs", epochs, 1)
+    seed = whole_number("seed", seed)
+    check_dataset(data)
     if not isinstance(space, Mapping):
         raise TypeError(
             f"space: expected a mapping such as {{'lr': LogUniform(1e-4, 1)}}, got {space!r}"
