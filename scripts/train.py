@@ -397,6 +397,7 @@ def train(args: argparse.Namespace) -> None:
         raise ValueError(f"--graph on: {reason}")
     if begun and args.resume:
         trainer.restore(args.out / CHECKPOINT)
+    trainer.callbacks.append(training.LearnsNothing())
     if checkpoint:
         trainer.callbacks.append(
             training.Checkpoint(

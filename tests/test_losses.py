@@ -506,3 +506,49 @@ ANSWERS = {
 def test_a_loss_says_what_its_scores_answer(xp: Backend, case):
     loss, outputs, targets, classes, expected = case
     assert loss.answers(outputs, xp.array(targets), classes) == expected
+
+
+class TestGuessing:
+    """The best constant answer, found by hand: no other costs less."""
+
+    def test_classes_are_guessed_by_their_shares(self):
+        labels = np.array([0, 0, 0, 1, 2, 2])
+        shares = np.array([1 / 2, 1 / 6, 1 / 3])
+        expected = -(shares * np.log(shares)).sum()
+        assert SoftmaxCrossEntropy().of_guessing((3,), labels) == pytest.approx(expected)
+
+    def test_answers_are_guessed_by_their_odds(self):
+        targets = np.array([[1.0, 0], [1, 0], [1, 1], [0, 0]])
+        expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) * 2
+        assert SigmoidCrossEntropy().of_guessing((2,), targets) == pytest.approx(expected)
+
+    def test_numbers_are_guessed_by_their_mean(self):
+        targets = np.array([[1.0, 2], [3, 2], [5, 8]])
+        expected = ((targets - targets.mean(axis=0)) ** 2).sum() / 2 / 3
+        assert SquaredError().of_guessing((2,), targets) == pytest.approx(expected)
+
+    def test_a_class_that_does_not_occur_costs_nothing(self):
+        assert SoftmaxCrossEntropy().of_guessing((4,), np.zeros(5, np.int64)) == pytest.approx(0)
+
+    @pytest.mark.parametrize(
+        "loss",
+        [
+            SoftmaxCrossEntropy(),
+            SoftmaxCrossEntropy(label_smoothing=0.2),
+            SigmoidCrossEntropy(),
+            SquaredError(),
+        ],
+        ids=repr,
+    )
+    def test_no_other_constant_costs_less(self, loss):
+        rng = np.random.default_rng(0)
+        rows = np.eye(3)[rng.integers(0, 3, 50)]
+        best, best_scores = loss.of_guessing((3,), rows), loss.constant(rows.mean(axis=0))
+        for _ in range(20):
+            others = best_scores + rng.normal(0, 0.3, 3)
+            assert float(loss.forward(np.tile(others, (50, 1)), rows)) >= best - 1e-12
+
+    def test_it_is_the_same_on_every_library(self, xp: Backend):
+        labels = np.array([0, 2, 2, 1])
+        expected = SoftmaxCrossEntropy().of_guessing((3,), labels)
+        assert SoftmaxCrossEntropy().of_guessing((3,), xp.array(labels)) == expected

@@ -11,13 +11,26 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
+
 from xpnet import ops
-from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace
+from xpnet.arrays import (
+    Array,
+    HostArray,
+    dtype_kind,
+    dtype_name,
+    is_complex,
+    namespace,
+    to_numpy,
+)
 from xpnet.checks import Hyperparameter, fraction
 from xpnet.config import Configurable
 from xpnet.ops.batch import Answers as Answers  # for losses of one's own
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
+
+GUESSED = 10_000
+"""Samples that are enough to tell what guessing costs."""
 
 
 class Loss(Configurable, ABC):
@@ -69,6 +82,38 @@ class Loss(Configurable, ABC):
         """
         labelled = targets.ndim == 1 or classes is not None
         return Answers("class") if labelled and len(outputs) == 1 and outputs[0] > 1 else None
+
+    def constant(self, mean: HostArray) -> HostArray | None:
+        """Return the scores, one for all samples, of least loss; None where that is not known.
+
+        Parameters
+        ----------
+        mean : numpy.ndarray
+            Of the targets, labels as one-hot rows, in the shape of a sample's scores.
+        """
+        return None
+
+    def of_guessing(self, outputs: tuple[int, ...], targets: Array) -> float | None:
+        """Return the mean loss of the best answer that is the same for all samples.
+
+        A network whose loss is no lower has learned nothing of its samples.
+
+        Parameters
+        ----------
+        outputs : tuple of int
+            The shape of a sample's scores.
+        targets : array
+            Of a whole data set; of a large one, evenly spaced samples are looked at.
+        """
+        host = to_numpy(targets)[:: max(1, targets.shape[0] // GUESSED)]
+        shape, dtype = (len(host), *outputs), np.complex128 if is_complex(host) else np.float64
+        wanted = ops.loss.as_scores(host, np.zeros(shape, dtype))
+        scores = self.constant(wanted.mean(axis=0))
+        if scores is None:
+            return None
+        return float(
+            self.compute(np.ascontiguousarray(np.broadcast_to(scores, shape)), wanted, None)[0]
+        )
 
     def forward(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
         """Return the mean loss of a batch.
@@ -192,6 +237,11 @@ class SoftmaxCrossEntropy(Loss):
         """Return that they answer with a class, that of the highest score."""
         return Answers("class")
 
+    def constant(self, mean: HostArray) -> HostArray:
+        """Return the logarithms of the classes' shares."""
+        shares = mean * (1 - self.label_smoothing) + self.label_smoothing / len(mean)
+        return np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)
         if scores.ndim != 2 or scores.shape[1] < 2:
@@ -222,6 +272,12 @@ class SigmoidCrossEntropy(Loss):
         """Return that each score answers yes or no, or all together with the class of labels."""
         one_class = targets.ndim == 1 and math.prod(outputs) > 1
         return Answers("class") if one_class else Answers("yes or no")
+
+    def constant(self, mean: HostArray) -> HostArray:
+        """Return the logarithms of the odds."""
+        share: HostArray = np.clip(mean, 1e-15, 1 - 1e-15)
+        odds: HostArray = share / (1 - share)
+        return np.log(odds)
 
 
 class SquaredError(Loss):
@@ -254,6 +310,10 @@ class SquaredError(Loss):
         if answers is not None and targets.ndim == 2 and _several_ones(targets):
             return yes_or_no
         return answers or number
+
+    def constant(self, mean: HostArray) -> HostArray:
+        """Return the mean itself."""
+        return mean
 
 
 def _marks(targets: Array) -> Array | None:

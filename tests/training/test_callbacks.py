@@ -19,10 +19,19 @@ from tests.conftest import Backend
 from xpnet.arrayfiles import read_arrays
 from xpnet.data import Dataset
 from xpnet.files import versions
-from xpnet.layers import Dropout, Linear, Sequential
+from xpnet.layers import Dropout, Linear, ReLU, Sequential
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from xpnet.optimizers import SGD
-from xpnet.training import Callback, Checkpoint, History, HistoryFile, ProgressBar, Table, Trainer
+from xpnet.optimizers import SGD, Adam
+from xpnet.training import (
+    Callback,
+    Checkpoint,
+    History,
+    HistoryFile,
+    LearnsNothing,
+    ProgressBar,
+    Table,
+    Trainer,
+)
 
 
 def data(n: int = 12) -> Dataset:
@@ -167,6 +176,30 @@ class TestHistoryFile:
         (tmp_path / "h").write_text("old\n" * 10)
         run(HistoryFile(tmp_path / "h"), epochs=1)
         assert len(History.load(tmp_path / "h")) == 1
+
+
+class TestLearnsNothing:
+    """No answer that is the same for all samples costs less than the loss of guessing."""
+
+    def fitted(self, lr: float, epochs: int, *callbacks: Callback) -> History:
+        t = np.arange(40) % 2
+        x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32) + 3 * t[:, None]
+        net = Sequential([Linear(20), ReLU(), Linear(2)], input_shape=(3,))
+        trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(lr=lr), callbacks=callbacks)
+        return trainer.fit(Dataset(x.astype(np.float32), t), epochs, 5)
+
+    @pytest.mark.parametrize("lr", [1e1, 1e3, 1e6])
+    def test_a_rate_that_is_too_high_is_said(self, lr):
+        with pytest.warns(RuntimeWarning, match=r"^the network has learned nothing: its training"):
+            self.fitted(lr, 3, LearnsNothing())
+
+    def test_nothing_is_said_of_a_network_that_learns(self):
+        assert self.fitted(0.01, 3, LearnsNothing())["train_loss"][-1] < 0.65
+
+    def test_the_fit_may_be_ended_early(self):
+        with pytest.warns(RuntimeWarning, match=r"not below 0\.6931, that of the best constant"):
+            history = self.fitted(1e-9, 10, LearnsNothing(stop_after=3))
+        assert len(history) == 3
 
 
 class TestCheckpoint:

@@ -1,6 +1,13 @@
 """Training: the loop, its record, its checkpoints, its profile and what can be hung onto it."""
 
-from xpnet.training.callbacks import Callback, Checkpoint, HistoryFile, ProgressBar, Table
+from xpnet.training.callbacks import (
+    Callback,
+    Checkpoint,
+    HistoryFile,
+    LearnsNothing,
+    ProgressBar,
+    Table,
+)
 from xpnet.training.history import History
 from xpnet.training.metrics import Evaluation
 from xpnet.training.profile import Profile, ProfileRow, profile_step
@@ -14,6 +21,7 @@ __all__ = [
     "Evaluation",
     "History",
     "HistoryFile",
+    "LearnsNothing",
     "LogUniform",
     "Profile",
     "ProfileRow",

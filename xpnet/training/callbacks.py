@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -18,10 +19,21 @@ from xpnet.optimizers import Optimizer
 from xpnet.training.history import History
 from xpnet.training.metrics import MEASURES
 
-__all__ = ["Callback", "Checkpoint", "HistoryFile", "ProgressBar", "Run", "Table"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "HistoryFile",
+    "LearnsNothing",
+    "ProgressBar",
+    "Run",
+    "Table",
+]
+
+ALMOST = 0.99
+"""Times the loss of guessing: what is above has learned nothing."""
 
 
-MEASURED = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+MEASURED = tuple(f"{part}_{name}" for part in ("train", "validation") for name in MEASURES)
 """The columns of a history that an epoch can be the best by."""
 
 
@@ -55,6 +67,9 @@ class Run(Protocol):
 
     def running_throughput(self) -> float:
         """Return the samples trained per second in the epoch in progress."""
+
+    def guessing_loss(self) -> float | None:
+        """Return the mean loss of the best constant answer."""
 
     def save(
         self, path: str | Path, *, keep: int = 1, metadata: Mapping[str, Any] | None = None
@@ -204,6 +219,55 @@ class HistoryFile(Callback):
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the file."""
         trainer.history.save(self.path)
+
+
+class LearnsNothing(Callback):
+    """A warning at a fit's end if the network has learned nothing: a constant answer is as good.
+
+    Parameters
+    ----------
+    stop_after : int, optional
+        Epochs without learning anything after which the fit is ended; by default it goes on.
+
+    Notes
+    -----
+    What a constant answer costs is said by the loss (``Loss.of_guessing``).
+    """
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.stop_after = stop_after and whole_number("stop_after", stop_after, 1)
+        self._guessing: float | None = None
+        self._epochs = 0
+        self._loss: float | None = None
+
+    def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
+        """Find out what guessing costs."""
+        self._guessing, self._loss, self._epochs = trainer.guessing_loss(), None, 0
+
+    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
+        """Remember the loss, and end the fit if that is asked for."""
+        self._loss = row["train_loss"]
+        self._epochs += 1
+        if self.stop_after and self._epochs >= self.stop_after and self._nothing:
+            trainer.stop()
+
+    def fit_ends(self, trainer: Run) -> None:
+        """Warn if nothing was learned."""
+        if self._nothing:
+            warnings.warn(
+                f"the network has learned nothing: its training loss, {self._loss:.4f}, is not "
+                f"below {self._guessing:.4f}, that of the best constant answer: try a lower "
+                f"learning rate ({trainer.optimizer.lr:g}) or other initial weights, and see "
+                f"whether the samples belong to their targets",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    @property
+    def _nothing(self) -> bool:
+        if self._loss is None or self._guessing is None:
+            return False
+        return self._loss > ALMOST * self._guessing
 
 
 class Checkpoint(Callback):

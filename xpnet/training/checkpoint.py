@@ -22,6 +22,7 @@ from xpnet.files import versions
 from xpnet.layers import Network
 from xpnet.layers.network import described
 from xpnet.losses import Loss
+from xpnet.ops.batch import RECORD
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule
 from xpnet.serialize import check_arrays, restore
@@ -152,6 +153,8 @@ class _Saved:
         if not epoch == trained == len(self.history):
             raise ValueError(f"its epoch is {epoch}, its history has {len(self.history)}")
         done = 0 if self.partial is None else whole_number("batches", self.partial.batches)
+        if self.partial is not None and len(list(map(float, self.partial.record))) != len(RECORD):
+            raise ValueError(f"its record holds {len(self.partial.record)} of {len(RECORD)} sums")
         least = done + (self.history[-1]["steps"] if self.history else 0)
         whole_number("steps", self.steps, max(least, epoch))
         for fit in past:

@@ -129,6 +129,11 @@ class Fits:
         self._next += 1
         return self.all[self._next - 1]
 
+    def forget(self, fit: Fit) -> None:
+        """Forget the fit in progress, the last one."""
+        self.all.remove(fit)
+        self._next -= 1
+
     def check_depends(self, depends: dict[str, Any]) -> None:
         """Note what the bits of the fit in progress depend on; warn if that has changed."""
         fit = self.all[self._next - 1]

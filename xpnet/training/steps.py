@@ -32,7 +32,14 @@ Look = Literal["never", "sometimes", "steps"]
 
 
 class Runner(ABC):
-    """A way to run the steps of a fit."""
+    """A way to run the steps of a fit.
+
+    Attributes
+    ----------
+    batches : Batches
+    """
+
+    batches: Batches
 
     @abstractmethod
     def epoch(

@@ -206,6 +206,7 @@ class Trainer:
         self.not_replayed, self._stopped = not_replayed, False
         if fit.finished:
             return self.history
+        steps, new = self.optimizer.steps, not fit.depends
         if validation is not None and fits(validation, self.net.device):
             validation = prepared(self.net, validation).to(self.net.device)  # once for all epochs
         self.runner = runner = self._runner(batches)
@@ -222,6 +223,9 @@ class Trainer:
                 finally:
                     for callback in self.callbacks:
                         callback.fit_ends(self)
+                    if new and self.optimizer.steps == steps and not fit.finished:
+                        self.fits.forget(fit)  # nothing has come of it
+                        self._torn = False
         return self.history
 
     def _begin(self, given: dict[str, Any], *, resume: bool) -> Fit:
@@ -296,11 +300,9 @@ class Trainer:
 
     def _train_epoch(self, fit: Fit, runner: Runner, batches: Batches) -> dict[str, Any] | None:
         """Train an epoch and return its row; None if a callback stopped it half way."""
-        first, total = (
-            (self.epoch - fit.began) * len(batches),
-            (fit.last - fit.began) * len(batches),
-        )
-        factors = [finite("schedule", self.schedule(first + k, total)) for k in range(len(batches))]
+        n = len(batches)
+        first, total = (self.epoch - fit.began) * n, (fit.last - fit.began) * n
+        factors = [finite("schedule", self.schedule(first + k, total)) for k in range(n)]
         self._stats = stats = Stats(self.net.device, answers(self.net, self.loss, batches.data))
         if self._partial is not None:
             stats.restore(self._partial)
@@ -314,7 +316,7 @@ class Trainer:
                     self._check_finite()
                 for callback in self.callbacks:
                     callback.step_ends(self)
-                if self._stopped and stats.batches < len(batches):
+                if self._stopped and stats.batches < n:
                     return None
                 self._let_interrupt()
         self._check_finite()
@@ -376,6 +378,15 @@ class Trainer:
     def running_loss(self) -> float:
         """Return the mean loss of the epoch in progress; waits for an accelerator."""
         return 0.0 if self._stats is None else self._stats.result().loss
+
+    def guessing_loss(self) -> float | None:
+        """Return the mean loss, on the fit's samples, of the best constant answer.
+
+        None where no fit is in progress, or the loss does not know.
+        """
+        if self.runner is None:
+            return None
+        return self.loss.of_guessing(self.net.output_shape, self.runner.batches.data.t)
 
     @property
     def epoch_steps(self) -> int:
