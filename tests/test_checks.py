@@ -17,11 +17,14 @@ from tests.conftest import Backend
 from xpnet import checks, layers, losses, optimizers
 from xpnet.checks import (
     Hyperparameter,
+    came,
+    check_call,
     check_fields,
     finite,
     flag,
     fraction,
     function,
+    names_in,
     not_negative,
     number,
     one_of,
@@ -65,7 +68,7 @@ def test_numbers_of_all_kinds_become_plain_floats(check, half):
 def test_what_is_no_finite_real_number_is_refused(check, value):
     with pytest.raises(ValueError, match=r"^x: expected") as caught:
         check("x", value)
-    assert str(caught.value).endswith(f", got {value!r}")
+    assert str(caught.value).endswith(f", got {came(value)}")
 
 
 def test_numbers_of_every_library_become_plain_numbers(xp: Backend):
@@ -155,9 +158,56 @@ def test_an_unknown_name_is_told_the_known_ones_and_the_nearest(value, end):
 
 
 def test_a_function_is_what_can_be_called():
-    assert function("then", len, "(step, total)") is len
-    with refused("then: expected a function of (step, total), got 'cosine'"):
-        function("then", "cosine", "(step, total)")
+    assert function("then", math.pow, "(step, total)") is math.pow
+    assert function("then", max, "(step, total)") is max  # which does not tell what it takes
+    for wrong, words in [
+        ("cosine", "'cosine'"),
+        (cosine, "the class cosine: write cosine(...) to make one"),
+        (lambda epoch: 1.0, "one of (epoch)"),
+        (len, "one of (obj)"),
+    ]:
+        with refused(f"then: expected a function of (step, total), got {words}"):
+            function("then", wrong, "(step, total)")
+
+
+def test_what_came_is_shown_in_a_few_words_of_one_line():
+    assert came("0.1") == "'0.1'"
+    assert came(np.array([1.0])) == "array([1.])"
+    assert came(np.zeros((3, 40))) == "ndarray of shape (3, 40)"
+    assert came(Linear) == "the class Linear: write Linear(...) to make one"
+    assert came(print) == "the function print"
+    assert came([["a\n"] * 3] * 9).endswith("...")
+    assert len(came(10**400)) == 103
+
+
+class TestCheckCall:
+    @staticmethod
+    def made(filters, size, *, stride=1, pad=0):
+        raise NotImplementedError
+
+    @pytest.mark.parametrize(
+        ("args", "kwargs", "why"),
+        [
+            ((1, 16, 3), {}, "expected (filters, size) by place and by name stride, pad, got 3"),
+            ((1, 3), {"strides": 2}, "takes no argument 'strides': did you mean 'stride'?"),
+            ((1,), {}, "missing a required argument: 'size'"),
+            ((1, 3), {"size": 3}, "multiple values for argument 'size'"),
+        ],
+    )
+    def test_a_wrong_call_is_told_what_is_taken(self, args, kwargs, why):
+        with pytest.raises(TypeError, match=rf"^Conv: {re.escape(why)}.*: sizes first$"):
+            check_call("Conv", self.made, args, kwargs, "sizes first")
+
+    def test_a_right_call_passes(self):
+        check_call("Conv", self.made, (1, 3), {"pad": 1}, "")
+
+
+def test_a_module_tells_the_nearest_name_or_the_word_for_it_here():
+    missing = names_in("shop", ["Bread", "Butter"], Margarine="shop.Butter")
+    with pytest.raises(AttributeError, match=r"^module 'shop' has no 'Buter': did you mean 'Butt"):
+        missing("Buter")
+    with pytest.raises(AttributeError, match=r"^module 'shop' has no 'Margarine': write shop\.Bu"):
+        missing("Margarine")
 
 
 def test_what_is_no_number_of_a_library_stays_itself():

@@ -7,6 +7,8 @@ was expected and what came.  Booleans, strings and NaN are no numbers.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable
@@ -14,19 +16,28 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 __all__ = [
     "Hyperparameter",
+    "came",
+    "check_call",
     "check_fields",
     "finite",
     "flag",
     "fraction",
     "function",
+    "instance",
+    "names_in",
+    "nearest",
     "not_negative",
     "number",
     "one_of",
     "pair",
     "plain",
     "positive",
+    "takes_exactly",
     "whole_number",
 ]
+
+LONGEST = 100
+"""The characters of a value that a sentence shows."""
 
 T = TypeVar("T")
 S = TypeVar("S", bound=str)
@@ -37,6 +48,20 @@ def plain(value: Any) -> Any:
     """Return a number of any array library as Python's own; anything else as it is."""
     item = getattr(value, "item", None)
     return item() if callable(item) and getattr(value, "shape", None) == () else value
+
+
+def came(value: Any) -> str:
+    """Return how a sentence names a value that should not have come, in a few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}: write {value.__name__}(...) to make one"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}"
+    shown = repr(value)
+    if len(shown) <= LONGEST and "\n" not in shown:
+        return shown
+    if getattr(value, "shape", ()):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return f"{' '.join(shown.split())[:LONGEST]}..."
 
 
 def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) -> float:
@@ -51,7 +76,7 @@ def number(name: str, value: Any, fits: Callable[[float], bool], expected: str) 
     """
     result = _real(plain(value))
     if not math.isfinite(result) or not fits(result):
-        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        raise ValueError(f"{name}: expected {expected}, got {came(value)}")
     return result
 
 
@@ -94,7 +119,7 @@ def whole_number(name: str, value: Any, least: int = 0, most: int | None = None)
         result = None
     if result is None or result < least or (most is not None and result > most):
         bounds = f">= {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name}: expected a whole number {bounds}, got {value!r}")
+        raise ValueError(f"{name}: expected a whole number {bounds}, got {came(value)}")
     return result
 
 
@@ -102,7 +127,7 @@ def pair(name: str, value: Any, least: int = 0) -> tuple[int, int]:
     """Return a size given as one whole number or as (height, width)."""
     both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2:
-        raise ValueError(f"{name}: expected one size or (height, width), got {value!r}")
+        raise ValueError(f"{name}: expected one size or (height, width), got {came(value)}")
     return whole_number(name, both[0], least), whole_number(name, both[1], least)
 
 
@@ -111,7 +136,7 @@ def flag(name: str, value: Any, hint: str = "") -> bool:
     given = plain(value)
     if not isinstance(given, bool):
         raise ValueError(
-            f"{name}: expected True or False, got {value!r}{f' ({hint})' if hint else ''}"
+            f"{name}: expected True or False, got {came(value)}{f' ({hint})' if hint else ''}"
         )
     return given
 
@@ -122,11 +147,12 @@ def one_of(name: str, value: S, choices: Iterable[str]) -> S:
     if not isinstance(value, str) or value not in known:
         *others, last = map(repr, known)
         expected = f"{', '.join(others)} or {last}" if others else last
-        raise ValueError(f"{name}: expected {expected}, got {value!r}{_nearest(value, known)}")
+        raise ValueError(f"{name}: expected {expected}, got {came(value)}{nearest(value, known)}")
     return value
 
 
-def _nearest(value: Any, known: list[str]) -> str:
+def nearest(value: Any, known: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the nearest known name, if one is near."""
     from difflib import get_close_matches  # for a mistake alone: importing it takes a while
 
     by_lower = {choice.lower(): choice for choice in known}
@@ -136,9 +162,88 @@ def _nearest(value: Any, known: list[str]) -> str:
 
 def function(name: str, value: Any, of: str) -> Any:
     """Return a function; ``of`` says what it takes, such as ``"(step, total)"``."""
-    if not callable(value):
-        raise ValueError(f"{name}: expected a function of {of}, got {value!r}")
+    if not callable(value) or isinstance(value, type):
+        raise ValueError(f"{name}: expected a function of {of}, got {came(value)}")
+    given = takes_exactly(value, of.count(",") + 1)
+    if given is not None:
+        raise ValueError(f"{name}: expected a function of {of}, got one of {given}")
     return value
+
+
+def takes_exactly(value: Callable[..., Any], count: int) -> str | None:
+    """Return the parameters of a function that cannot be called with so many arguments.
+
+    None for one that can, and for one that does not tell.
+    """
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return f"({', '.join(signature.parameters)})"
+    return None
+
+
+def instance(name: str, value: Any, kind: type[T], example: str) -> T:
+    """Return a value of a class; the sentence of the TypeError gives an example of one."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, such as {example}, got {came(value)}")
+    return value
+
+
+def check_call(label: str, called: Callable[..., Any], args: Any, kwargs: Any, cure: str) -> None:
+    """Raise a TypeError of one sentence unless a function or class takes the arguments given.
+
+    Parameters
+    ----------
+    label : str
+        What was called, for the sentence.
+    cure : str
+        How it is called rightly; may be empty.
+    """
+    signature = _signature(called)
+    try:
+        signature.bind(*args, **kwargs)
+        return
+    except TypeError as error:
+        why = str(error)
+    parameters = signature.parameters.values()
+    by_place = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    unknown = [name for name in kwargs if name not in signature.parameters]
+    if len(args) > len(by_place):
+        rest = f" and by name {', '.join(by_name)}" if by_name else ""
+        why = f"expected ({', '.join(by_place)}) by place{rest}, got {len(args)} by place"
+    elif unknown:
+        known = [*by_place, *by_name]
+        why = f"takes no argument {unknown[0]!r}{nearest(unknown[0], known)}"
+    raise TypeError(f"{label}: {why}{f': {cure}' if cure else ''}")
+
+
+@functools.cache
+def _signature(called: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(called)
+
+
+def names_in(module: str, public: Iterable[str], **elsewhere: str) -> Callable[[str], Any]:
+    """Return a module's ``__getattr__``: it tells the nearest of the public names.
+
+    Parameters
+    ----------
+    module : str
+    public : iterable of str
+    elsewhere : str
+        What to write instead of names that other libraries have.
+    """
+    known = list(public)
+
+    def missing(name: str) -> Any:
+        cure = f": write {elsewhere[name]}" if name in elsewhere else nearest(name, known)
+        raise AttributeError(f"module {module!r} has no {name!r}{cure}")
+
+    return missing
 
 
 class Hyperparameter(Generic[T]):

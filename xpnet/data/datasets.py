@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from xpnet.arrays import Array, HostArray, namespace, to_numpy
-from xpnet.checks import number, one_of, whole_number
+from xpnet.arrays import (
+    Array,
+    HostArray,
+    dtype_kind,
+    dtype_name,
+    is_complex,
+    namespace,
+    to_numpy,
+)
+from xpnet.checks import check_fields, number, one_of, whole_number
+from xpnet.convert import WORDS_AS_LABELS, WORDS_AS_SAMPLES, as_array, is_array
 from xpnet.data import catalog, idx
 from xpnet.devices import Device, device, device_of
 from xpnet.random import Stream
 
-__all__ = ["NAMES", "Dataset", "load"]
+__all__ = ["NAMES", "Dataset", "as_labels", "load"]
 
 NAMES = ("digits", *catalog.SOURCES)
 """The names that :func:`load` knows."""
@@ -29,34 +38,40 @@ class Dataset:
     Parameters
     ----------
     x : array of shape (n, ...)
-        The samples, of any dtype and array library.
+        The samples: an array of any library and dtype, nested lists, a frame, a table (see
+        :func:`xpnet.convert.as_array`).
     t : array
-        Labels, integers of shape (n,); or floating-point targets of shape (n, ...), which with
-        ``classes`` are one weight a class, such as one-hot rows, of shape (n, classes).
+        The targets, from anywhere too: labels of shape (n,), or numbers of shape (n, ...).
     classes : int, optional
-        The number of classes; labels are 0 to ``classes - 1``.
+        The number of classes: ``t`` is then labels of 0 to ``classes - 1``, as whole numbers of any
+        dtype and shape (n,) or (n, 1), which are kept as integers (n,); or one weight a class,
+        such as one-hot rows, of shape (n, classes), kept as floating-point numbers.  Without it,
+        whole numbers are labels for a network of several outputs and numbers for one of a single
+        output.
     name : str
         What the data is called in messages and records.
 
     Raises
     ------
     ValueError
-        There are no samples, ``x`` and ``t`` differ in length or device, a label is out of range,
-        or ``t`` has another dtype or shape.
+        There are no samples, ``x`` and ``t`` differ in length or device, a value is missing, or
+        with ``classes`` a label is out of range or no whole number.
     TypeError
-        ``x`` or ``t`` is no array.
+        ``x`` or ``t`` holds no numbers.
     """
 
     x: Array
     t: Array
     classes: int | None = None
     name: str = "data"
+    warned: set[str] = field(default_factory=set, init=False)  # of what, as all its parts know
 
     def __post_init__(self) -> None:
-        n = _samples("x", self.x, self.name)
+        check_fields(self, x=self._entered, t=self._entered)
+        n = int(self.x.shape[0])
         if n == 0:
             raise ValueError(f"{self.name}: expected at least one sample, got none")
-        if _samples("t", self.t, self.name) != n:
+        if self.t.shape[0] != n:
             raise ValueError(
                 f"{self.name}: expected as many targets as samples, got {self.t.shape[0]} "
                 f"targets for {n} samples"
@@ -70,43 +85,40 @@ class Dataset:
         if self.classes is not None:
             count = whole_number(f"{self.name}: classes", self.classes, 1)
             object.__setattr__(self, "classes", count)
-        if self._holds_labels():
-            self._check_labels()
-        else:
-            self._check_targets()
+            object.__setattr__(self, "t", self._of_classes(count))
+        elif self._is_integral() and tuple(self.t.shape) == (n, 1):
+            object.__setattr__(self, "t", self.t[:, 0])
 
-    def _holds_labels(self) -> bool:
+    def _entered(self, field: str, value: Any) -> Array:
+        """Return what was given as x or t as an array, that of a list beside the other's."""
+        words = WORDS_AS_LABELS if field == "t" else WORDS_AS_SAMPLES
+        made = as_array(f"{self.name}: {field}", value, words)
+        if not made.shape:
+            raise ValueError(
+                f"{self.name}: expected {field} with samples on its first axis, got a scalar"
+            )
+        other = self.x if field == "t" else self.t
+        return made if is_array(value) or not is_array(other) else device_of(other).asarray(made)
+
+    def _is_integral(self) -> bool:
         return bool(namespace(self.t).isdtype(self.t.dtype, "integral"))
 
-    def _check_labels(self) -> None:
-        if len(self.t.shape) != 1:
-            raise ValueError(
-                f"{self.name}: expected integer labels of shape (n,), got shape "
-                f"{tuple(self.t.shape)}"
-            )
-        labels = to_numpy(self.t)
-        wrong = labels < 0
-        if self.classes is not None:
-            wrong |= labels >= self.classes
-        if wrong.any():
-            first = int(wrong.argmax())
-            upper = "" if self.classes is None else f" to {self.classes - 1}"
-            raise ValueError(
-                f"{self.name}: expected labels of 0{upper or ' or more'}, got {labels[first]} "
-                f"at index {first}"
-            )
+    @property
+    def has_labels(self) -> bool:
+        """Whether the targets are whole numbers, one a sample."""
+        return self._is_integral() and len(self.t.shape) == 1
 
-    def _check_targets(self) -> None:
-        if not namespace(self.t).isdtype(self.t.dtype, ("real floating", "complex floating")):
+    def _of_classes(self, classes: int) -> Array:
+        """Return the targets as labels, or as one weight a class."""
+        xp, each, integral = namespace(self.t), tuple(self.t.shape[1:]), self._is_integral()
+        if each == (classes,) and not (integral and classes == 1):
+            return xp.astype(self.t, xp.float32) if integral else self.t
+        if each not in ((), (1,)) or is_complex(self.t):
             raise ValueError(
-                f"{self.name}: expected integer labels or floating-point targets, got "
-                f"{self.t.dtype}"
+                f"{self.name}: expected labels of shape (n,) or targets of shape "
+                f"(n, {classes}), got {dtype_name(self.t)} of shape {tuple(self.t.shape)}"
             )
-        if self.classes is not None and tuple(self.t.shape[1:]) != (self.classes,):
-            raise ValueError(
-                f"{self.name}: expected integer labels of shape (n,) or targets of shape "
-                f"(n, {self.classes}), got {self.t.dtype} of shape {tuple(self.t.shape)}"
-            )
+        return as_labels(self.t, classes, self.name)
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -152,7 +164,7 @@ class Dataset:
             There are not that many.
         """
         n = whole_number("take", n, 1, len(self))
-        return self._with(self.x[:n, ...], self.t[:n, ...])
+        return self.with_arrays(self.x[:n, ...], self.t[:n, ...])
 
     def select(self, indices: Array | Sequence[int]) -> Dataset:
         """Return the samples at some indices, copied, in the order of the indices.
@@ -189,8 +201,8 @@ class Dataset:
             As :func:`xpnet.device` takes it.
         """
         place = device(device_name)
-        dtype = "int64" if self._holds_labels() else None
-        return self._with(place.asarray(self.x), place.asarray(self.t, dtype))
+        dtype = "int64" if self.has_labels else None
+        return self.with_arrays(place.asarray(self.x), place.asarray(self.t, dtype))
 
     def astype(self, dtype: str) -> Dataset:
         """Return the data set with its samples, and targets that are no labels, in a dtype.
@@ -201,34 +213,81 @@ class Dataset:
             Its standard name, such as ``"float32"``.
         """
         place = device_of(self.x)
-        t = self.t if self._holds_labels() else place.asarray(self.t, dtype)
-        return self._with(place.asarray(self.x, dtype), t)
+        t = self.t if self.has_labels else place.asarray(self.t, dtype)
+        return self.with_arrays(place.asarray(self.x, dtype), t)
 
     def _gather(self, indices: HostArray) -> Dataset:
         xp = namespace(self.x)
         there = device_of(self.x).asarray(indices, "int64")
-        return self._with(xp.take(self.x, there, axis=0), xp.take(self.t, there, axis=0))
+        return self.with_arrays(xp.take(self.x, there, axis=0), xp.take(self.t, there, axis=0))
 
-    def _with(self, x: Array, t: Array) -> Dataset:
-        """Return a data set of samples of this one, whose labels need no second check."""
+    def with_arrays(self, x: Array, t: Array) -> Dataset:
+        """Return a data set of this one's samples in other arrays, which nothing checks again."""
         made = object.__new__(Dataset)
-        for field, value in (("x", x), ("t", t), ("classes", self.classes), ("name", self.name)):
+        for field, value in (vars(self) | {"x": x, "t": t}).items():
             object.__setattr__(made, field, value)
         return made
 
+    def check(self) -> None:
+        """Look for NaN and infinities in all samples and targets.
 
-def _samples(argument: str, array: Array, name: str) -> int:
-    namespace(array)  # raises the sentence for what is no array
-    if not array.shape:
+        Raises
+        ------
+        ValueError
+            There is one: the message says which, and where the first one lies.
+        """
+        for field, array in (("x", self.x), ("t", self.t)):
+            found = _first_not_finite(array)
+            if found is not None:
+                raise ValueError(
+                    f"{self.name}: expected finite numbers, got {to_numpy(array[found])} in {field} "
+                    f"of sample {found[0]}{f', at {list(found[1:])}' if found[1:] else ''}"
+                )
+
+
+def as_labels(t: Array, classes: int, name: str) -> Array:
+    """Return labels of shape (n,), integers of 0 to ``classes - 1``.
+
+    Parameters
+    ----------
+    t : array, shape (n,) or (n, 1)
+        Whole numbers of any real dtype.
+
+    Raises
+    ------
+    ValueError
+        A number is none of these labels.
+    """
+    xp = namespace(t)
+    labels = xp.reshape(t, (t.shape[0],))
+    host = to_numpy(labels)
+    wrong = ~((host >= 0) & (host < classes) & (host == np.floor(host)))
+    if wrong.any():
+        first = int(wrong.argmax())
+        from_one = host.min() == 1 and host.max() == classes
+        cure = ": labels begin at 0, subtract 1" if from_one else ""
         raise ValueError(
-            f"{name}: expected {argument} with samples on its first axis, got a scalar"
+            f"{name}: expected labels of 0 to {classes - 1}, got {host[first]} at index {first}"
+            f"{cure}"
         )
-    return int(array.shape[0])
+    return labels if xp.isdtype(t.dtype, "integral") else xp.astype(labels, xp.int64)
+
+
+def _first_not_finite(array: Array) -> tuple[int, ...] | None:
+    """Return where the first number lies that is not finite, reading some samples at a time."""
+    xp = namespace(array)
+    if dtype_kind(xp, array.dtype) == "exact":
+        return None
+    for start in range(0, array.shape[0], 1000):
+        some = array[start : start + 1000, ...]
+        if not xp.all(xp.isfinite(some)):
+            first, *rest = np.argwhere(~np.isfinite(to_numpy(some)))[0].tolist()
+            return (start + first, *rest)
+    return None
 
 
 def _summary(array: Array) -> str:
-    dtype = str(array.dtype).rpartition(".")[2]  # "torch.uint8" and "array_api_strict.uint8" too
-    return f"{dtype} {tuple(array.shape)}"
+    return f"{dtype_name(array)} {tuple(array.shape)}"
 
 
 def load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ __all__ = [
     "check_own_dtype",
     "checked_shape",
     "image_shape",
+    "shape_cure",
     "with_batch",
 ]
 
@@ -60,9 +62,23 @@ def check_input(layer: Built, x: Array, own: Iterable[Array]) -> None:
     if tuple(x.shape[1:]) != layer.input_shape:
         raise ValueError(
             f"{layer.label}: expected x of shape {with_batch(layer.input_shape)}, "
-            f"got {tuple(x.shape)}"
+            f"got {tuple(x.shape)}{shape_cure(tuple(x.shape), layer.input_shape)}"
         )
     check_dtype(layer, x)
+
+
+def shape_cure(came: Any, wanted: Any) -> str:
+    """Return the end of a sentence: how x of a shape becomes samples of the wanted one."""
+    if came == wanted:
+        return ": one sample is a batch of one, x[None]"
+    one = came[1:]
+    if len(wanted) == 3 and one == (*wanted[1:], wanted[0]):
+        return ": channels come first, np.moveaxis(x, -1, 1)"
+    if not came or any(isinstance(length, tuple) for length in wanted):
+        return ""
+    if math.prod(one) == math.prod(wanted):
+        return f": write x.reshape({', '.join(map(str, (-1, *wanted)))})"
+    return ""
 
 
 def check_dtype(layer: Built, x: Array) -> None:

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from xpnet import ops
 from xpnet.arrayfiles import write_arrays
-from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
+from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.checks import whole_number
+from xpnet.convert import as_array
 from xpnet.devices import Device, device
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.buffers import ArrayMap, Buffers, Layout, packed
+from xpnet.layers.fit import with_batch
+from xpnet.layers.inputs import as_samples, warn_of_scale
 from xpnet.random import Stream
 from xpnet.tables import ruled
 from xpnet.threadpool import threads
@@ -326,23 +329,30 @@ class Network(Layer):
         """
         return threads(n, blas=1 if any(leaf.multithreaded for _, leaf in self.walk()) else None)
 
-    def predict(self, x: Array, *, batch_size: int = 1000) -> Any:
+    def predict(self, x: Any, *, batch_size: int = 1000) -> Any:
         """Return the network's outputs for samples from anywhere, as a NumPy array.
 
         Parameters
         ----------
         x : array, shape (n, *input_shape)
-            Of any library and floating or integer dtype.
+            Numbers of any kind, from anywhere: see :func:`xpnet.convert.as_array`.
         batch_size : int
             Samples moved and computed at a time.
 
         Returns
         -------
         numpy.ndarray, shape (n, *output_shape)
+
+        Raises
+        ------
+        ValueError, TypeError
+            There are no samples of this shape in ``x``, or it holds what is no number.
         """
         batch_size = whole_number("batch_size", batch_size, 1)
-        if not hasattr(x, "shape"):
-            x = to_numpy(x)
+        x = as_array("x", x)
+        if not x.shape:
+            raise ValueError(f"x: expected samples {with_batch(self.input_shape)}, got one number")
+        warn_of_scale(self, x)
         n = x.shape[0]
         with self.threads():
             parts = [
@@ -352,13 +362,12 @@ class Network(Layer):
         host = namespace(parts[0])
         return parts[0] if len(parts) == 1 else host.concat(parts)
 
-    def asinput(self, x: Array) -> Array:
-        """Return samples on the network's device, real numbers in its dtype."""
-        x = self.device.asarray(x)
-        kind = dtype_kind(namespace(x), x.dtype)
-        if kind == "real" and self.dtype.startswith("float"):
-            x = self.device.asarray(x, self.dtype)
-        return x
+    def asinput(self, x: Any) -> Array:
+        """Return samples from anywhere on the network's device, in its dtype.
+
+        Integers stay as they are where the first layer takes them, as Rescale does.
+        """
+        return as_samples(self, self.device.asarray(as_array("x", x)))
 
     def save(self, path: str | Path) -> None:
         """Write parameters, state and architecture to one safetensors file, whole or not at all.

@@ -2,54 +2,94 @@
 
 from __future__ import annotations
 
-from xpnet.arrays import dtype_kind, namespace, to_numpy
+from typing import Any
+
+from xpnet.arrays import Array, dtype_kind, namespace
 from xpnet.data import Dataset
+from xpnet.data.datasets import as_labels
 from xpnet.layers import Network
+from xpnet.layers.fit import shape_cure
+from xpnet.layers.inputs import as_floats, as_samples, warn_of_scale
 from xpnet.losses import Answers, Loss
 
 __all__ = ["answers", "check_dataset", "check_fit", "prepared"]
 
 
-def check_dataset(data: Dataset) -> None:
-    """Raise one clear sentence unless this is a data set."""
-    if not isinstance(data, Dataset):
-        raise TypeError(f"expected a Dataset, such as Dataset(x, t), got {type(data).__name__}")
+def check_dataset(name: str, data: Any) -> None:
+    """Raise one clear sentence unless data come as a Dataset."""
+    if isinstance(data, Dataset):
+        return
+    came = type(data).__name__
+    if isinstance(data, tuple) and len(data) == 2:
+        raise TypeError(f"{name}: expected a Dataset, got a tuple: write Dataset(x, t) of its two")
+    raise TypeError(
+        f"{name}: expected a Dataset of samples and targets, got {came}: write "
+        f"xpnet.data.Dataset(x, t), as in trainer.fit(Dataset(x, t), epochs=10)"
+    )
 
 
 def check_fit(net: Network, data: Dataset) -> None:
-    """Raise one clear sentence unless a data set fits a network."""
-    check_dataset(data)
-    came = tuple(data.x.shape[1:])
-    if came != net.input_shape:
-        raise ValueError(f"{data.name}: expected samples of shape {net.input_shape}, got {came}")
-    scores = net.output_shape
-    if not _has_labels(data):
-        if tuple(data.t.shape[1:]) != scores:
-            raise ValueError(
-                f"{data.name}: expected targets of shape {scores}, the network's output, "
-                f"got {tuple(data.t.shape[1:])}"
-            )
-    elif len(scores) == 1 and scores[0] > 1:
-        highest = int(to_numpy(data.t).max())
-        if highest >= scores[0]:
-            raise ValueError(
-                f"{data.name}: expected labels below {scores[0]}, the network's number of "
-                f"classes, got {highest}"
-            )
-
-
-def answers(net: Network, loss: Loss, data: Dataset) -> Answers | None:
-    """Return what a network's scores answer, as its loss says for the targets of a data set."""
-    return loss.answers(net.output_shape, data.t, data.classes)
+    """Raise one clear sentence unless a data set fits a network; warn of pixels scaled twice."""
+    check_dataset("data", data)
+    came, wanted = tuple(data.x.shape), net.input_shape
+    if came[1:] != wanted and (came[1:], wanted) != ((), (1,)):
+        raise ValueError(
+            f"{data.name}: expected samples of shape {wanted}, got {came[1:]}"
+            f"{shape_cure(came, wanted)}"
+        )
+    if _are_labels(net, data):
+        as_labels(data.t, net.output_shape[0], data.name)
+    elif _target_shape(net, data) != net.output_shape:
+        raise ValueError(
+            f"{data.name}: expected targets of shape {net.output_shape}, the network's output, "
+            f"got {tuple(data.t.shape[1:])}"
+        )
+    if not data.warned and warn_of_scale(net, data.x, data.name):
+        data.warned.add("scale")
 
 
 def prepared(net: Network, data: Dataset) -> Dataset:
-    """Return a data set with real numbers in a network's dtype; integers stay as they are."""
-    kind = dtype_kind(namespace(data.x), data.x.dtype)
-    if kind == "real" and net.dtype.startswith("float"):
-        return data.astype(net.dtype)
-    return data
+    """Return a data set that fits a network, as the network and its loss take it.
+
+    Samples are as :func:`xpnet.layers.inputs.as_samples` has them.  Labels are integers (n,);
+    what are no labels is real numbers of the network's dtype in the shape of its output, but for
+    whole numbers of a single output, which stay integers (n,).
+
+    Raises
+    ------
+    ValueError
+        There are whole numbers that the network's dtype cannot hold.
+    """
+    x, t = as_samples(net, data.x, f"{data.name}: x"), _targets(net, data)
+    return data if x is data.x and t is data.t else data.with_arrays(x, t)
 
 
-def _has_labels(data: Dataset) -> bool:
-    return dtype_kind(namespace(data.t), data.t.dtype) == "exact"
+def answers(net: Network, loss: Loss, data: Dataset) -> Answers | None:
+    """Return what a network's scores answer, as its loss says for the targets of prepared data."""
+    return loss.answers(net.output_shape, data.t, data.classes)
+
+
+def _are_labels(net: Network, data: Dataset) -> bool:
+    """Return whether targets, one a sample, are labels: the outputs tell what a number means.
+
+    Of several outputs it is the number of one; of a single output it is the very number.
+    """
+    scores, each = net.output_shape, tuple(data.t.shape[1:])
+    real = dtype_kind(namespace(data.t), data.t.dtype) != "complex"
+    return real and len(scores) == 1 and scores[0] > 1 and each in ((), (1,))
+
+
+def _target_shape(net: Network, data: Dataset) -> tuple[int, ...]:
+    each = tuple(data.t.shape[1:])
+    return (1,) if each == () and net.output_shape == (1,) else each
+
+
+def _targets(net: Network, data: Dataset) -> Array:
+    if _are_labels(net, data):
+        return as_labels(data.t, net.output_shape[0], data.name)
+    if dtype_kind(namespace(data.t), data.t.dtype) == "complex":
+        return data.t
+    numbers = as_floats(data.t, net.dtype, f"{data.name}: t")
+    if data.has_labels:  # a single output's, that a loss may take for the classes 0 and 1
+        return data.t
+    return numbers if tuple(data.t.shape[1:]) == net.output_shape else numbers[:, None]

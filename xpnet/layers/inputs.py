@@ -1,0 +1,97 @@
+"""What a network's samples become: numbers in its dtype, unless its first layer takes integers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, to_numpy
+from xpnet.devices import device_of
+from xpnet.layers.base import Layer
+from xpnet.layers.shape import Rescale
+
+__all__ = ["as_floats", "as_samples", "warn_of_scale"]
+
+PIXELS = 0.1
+"""A first layer that multiplies by less is there for pixels of 0 to 255."""
+
+
+LONG = ("int32", "int64", "uint32", "uint64")
+"""The dtypes of whole numbers that floats may not hold."""
+
+
+def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
+    """Return samples as a network takes them, on the device they are on.
+
+    Real numbers in the network's dtype; integers too, unless the first layer takes them as they
+    are; a number for each sample as a row of one, where the network has one input.
+
+    Raises
+    ------
+    ValueError
+        There are whole numbers that the network's dtype cannot hold.
+    """
+    if x.ndim == 1 and net.input_shape == (1,):
+        x = x[:, None]
+    kind = dtype_kind(namespace(x), x.dtype)
+    if kind == "exact":
+        return x if _takes_integers(net) else as_floats(x, net.dtype, name)
+    if kind == "real" and net.dtype.startswith("float"):
+        return device_of(x).asarray(x, net.dtype)
+    return x
+
+
+def as_floats(x: Array, dtype: str, name: str) -> Array:
+    """Return real numbers in a floating dtype: that of the real parts, where it is complex.
+
+    Raises
+    ------
+    ValueError
+        There are whole numbers that the dtype cannot hold.
+    """
+    dtype = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    most = 2 ** (24 if dtype == "float32" else 53)
+    if dtype_name(x) in LONG and math.prod(x.shape):
+        host = to_numpy(x)
+        largest = max(int(host.max()), -int(host.min()))
+        if largest > most:
+            wider = ', build the network with dtype="float64"' if dtype == "float32" else ""
+            raise ValueError(
+                f"{name}: expected whole numbers of at most {most}, up to which {dtype} holds them "
+                f"all, got {largest}: subtract an origin{wider}, or round them by astype"
+            )
+    return device_of(x).asarray(x, dtype)
+
+
+def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
+    """Warn where a network begins by dividing pixels that are in 0 to 1 already.
+
+    Returns
+    -------
+    bool
+        Whether it warned.
+    """
+    _, first = next(net.walk())
+    if not (isinstance(first, Rescale) and 0 < abs(first.scale) < PIXELS):
+        return False
+    if dtype_kind(namespace(x), x.dtype) != "real" or not math.prod(x.shape):
+        return False
+    # pixels of 0 to 255 show themselves at once: only others are read whole
+    if not (_peak(x[:100, ...]) <= 1 and 0 < _peak(x) <= 1):
+        return False
+    warnings.warn(
+        f"{name}: no number is above 1, and {first.label} multiplies by {first.scale:.3g} as if "
+        f"they were pixels of 0 to 255: leave Rescale out, or give the pixels as they were",
+        stacklevel=3,
+    )
+    return True
+
+
+def _peak(x: Array) -> float:
+    xp = namespace(x)
+    return float(xp.max(xp.abs(x)))
+
+
+def _takes_integers(net: Layer) -> bool:
+    _, first = next(net.walk())
+    return "exact" in first.accepts
