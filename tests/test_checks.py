@@ -188,8 +188,8 @@ class TestCheckCall:
     @pytest.mark.parametrize(
         ("args", "kwargs", "why"),
         [
-            ((1, 16, 3), {}, "expected (filters, size) by place and by name stride, pad, got 3"),
-            ((1, 3), {"strides": 2}, "takes no argument 'strides': did you mean 'stride'?"),
+            ((1, 16, 3), {}, "expected (filters, size) by place and stride, pad by name, got 3"),
+            ((1, 3), {"groups": 2}, "takes no argument 'groups', but filters, size, stride, pad"),
             ((1,), {}, "missing a required argument: 'size'"),
             ((1, 3), {"size": 3}, "multiple values for argument 'size'"),
         ],
@@ -198,12 +198,16 @@ class TestCheckCall:
         with pytest.raises(TypeError, match=rf"^Conv: {re.escape(why)}.*: sizes first$"):
             check_call("Conv", self.made, args, kwargs, "sizes first")
 
+    def test_a_name_nearly_right_needs_no_other_cure(self):
+        with pytest.raises(TypeError, match=r"no argument 'strides': did you mean 'stride'\?$"):
+            check_call("Conv", self.made, (1, 3), {"strides": 2}, "sizes first")
+
     def test_a_right_call_passes(self):
         check_call("Conv", self.made, (1, 3), {"pad": 1}, "")
 
 
 def test_a_module_tells_the_nearest_name_or_the_word_for_it_here():
-    missing = names_in("shop", ["Bread", "Butter"], Margarine="shop.Butter")
+    missing = names_in("shop", ["Bread", "Butter"], Margarine="write shop.Butter")
     with pytest.raises(AttributeError, match=r"^module 'shop' has no 'Buter': did you mean 'Butt"):
         missing("Buter")
     with pytest.raises(AttributeError, match=r"^module 'shop' has no 'Margarine': write shop\.Bu"):
@@ -307,10 +311,17 @@ def test_numbers_of_numpy_are_saved_as_plain_ones(tmp_path):
     net = Sequential(
         [
             Rescale(np.float32(0.5), np.float64(1)),
-            Conv2d(np.int64(2), np.int8(3), np.uint8(1), np.array(1), np.True_, np.float32(0.1)),
+            Conv2d(
+                np.int64(2),
+                np.int8(3),
+                stride=np.uint8(1),
+                pad=np.array(1),
+                bias=np.True_,
+                init=np.float32(0.1),
+            ),
             LeakyReLU(np.array(0.25)),
             layers.LocalResponseNorm(np.int64(3), np.float32(0.5)),
-            layers.MaxPool2d((np.int64(2), 2), np.int32(2)),
+            layers.MaxPool2d((np.int64(2), 2), stride=np.int32(2)),
             BatchNorm(np.float32(0.5), np.float32(0.25)),
             Linear(np.int16(3), bias_init=np.float32(0.5)),
             Dropout(np.float32(0.2)),

@@ -160,7 +160,7 @@ LAYERS: dict[str, Callable[[], layers.Layer]] = {
         layers, "ArrayMap", "AvgPool2d", "Conv2d", "Layer", "Linear", "MaxPool2d", "Network",
         "Rescale", "Residual", "Sequential",
     ),
-    "AvgPool2d": lambda: layers.AvgPool2d((2, 3), 1, 1),
+    "AvgPool2d": lambda: layers.AvgPool2d((2, 3), stride=1, pad=1),
     "Conv2d": lambda: layers.Conv2d(4, 3, init=initializers.normal(0.1), bias_init=1),
     "Linear": lambda: layers.Linear(4, init="xavier"),
     "Linear, of a rule of one's own": lambda: layers.Linear(4, init=own_rule),

@@ -88,7 +88,7 @@ def convolutional() -> Sequential:
             LeakyReLU(),
             MaxPool2d((2, 1), stride=1),
             Dropout(0.25, scale="inference"),
-            AvgPool2d(2, 1, 1),
+            AvgPool2d(2, stride=1, pad=1),
             Flatten(),
             Linear(3, init=0.1, bias_init=0.5),
         ],

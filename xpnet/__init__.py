@@ -1,5 +1,8 @@
 """xpnet: neural networks written once against the array API standard."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from xpnet import (
     arrays,
     data,
@@ -16,6 +19,7 @@ from xpnet import (
     training,
 )
 from xpnet.arrays import to_numpy
+from xpnet.checks import nearest
 from xpnet.devices import Device, DeviceError, device
 from xpnet.gradients import gradient_check, gradient_descent, numerical_gradient
 from xpnet.layers import Sequential
@@ -63,3 +67,27 @@ __all__ = [
     "to_numpy",
     "training",
 ]
+
+
+_LATER = ("book", "plots")
+"""Modules that are imported when they are asked for: they need more than a network does."""
+
+
+if TYPE_CHECKING:
+    from xpnet import book as book
+    from xpnet import plots as plots
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import what is imported later, and tell where else a name is, or the nearest one."""
+        if name in _LATER:
+            return import_module(f"xpnet.{name}")
+        for module in (data, layers, losses, optimizers, training, schedules, initializers, models):
+            if name in module.__all__:
+                raise AttributeError(f"xpnet has no {name!r}: write {module.__name__}.{name}")
+        raise AttributeError(f"xpnet has no {name!r}{nearest(name, [*__all__, *_LATER])}")
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*globals(), *_LATER])

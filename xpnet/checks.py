@@ -11,11 +11,12 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 __all__ = [
     "Hyperparameter",
+    "arguments",
     "came",
     "check_call",
     "check_fields",
@@ -24,10 +25,12 @@ __all__ = [
     "fraction",
     "function",
     "instance",
+    "missing_attribute",
     "names_in",
     "nearest",
     "not_negative",
     "number",
+    "one_length",
     "one_of",
     "pair",
     "plain",
@@ -131,6 +134,19 @@ def pair(name: str, value: Any, least: int = 0) -> tuple[int, int]:
     return whole_number(name, both[0], least), whole_number(name, both[1], least)
 
 
+def one_length(name: str, value: Any, least: int = 0) -> int:
+    """Return a number of pixels that holds for height and width; a pair of equal ones will do."""
+    if value == "same":
+        raise ValueError(
+            f"{name}: expected a whole number >= {least}, got 'same': an odd size keeps an image's "
+            f"height and width with {name}=(size - 1) // 2"
+        )
+    one, other = pair(name, value, least)
+    if one != other:
+        raise ValueError(f"{name}: expected one number for height and width, got {value!r}")
+    return one
+
+
 def flag(name: str, value: Any, hint: str = "") -> bool:
     """Return True or False; ``hint`` is what to say to those who gave something else."""
     given = plain(value)
@@ -151,12 +167,18 @@ def one_of(name: str, value: S, choices: Iterable[str]) -> S:
     return value
 
 
-def nearest(value: Any, known: Iterable[str]) -> str:
-    """Return the end of a sentence that suggests the nearest known name, if one is near."""
+def nearest(value: Any, known: Iterable[str], likeness: float = 0.6) -> str:
+    """Return the end of a sentence that suggests the nearest known name, if one is near.
+
+    Parameters
+    ----------
+    likeness : float
+        From 0 to 1, for equal names.
+    """
     from difflib import get_close_matches  # for a mistake alone: importing it takes a while
 
     by_lower = {choice.lower(): choice for choice in known}
-    near = get_close_matches(value.lower(), by_lower, 1) if isinstance(value, str) else []
+    near = get_close_matches(value.lower(), by_lower, 1, likeness) if isinstance(value, str) else []
     return f": did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
@@ -164,7 +186,7 @@ def function(name: str, value: Any, of: str) -> Any:
     """Return a function; ``of`` says what it takes, such as ``"(step, total)"``."""
     if not callable(value) or isinstance(value, type):
         raise ValueError(f"{name}: expected a function of {of}, got {came(value)}")
-    given = takes_exactly(value, of.count(",") + 1)
+    given = takes_exactly(value, of.partition(")")[0].count(",") + 1)
     if given is not None:
         raise ValueError(f"{name}: expected a function of {of}, got one of {given}")
     return value
@@ -186,10 +208,13 @@ def takes_exactly(value: Callable[..., Any], count: int) -> str | None:
     return None
 
 
-def instance(name: str, value: Any, kind: type[T], example: str) -> T:
+def instance(name: str, value: Any, kind: type[Any], example: str) -> Any:
     """Return a value of a class; the sentence of the TypeError gives an example of one."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected a {kind.__name__}, such as {example}, got {came(value)}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(
+            f"{name}: expected {article} {kind.__name__}, such as {example}, got {came(value)}"
+        )
     return value
 
 
@@ -209,22 +234,62 @@ def check_call(label: str, called: Callable[..., Any], args: Any, kwargs: Any, c
         return
     except TypeError as error:
         why = str(error)
-    parameters = signature.parameters.values()
+    parameters = [one for name, one in signature.parameters.items() if name != "self"]
     by_place = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    given = len(args) - ("self" in signature.parameters)
     unknown = [name for name in kwargs if name not in signature.parameters]
-    if len(args) > len(by_place):
-        rest = f" and by name {', '.join(by_name)}" if by_name else ""
-        why = f"expected ({', '.join(by_place)}) by place{rest}, got {len(args)} by place"
+    if given > len(by_place):
+        places = f"({', '.join(by_place)}) by place" if by_place else "no arguments by place"
+        names = f" and {', '.join(by_name)} by name" if by_name else ""
+        why = f"expected {places}{names}, got {given} by place"
     elif unknown:
         known = [*by_place, *by_name]
-        why = f"takes no argument {unknown[0]!r}{nearest(unknown[0], known)}"
+        near = nearest(unknown[0], known)
+        others = f", but {', '.join(known)}" if known else ""
+        why, cure = f"takes no argument {unknown[0]!r}{near or others}", "" if near else cure
     raise TypeError(f"{label}: {why}{f': {cure}' if cure else ''}")
 
 
 @functools.cache
 def _signature(called: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(called)
+
+
+def arguments(cure: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator: who calls a method wrongly is told how to call it.
+
+    Parameters
+    ----------
+    cure : str
+        How it is called rightly.
+    """
+
+    def decorate(method: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            check_call(method.__qualname__.removesuffix(".__init__"), method, args, kwargs, cure)
+            return method(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def missing_attribute(owner: Any, name: str, elsewhere: Mapping[str, str]) -> AttributeError:
+    """Return what an object's ``__getattr__`` raises: it tells the nearest name.
+
+    Parameters
+    ----------
+    elsewhere : mapping
+        What to write instead of names that other libraries have.
+    """
+    kind = type(owner).__name__
+    if name.startswith("_"):  # asked for by Python itself and by other libraries, all the time
+        return AttributeError(f"{kind!r} object has no attribute {name!r}")
+    public = (known for known in dir(owner) if not known.startswith("_"))
+    cure = f": {elsewhere[name]}" if name in elsewhere else nearest(name, public)
+    return AttributeError(f"{kind} has no {name!r}{cure}")
 
 
 def names_in(module: str, public: Iterable[str], **elsewhere: str) -> Callable[[str], Any]:
@@ -240,7 +305,7 @@ def names_in(module: str, public: Iterable[str], **elsewhere: str) -> Callable[[
     known = list(public)
 
     def missing(name: str) -> Any:
-        cure = f": write {elsewhere[name]}" if name in elsewhere else nearest(name, known)
+        cure = f": {elsewhere[name]}" if name in elsewhere else nearest(name, known)
         raise AttributeError(f"module {module!r} has no {name!r}{cure}")
 
     return missing

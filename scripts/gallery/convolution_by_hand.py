@@ -77,7 +77,7 @@ def layer(
 ) -> Sequential:
     """Return a network of one convolution with these weights, for images of a size."""
     filters, channels, kh, kw = W.shape
-    convolution = Conv2d(filters, (kh, kw), stride, pad)
+    convolution = Conv2d(filters, (kh, kw), stride=stride, pad=pad)
     net = Sequential([convolution], input_shape=(channels, *size), dtype=dtype)
     net.params["0.W"], net.params["0.b"] = W.astype(dtype), b.astype(dtype)
     return net.to(demo.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from fractions import Fraction
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import Backend
 from xpnet.arrays import to_numpy
 from xpnet.data import NAMES, Dataset, DownloadError, catalog, datasets, idx, load
 from xpnet.devices import DeviceError, device, device_of
@@ -71,29 +73,30 @@ def which(data: Dataset) -> list[int]:
             "d: expected labels of 0 to 2, got -1 at index 2",
         ),
         (
-            np.zeros((2, 2)),
-            np.array([0, -5]),
-            None,
-            "d: expected labels of 0 or more, got -5 at index 1",
-        ),
-        (
-            np.zeros((2, 2)),
-            np.zeros((2, 1), int),
+            np.zeros((3, 2)),
+            np.array([[0.0], [1.0], [0.5]]),
             3,
-            "d: expected integer labels of shape (n,), got shape (2, 1)",
+            "d: expected labels of 0 to 2, got 0.5 at index 2",
         ),
         (
-            np.zeros((2, 2)),
-            np.zeros(2),
+            np.zeros((3, 2)),
+            np.array([3, 1, 2]),
             3,
-            "d: expected integer labels of shape (n,) or targets of shape (n, 3), "
-            "got float64 of shape (2,)",
+            "d: expected labels of 0 to 2, got 3 at index 0: labels begin at 0, subtract 1",
         ),
         (
             np.zeros((2, 2)),
-            np.zeros(2, bool),
-            2,
-            "d: expected integer labels or floating-point targets, got bool",
+            np.zeros((2, 2), int),
+            3,
+            "d: expected labels of shape (n,) or targets of shape (n, 3), got int64 of shape "
+            "(2, 2)",
+        ),
+        (
+            np.zeros((2, 2)),
+            np.zeros(2, complex),
+            3,
+            "d: expected labels of shape (n,) or targets of shape (n, 3), got complex128 of shape "
+            "(2,)",
         ),
         (
             np.zeros((2, 2)),
@@ -140,23 +143,82 @@ def test_samples_and_targets_lie_on_one_device():
         Dataset(torch.zeros(2, 3), np.zeros(2, int), 3, "d")
 
 
-def test_what_is_no_array_is_refused():
-    with pytest.raises(TypeError, match=r"^expected an array of an array API library .* got list$"):
-        Dataset([[1.0]], np.array([0]))
-
-
 @pytest.mark.parametrize(
     ("t", "classes"),
     [
         (np.zeros(2, np.uint8), 1),
         (np.zeros(2, np.float32), None),
+        (np.array([-3, 5]), None),
         (np.zeros((2, 3, 4)), None),
+        (np.zeros((2, 3), int), None),
         (np.eye(2), 2),
         (np.zeros((2, 1), np.complex128), None),
     ],
 )
-def test_labels_one_hot_rows_and_floating_point_targets_are_accepted(t, classes):
-    assert Dataset(np.zeros((2, 5)), t, classes).t is t
+def test_what_is_an_array_of_numbers_stays_that_array(t, classes):
+    x = np.zeros((2, 5), np.uint8)
+    data = Dataset(x, t, classes)
+    assert data.x is x
+    assert data.t is t
+
+
+class TestWhatEnters:
+    """Samples and targets of every kind become arrays of numbers."""
+
+    @pytest.mark.parametrize(
+        ("t", "dtype"),
+        [
+            ([0, 2, 1], "int64"), ((0.0, 2.0, 1.0), "float32"), ([[0], [2], [1]], "uint8"),
+            ([[0.0], [2.0], [1.0]], "float64"),
+        ],
+        ids=repr,
+    )  # fmt: skip
+    def test_labels_of_any_whole_numbers_become_integers_in_a_row(self, xp: Backend, t, dtype):
+        for given in (t, xp.array(t, dtype)):
+            data = Dataset(xp.array(np.eye(3)), given, 3)
+            assert to_numpy(data.t).tolist() == [0, 2, 1]
+            assert data.has_labels
+            assert device_of(data.t) == xp.device
+
+    def test_truth_values_are_the_labels_0_and_1(self, xp: Backend):
+        data = Dataset(xp.array(np.eye(3) > 0), xp.array([True, False, True]), 2)
+        assert to_numpy(data.t).tolist() == [1, 0, 1]
+        assert to_numpy(data.x).tolist() == np.eye(3).tolist()
+
+    @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+    def test_one_hot_rows_of_whole_numbers_are_weights_of_classes(self, xp: Backend, dtype):
+        data = Dataset(xp.array(np.eye(3)), xp.array(np.eye(3), dtype), 3)
+        np.testing.assert_array_equal(to_numpy(data.t), np.eye(3, dtype=np.float32), strict=True)
+        assert not data.has_labels
+
+    def test_lists_lie_beside_the_array_they_came_with(self, xp: Backend):
+        x = xp.array(np.eye(2))
+        assert device_of(Dataset(x, [0, 1]).t) == xp.device
+        assert device_of(Dataset([[0.5], [1.5]], xp.array([1, 0])).x) == xp.device
+
+    def test_a_list_of_samples_is_float64_and_integers_stay_integers(self):
+        data = Dataset([[0.5, 1], [2, 3]], [[1, -2], [3, 4]])
+        np.testing.assert_array_equal(data.x, np.array([[0.5, 1], [2, 3]]), strict=True)
+        np.testing.assert_array_equal(data.t, np.array([[1, -2], [3, 4]]), strict=True)
+
+
+class TestCheck:
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_it_names_the_first_number_that_is_not_finite(self, xp: Backend, value):
+        x, t = np.zeros((2500, 2, 3), np.float32), np.zeros((2500, 4))
+        x[2100, 1, 2] = x[2200] = value
+        message = (
+            f"^wells: expected finite numbers, got {value} in x of sample 2100, at \\[1, 2\\]$"
+        )
+        with pytest.raises(ValueError, match=message):
+            Dataset(xp.array(x), xp.array(t), name="wells").check()
+        t[7, 3] = value
+        with pytest.raises(ValueError, match=f"got {value} in t of sample 7, at \\[3\\]$"):
+            Dataset(xp.array(np.zeros(2500)), xp.array(t)).check()
+
+    def test_numbers_that_are_finite_pass(self, xp: Backend):
+        Dataset(xp.array(np.ones(3, np.uint8)), xp.array([0.5, 1e30, -1e30])).check()
+        Dataset(xp.array(np.ones(3) * 1j), xp.array([1, 2, 3])).check()
 
 
 def test_a_data_set_is_frozen_and_says_what_it_is(library):
@@ -276,10 +338,10 @@ def test_to_keeps_the_dtype_of_floating_point_targets():
 def test_labels_are_checked_once_and_not_for_every_part(monkeypatch):
     data = numbered(10)
 
-    def again(_):
+    def again(*_):
         raise RuntimeError("labels checked again")
 
-    monkeypatch.setattr(Dataset, "_check_labels", again)
+    monkeypatch.setattr(datasets, "as_labels", again)
     data.split(0.5)
     data.take(2)
     data.select([1])

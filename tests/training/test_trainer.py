@@ -429,19 +429,19 @@ class TestRefusing:
             ),
             (
                 Dataset(np.zeros((4, 3, 1), np.float32), np.zeros(4, int), name="d"),
-                "d: expected samples of shape (3,), got (3, 1)",
+                "d: expected samples of shape (3,), got (3, 1): write x.reshape(-1, 3)",
             ),
             (
                 Dataset(np.zeros((4, 3), np.float32), np.array([0, 3, 1, 2]), name="d"),
-                "d: expected labels below 3, the network's number of classes, got 3",
+                "d: expected labels of 0 to 2, one of the network's 3 outputs, got 3 at index 1",
             ),
             (
                 Dataset(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32), name="d"),
                 "d: expected targets of shape (3,), the network's output, got (2,)",
             ),
             (
-                Dataset(np.zeros((4, 3), np.float32), np.zeros(4, np.float32), name="d"),
-                "d: expected targets of shape (3,), the network's output, got ()",
+                Dataset(np.zeros((4, 3), np.float32), np.array([0, 1, 0.5, 2], "f"), name="d"),
+                "d: expected labels of 0 to 2, one of the network's 3 outputs, got 0.5 at index 2",
             ),
         ],
         ids=["shape", "axes", "labels", "one-hot", "numbers"],
@@ -460,15 +460,6 @@ class TestRefusing:
         assert contents(made.net) == before
         assert (made.epoch, made.optimizer.steps, len(made.history)) == (0, 0, 0)
         assert seen.stages == []
-
-    @pytest.mark.parametrize("first", [Flatten(), BatchNorm(), Dropout()], ids=repr)
-    def test_bytes_without_rescale(self, first):
-        data = Dataset(np.zeros((4, 3), np.uint8), np.zeros(4, int))
-        made = trainer(Sequential([first, Linear(3)], input_shape=(3,)))
-        before = contents(made.net)
-        with pytest.raises(ValueError, match="begin the network with Rescale, or convert x"):
-            made.fit(data, 1, 2)
-        assert contents(made.net) == before
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -505,9 +496,8 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [
-            ({"loss": SquaredError}, "loss: expected Loss"),
-            ({"optimizer": "adam"}, "optimizer: expected Optimizer"),
-            ({"schedule": "cosine"}, "schedule: expected a function of"),
+            ({"loss": SquaredError}, "loss: expected a Loss, such as"),
+            ({"optimizer": "adam"}, "optimizer: expected an Optimizer, such as"),
         ],
     )
     def test_a_part_of_the_wrong_kind_is_refused(self, given, sentence):
@@ -531,9 +521,8 @@ class TestDivergence:
         made.fit(on(xp, good), 2, 10)
         with pytest.raises(
             DivergedError,
-            match=r"^the loss became nan within 100 steps before step 18 \(epoch 3\): begin again "
-            r"from a new network with a lower learning rate \(0\.02\), or look for NaN in the "
-            r"data$",
+            match=r"^the loss became nan within 100 steps before step 18 \(epoch 3\): blobs: "
+            rf"expected finite numbers, got {value} in x of sample 7, at \[1\]$",
         ):
             made.fit(on(xp, bad), 1, 10)
         assert len(made.history) == 2

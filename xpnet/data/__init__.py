@@ -1,5 +1,8 @@
 """Data sets: read, verified, split and brought to a device in batches."""
 
+from typing import TYPE_CHECKING
+
+from xpnet.checks import names_in
 from xpnet.data.batches import Batches
 from xpnet.data.catalog import DownloadError
 from xpnet.data.datasets import NAMES, Dataset, load
@@ -16,3 +19,6 @@ __all__ = [
     "save_spreadsheet",
     "two_moons",
 ]
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

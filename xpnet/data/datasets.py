@@ -224,8 +224,7 @@ class Dataset:
     def with_arrays(self, x: Array, t: Array) -> Dataset:
         """Return a data set of this one's samples in other arrays, which nothing checks again."""
         made = object.__new__(Dataset)
-        for field, value in (vars(self) | {"x": x, "t": t}).items():
-            object.__setattr__(made, field, value)
+        vars(made).update(vars(self), x=x, t=t)
         return made
 
     def check(self) -> None:
@@ -236,22 +235,26 @@ class Dataset:
         ValueError
             There is one: the message says which, and where the first one lies.
         """
-        for field, array in (("x", self.x), ("t", self.t)):
-            found = _first_not_finite(array)
-            if found is not None:
+        for which, array in (("x", self.x), ("t", self.t)):
+            place = _first_not_finite(array)
+            if place is not None:
+                sample, *inner = place
+                where = f"sample {sample}{f', at {inner}' if inner else ''}"
                 raise ValueError(
-                    f"{self.name}: expected finite numbers, got {to_numpy(array[found])} in {field} "
-                    f"of sample {found[0]}{f', at {list(found[1:])}' if found[1:] else ''}"
+                    f"{self.name}: expected finite numbers, got {to_numpy(array[place])} in "
+                    f"{which} of {where}"
                 )
 
 
-def as_labels(t: Array, classes: int, name: str) -> Array:
+def as_labels(t: Array, classes: int, name: str, whose: str = "") -> Array:
     """Return labels of shape (n,), integers of 0 to ``classes - 1``.
 
     Parameters
     ----------
     t : array, shape (n,) or (n, 1)
         Whole numbers of any real dtype.
+    whose : str
+        Who has so many classes, for the message.
 
     Raises
     ------
@@ -259,7 +262,7 @@ def as_labels(t: Array, classes: int, name: str) -> Array:
         A number is none of these labels.
     """
     xp = namespace(t)
-    labels = xp.reshape(t, (t.shape[0],))
+    labels = t[:, 0] if t.ndim == 2 else t
     host = to_numpy(labels)
     wrong = ~((host >= 0) & (host < classes) & (host == np.floor(host)))
     if wrong.any():
@@ -267,8 +270,8 @@ def as_labels(t: Array, classes: int, name: str) -> Array:
         from_one = host.min() == 1 and host.max() == classes
         cure = ": labels begin at 0, subtract 1" if from_one else ""
         raise ValueError(
-            f"{name}: expected labels of 0 to {classes - 1}, got {host[first]} at index {first}"
-            f"{cure}"
+            f"{name}: expected labels of 0 to {classes - 1}{whose}, got {host[first]} at index "
+            f"{first}{cure}"
         )
     return labels if xp.isdtype(t.dtype, "integral") else xp.astype(labels, xp.int64)
 
@@ -278,8 +281,9 @@ def _first_not_finite(array: Array) -> tuple[int, ...] | None:
     xp = namespace(array)
     if dtype_kind(xp, array.dtype) == "exact":
         return None
-    for start in range(0, array.shape[0], 1000):
-        some = array[start : start + 1000, ...]
+    n = array.shape[0]
+    for start in range(0, n, 1000):
+        some = array[start : min(start + 1000, n), ...]
         if not xp.all(xp.isfinite(some)):
             first, *rest = np.argwhere(~np.isfinite(to_numpy(some)))[0].tolist()
             return (start + first, *rest)

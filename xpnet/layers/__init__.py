@@ -1,5 +1,8 @@
 """The layers: see :class:`xpnet.layers.Layer` for what one is."""
 
+from typing import TYPE_CHECKING
+
+from xpnet.checks import names_in
 from xpnet.layers.activation import LeakyReLU, ReLU, Sigmoid, Swish, Tanh
 from xpnet.layers.arithmetic import Add, Multiply
 from xpnet.layers.base import ArrayMap, Layer
@@ -42,3 +45,16 @@ __all__ = [
     "Swish",
     "Tanh",
 ]
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(
+        __name__,
+        __all__,
+        Affine="write Linear(units)",
+        BatchNormalization="write BatchNorm()",
+        Conv1d="write Conv2d(filters, (1, size))",
+        Convolution="write Conv2d(filters, size)",
+        Dense="write Linear(units)",
+        Pooling="write MaxPool2d(size)",
+        Softmax="the loss has it, SoftmaxCrossEntropy()",
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from xpnet.arrays import Array, to_numpy
+from xpnet.checks import missing_attribute
 from xpnet.config import Configurable
 from xpnet.devices import CPU
 from xpnet.layers.buffers import ArrayMap, OwnArrays, Shape
@@ -23,6 +24,31 @@ __all__ = ["ArrayMap", "Layer", "Shape"]
 
 MAX_DEPTH = 100
 """Layers that may stand within one another: past it Python's own calls would get too deep."""
+
+
+_TRAINING = "write xpnet.Trainer(net, loss, optimizer).fit(Dataset(x, t), epochs=...)"
+_TRAIN_MODE = "write net.forward(x, train=True): whether to train is an argument"
+
+ELSEWHERE = {
+    "fit": _TRAINING,
+    "compile": _TRAINING,
+    "train": _TRAIN_MODE,
+    "eval": _TRAIN_MODE,
+    "evaluate": "write xpnet.Trainer(net, loss, optimizer).evaluate(Dataset(x, t))",
+    "score": "write xpnet.Trainer(net, loss, optimizer).evaluate(Dataset(x, t)).accuracy",
+    "cuda": 'write net.to("gpu")',
+    "cpu": 'write net.to("cpu")',
+    "parameters": "write net.params",
+    "weights": "write net.params",
+    "get_weights": "write net.params",
+    "set_weights": "write net.params[path] = array",
+    "state_dict": "write net.params and net.state, or net.save(path)",
+    "load_state_dict": "write net.params[path] = array, or xpnet.load(path)",
+    "zero_grad": "gradients are assigned, never added up",
+    "add": "Sequential([...]) takes all layers at once",
+    "predict_proba": "write xpnet.functions.softmax(net.predict(x))",
+}
+"""What to write instead of names that networks of other libraries have."""
 
 
 class Layer(Configurable, ABC):
@@ -81,7 +107,7 @@ class Layer(Configurable, ABC):
             raise AttributeError(f"{kind}.__init__ must call super().__init__() first")
         if name in ("to", "predict", "save", "summary", "hook", "device"):
             raise AttributeError(f"{kind} has no {name!r}: a network has, such as a Sequential")
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+        raise missing_attribute(self, name, ELSEWHERE)
 
     # What a subclass defines
 

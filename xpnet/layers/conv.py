@@ -6,11 +6,11 @@ import math
 
 from xpnet import ops
 from xpnet.arrays import Array
-from xpnet.checks import Hyperparameter, flag, pair, whole_number
+from xpnet.checks import Hyperparameter, flag, one_length, pair, whole_number
 from xpnet.initializers import Init, bias_initializer, weight_initializer
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.buffers import itemsize
-from xpnet.layers.fit import SIZES, image_shape
+from xpnet.layers.fit import image_shape
 from xpnet.random import Stream
 
 __all__ = ["Conv2d"]
@@ -30,7 +30,7 @@ class Conv2d(Layer):
     size : int or (int, int)
         Height and width of a filter, in pixels.
     stride, pad : int
-        In pixels.
+        In pixels, for height and width alike.
     bias : bool
         Whether there is a b.
     init : str, float or function
@@ -50,12 +50,13 @@ class Conv2d(Layer):
     """
 
     multithreaded = True
+    cure = "write Conv2d(16, 3, stride=1, pad=1): the input's channels are found when it is built"
 
     filters = Hyperparameter(whole_number, 1)
     size = Hyperparameter(pair, 1)
-    stride = Hyperparameter(whole_number, 1)
-    pad = Hyperparameter(whole_number)
-    bias = Hyperparameter(flag, SIZES)
+    stride = Hyperparameter(one_length, 1)
+    pad = Hyperparameter(one_length)
+    bias = Hyperparameter(flag)
     init = Hyperparameter(weight_initializer)
     bias_init = Hyperparameter(bias_initializer)
 
@@ -63,6 +64,7 @@ class Conv2d(Layer):
         self,
         filters: int,
         size: int | tuple[int, int],
+        *,
         stride: int = 1,
         pad: int = 0,
         bias: bool = True,

@@ -77,7 +77,7 @@ def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
     if dtype_kind(namespace(x), x.dtype) != "real" or not math.prod(x.shape):
         return False
     # pixels of 0 to 255 show themselves at once: only others are read whole
-    if not (_peak(x[:100, ...]) <= 1 and 0 < _peak(x) <= 1):
+    if not (_peak(x[: min(100, x.shape[0]), ...]) <= 1 and 0 < _peak(x) <= 1):
         return False
     warnings.warn(
         f"{name}: no number is above 1, and {first.label} multiplies by {first.scale:.3g} as if "

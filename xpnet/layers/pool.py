@@ -6,7 +6,7 @@ import math
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace
-from xpnet.checks import Hyperparameter, pair, whole_number
+from xpnet.checks import Hyperparameter, one_length, pair
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.fit import image_shape
 from xpnet.random import Stream
@@ -17,12 +17,14 @@ __all__ = ["AvgPool2d", "GlobalAvgPool2d", "MaxPool2d"]
 class _Pool2d(Layer):
     """A window that moves over each channel of an image."""
 
+    cure = "write MaxPool2d(2, stride=2, pad=0), its window as one size or (height, width)"
+
     size = Hyperparameter(pair, 1)
-    stride = Hyperparameter(whole_number, 1)
-    pad = Hyperparameter(whole_number)
+    stride = Hyperparameter(one_length, 1)
+    pad = Hyperparameter(one_length)
 
     def __init__(
-        self, size: int | tuple[int, int], stride: int | None = None, pad: int = 0
+        self, size: int | tuple[int, int], *, stride: int | None = None, pad: int = 0
     ) -> None:
         super().__init__()
         self.size = size

@@ -45,6 +45,7 @@ class Sequential(Network):
     """
 
     accepts = ("real", "complex")
+    cure = "write Sequential([Linear(50), ReLU(), Linear(10)], input_shape=(784,), seed=0)"
 
     def __init__(
         self,

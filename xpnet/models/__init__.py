@@ -1,7 +1,9 @@
 """Ready-made networks."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from xpnet.checks import names_in
 from xpnet.layers import Sequential
 from xpnet.models.classics import alexnet, lenet5, small_alexnet
 from xpnet.models.convnet import deep_convnet, fast_convnet, simple_convnet
@@ -35,3 +37,6 @@ BY_NAME: dict[str, Callable[..., Sequential]] = {
     "alexnet": small_alexnet,
 }
 """The networks that programs offer by name; each takes input_shape, classes, seed and dtype."""
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

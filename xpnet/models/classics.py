@@ -132,21 +132,21 @@ def alexnet(
     size, stride, pad = stem
     layers: list[Layer] = [] if rescale is None else [Rescale(rescale)]
     layers += [
-        Conv2d(scaled(96), size, stride, pad),
+        Conv2d(scaled(96), size, stride=stride, pad=pad),
         ReLU(),
         LocalResponseNorm(),
-        MaxPool2d(3, 2),
+        MaxPool2d(3, stride=2),
         Conv2d(scaled(256), 5, pad=2),
         ReLU(),
         LocalResponseNorm(),
-        MaxPool2d(3, 2),
+        MaxPool2d(3, stride=2),
         Conv2d(scaled(384), 3, pad=1),
         ReLU(),
         Conv2d(scaled(384), 3, pad=1),
         ReLU(),
         Conv2d(scaled(256), 3, pad=1),
         ReLU(),
-        MaxPool2d(3, 2),
+        MaxPool2d(3, stride=2),
         Flatten(),
     ]
     for _ in range(2):

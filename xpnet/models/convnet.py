@@ -53,7 +53,7 @@ def simple_convnet(
     """
     layers: list[Layer] = [] if rescale is None else [Rescale(rescale)]
     layers += [
-        Conv2d(filters, size, stride, pad, init=init),
+        Conv2d(filters, size, stride=stride, pad=pad, init=init),
         ReLU(),
         MaxPool2d(2),
         Flatten(),

@@ -4,6 +4,9 @@
 have in common.
 """
 
+from typing import TYPE_CHECKING
+
+from xpnet.checks import names_in
 from xpnet.optimizers.base import Optimizer
 from xpnet.optimizers.rules import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 
@@ -17,3 +20,10 @@ __all__ = [
     "Optimizer",
     "RMSprop",
 ]
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(
+        __name__,
+        __all__,
+        GradientDescent="write SGD(lr=0.1)",
+    )

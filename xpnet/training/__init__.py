@@ -1,5 +1,8 @@
 """Training: the loop, its record, its checkpoints, its profile and what can be hung onto it."""
 
+from typing import TYPE_CHECKING
+
+from xpnet.checks import names_in
 from xpnet.training.callbacks import (
     Callback,
     Checkpoint,
@@ -32,3 +35,6 @@ __all__ = [
     "profile_step",
     "random_search",
 ]
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

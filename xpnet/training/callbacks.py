@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from xpnet.arrays import Array
-from xpnet.checks import one_of, positive, whole_number
+from xpnet.checks import came, nearest, one_of, positive, takes_exactly, whole_number
 from xpnet.files import check_writable, versions
 from xpnet.layers import Network
 from xpnet.losses import Loss
@@ -27,6 +28,7 @@ __all__ = [
     "ProgressBar",
     "Run",
     "Table",
+    "checked_callbacks",
 ]
 
 ALMOST = 0.99
@@ -108,6 +110,83 @@ class Callback:
 
     def fit_ends(self, trainer: Any) -> None:
         """After the last epoch, and when an error or Ctrl-C ends the fit."""
+
+
+def checked_callbacks(callbacks: Any) -> list[Callback]:
+    """Return callbacks as a list; raise one sentence unless each will be called as it expects.
+
+    Raises
+    ------
+    TypeError
+        One is no Callback, or a class of them, or this is no list; a method's name is nearly that
+        of a stage of a fit, or it takes other arguments than that stage gives.
+    """
+    if isinstance(callbacks, Callback):
+        name = type(callbacks).__name__
+        raise TypeError(
+            f"callbacks: expected a list, got one {name}: write callbacks=[{name}(...)]"
+        )
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, (str, bytes, dict)):
+        raise TypeError(
+            f"callbacks: expected a list of callbacks, such as [Table()], got {came(callbacks)}"
+        )
+    chosen = list(callbacks)
+    for callback in chosen:
+        if not isinstance(callback, Callback):
+            how = (
+                ""
+                if isinstance(callback, type)
+                else (
+                    ": derive a class from xpnet.training.Callback, with a method such as "
+                    "epoch_ends(self, trainer, row)"
+                )
+            )
+            raise TypeError(f"callbacks: expected Callback objects, got {came(callback)}{how}")
+        _check_stages(callback)
+    return chosen
+
+
+STAGES = {
+    "fit_begins": "(trainer, epochs, steps)",
+    "step_ends": "(trainer)",
+    "epoch_ends": "(trainer, row)",
+    "fit_ends": "(trainer)",
+}
+"""The methods of a callback, and what each is called with."""
+
+_USUAL_NAMES = (
+    ("(?<=[a-z])(?=[A-Z])", "_"), ("^(on|after|before)_", ""), ("batch|iteration", "step"),
+    ("train(ing)?_", "fit_"), ("_(end|ended|finish|finished|done)$", "_ends"),
+    ("_(begin|began|start|starts|started)$", "_begins"),
+)  # fmt: skip
+"""How names that other libraries give to stages become ours."""
+
+
+def _check_stages(callback: Callback) -> None:
+    kind = type(callback)
+    for name in dir(kind):
+        if name.startswith("_") or not callable(getattr(kind, name)):
+            continue
+        if name in STAGES:
+            given = takes_exactly(getattr(callback, name), STAGES[name].count(",") + 1)
+            if given is not None:
+                raise TypeError(
+                    f"callbacks: {kind.__name__}.{name} is called with {STAGES[name]}, but takes "
+                    f"{given}"
+                )
+        elif not hasattr(Callback, name):
+            _check_name(kind.__name__, name)
+
+
+def _check_name(kind: str, name: str) -> None:
+    usual = name
+    for pattern, ours in _USUAL_NAMES:
+        usual = re.sub(pattern, ours, usual)
+    if nearest(usual, STAGES, 0.85):
+        raise TypeError(
+            f"callbacks: {kind}.{name} is never called{nearest(usual, STAGES)} A trainer calls "
+            f"{', '.join(STAGES)}"
+        )
 
 
 class ProgressBar(Callback):

@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from xpnet.arrays import Array, dtype_kind, namespace
+from xpnet.checks import function, instance, not_negative
 from xpnet.data import Dataset
 from xpnet.data.datasets import as_labels
 from xpnet.layers import Network
 from xpnet.layers.fit import shape_cure
 from xpnet.layers.inputs import as_floats, as_samples, warn_of_scale
 from xpnet.losses import Answers, Loss
+from xpnet.schedules import Schedule
 
-__all__ = ["answers", "check_dataset", "check_fit", "prepared"]
+__all__ = [
+    "answers",
+    "check_dataset",
+    "check_fit",
+    "check_functions",
+    "check_network",
+    "not_finite",
+    "prepared",
+    "rate_factors",
+]
 
 
 def check_dataset(name: str, data: Any) -> None:
@@ -28,6 +39,35 @@ def check_dataset(name: str, data: Any) -> None:
     )
 
 
+def check_network(name: str, net: Any) -> None:
+    """Raise one clear sentence unless this is a network, built."""
+    example = "Sequential([...], input_shape=(1, 28, 28))"
+    if not instance(name, net, Network, example).is_root:
+        raise ValueError(f"{name}: expected a network, got layers without a shape: write {example}")
+
+
+def check_functions(schedule: Any, after_backward: Any) -> None:
+    """Raise one clear sentence unless the functions that a trainer calls take what it gives."""
+    if schedule is not None:
+        function("schedule", schedule, "(step, total), such as xpnet.schedules.one_cycle()")
+    if after_backward is not None:
+        function("after_backward", after_backward, "(grads)")
+
+
+def rate_factors(schedule: Schedule, steps: range, total: int) -> list[float]:
+    """Return what a schedule multiplies the rate by at some steps: numbers >= 0."""
+    return [not_negative(f"schedule({k}, {total})", schedule(k, total)) for k in steps]
+
+
+def not_finite(data: Dataset) -> str | None:
+    """Return the sentence about a number of a data set that is not finite; None for none."""
+    try:
+        data.check()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def check_fit(net: Network, data: Dataset) -> None:
     """Raise one clear sentence unless a data set fits a network; warn of pixels scaled twice."""
     check_dataset("data", data)
@@ -38,7 +78,8 @@ def check_fit(net: Network, data: Dataset) -> None:
             f"{shape_cure(came, wanted)}"
         )
     if _are_labels(net, data):
-        as_labels(data.t, net.output_shape[0], data.name)
+        k = net.output_shape[0]
+        as_labels(data.t, k, data.name, f", one of the network's {k} outputs")
     elif _target_shape(net, data) != net.output_shape:
         raise ValueError(
             f"{data.name}: expected targets of shape {net.output_shape}, the network's output, "

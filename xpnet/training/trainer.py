@@ -10,21 +10,30 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xpnet.arrays import Array
-from xpnet.checks import finite, flag, one_of, whole_number
+from xpnet.checks import arguments, flag, instance, missing_attribute, one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
 from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule, constant
-from xpnet.training.callbacks import Callback
+from xpnet.training.callbacks import Callback, checked_callbacks
 from xpnet.training.checkpoint import configuration, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
 from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
 from xpnet.training.interrupts import Interrupts, held_back
 from xpnet.training.metrics import Evaluation
-from xpnet.training.prepare import answers, check_fit, prepared
+from xpnet.training.prepare import (
+    answers,
+    check_dataset,
+    check_fit,
+    check_functions,
+    check_network,
+    not_finite,
+    prepared,
+    rate_factors,
+)
 from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
@@ -40,6 +49,17 @@ TORN = (
 
 CHECK_EVERY = 100
 """Steps between two looks at the loss for NaN, each of which waits for an accelerator."""
+
+
+ELSEWHERE = {
+    "train": "write trainer.fit(Dataset(x, t), epochs=...)",
+    "train_on_batch": "write trainer.step(x, t)",
+    "predict": "write trainer.net.predict(x)",
+    "score": "write trainer.evaluate(Dataset(x, t)).accuracy",
+    "model": "write trainer.net",
+    "load": "write trainer.restore(path)",
+}
+"""What to write instead of names that other libraries have."""
 
 
 class DivergedError(ValueError):
@@ -84,6 +104,7 @@ class Trainer:
         What runs the steps of the fit in progress.
     """
 
+    @arguments("write Trainer(net, loss, optimizer), and all else by name")
     def __init__(
         self,
         net: Network,
@@ -96,22 +117,16 @@ class Trainer:
         seed: int = 0,
         graph: Graph = "auto",
     ) -> None:
-        for name, value, kind in (
-            ("net", net, Network), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)
-        ):  # fmt: skip
-            if not isinstance(value, kind):
-                raise TypeError(f"{name}: expected {kind.__name__}, got {value!r}")
-        if not (schedule is None or callable(schedule)):
-            raise TypeError(
-                f"schedule: expected a function of (step, total) such as "
-                f"xpnet.schedules.one_cycle(), got {schedule!r}"
-            )
+        check_network("net", net)
+        instance("loss", loss, Loss, "xpnet.SoftmaxCrossEntropy()")
+        instance("optimizer", optimizer, Optimizer, "xpnet.Adam(lr=1e-3)")
+        check_functions(schedule, after_backward)
         one_of("graph", graph, get_args(Graph))
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule or constant()
-        self.callbacks = list(callbacks)
+        self.callbacks = checked_callbacks(callbacks)
         self.after_backward = after_backward
         self.seed = whole_number("seed", seed)
         self.graph = graph
@@ -142,6 +157,7 @@ class Trainer:
     def _step(self) -> Step:
         return Step(self.net, self.loss, self.optimizer, self.after_backward)
 
+    @arguments("write trainer.fit(Dataset(x, t), epochs=..., batch_size=..., validation=...)")
     def fit(
         self,
         train: Dataset,
@@ -187,6 +203,7 @@ class Trainer:
         DivergedError
             The loss became infinite or NaN.
         """
+        check_dataset("fit", train)
         epochs = whole_number("epochs", epochs, 1)
         for data in (train, validation):
             if data is not None:
@@ -302,7 +319,7 @@ class Trainer:
         """Train an epoch and return its row; None if a callback stopped it half way."""
         n = len(batches)
         first, total = (self.epoch - fit.began) * n, (fit.last - fit.began) * n
-        factors = [finite("schedule", self.schedule(first + k, total)) for k in range(n)]
+        factors = rate_factors(self.schedule, range(first, first + n), total)
         self._stats = stats = Stats(self.net.device, answers(self.net, self.loss, batches.data))
         if self._partial is not None:
             stats.restore(self._partial)
@@ -313,13 +330,13 @@ class Trainer:
                 self._note(runner)
                 if stats.batches // CHECK_EVERY > checked:
                     checked = stats.batches // CHECK_EVERY
-                    self._check_finite()
+                    self._check_finite(batches.data)
                 for callback in self.callbacks:
                     callback.step_ends(self)
                 if self._stopped and stats.batches < n:
                     return None
                 self._let_interrupt()
-        self._check_finite()
+        self._check_finite(batches.data)
         self.optimizer.lr_factor = factors[-1]
         seconds = time.perf_counter() - stats.since
         result = stats.result()
@@ -346,14 +363,16 @@ class Trainer:
         if isinstance(runner, Recorded):
             self.not_replayed = runner.reason
 
-    def _check_finite(self) -> None:
+    def _check_finite(self, data: Dataset) -> None:
         loss = self.running_loss()
         if not math.isfinite(loss):
+            cause = not_finite(data) or (
+                f"begin again from a new network with a lower learning rate "
+                f"({self.optimizer.rate:.3g})"
+            )
             raise DivergedError(
                 f"the loss became {loss} within {CHECK_EVERY} steps before step "
-                f"{self.optimizer.steps} (epoch {self.epoch + 1}): begin again from a new "
-                f"network with a lower learning rate ({self.optimizer.rate:.3g}), or look for NaN "
-                f"in the data"
+                f"{self.optimizer.steps} (epoch {self.epoch + 1}): {cause}"
             )
 
     @property
@@ -474,6 +493,10 @@ class Trainer:
         """
         load_checkpoint(self, path, exact=exact)
         self._stats, self._in_epoch, self._torn = None, False, False
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where what is looked for is to be had."""
+        raise missing_attribute(self, name, ELSEWHERE)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a fit in progress."""
