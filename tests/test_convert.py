@@ -56,7 +56,7 @@ class Exchanged:
     [
         ROWS, tuple(map(tuple, ROWS)), [np.array(row) for row in ROWS], Frame(ROWS),
         Frame(ROWS, object), Frame(ROWS, np.float32), Table(ROWS), Exchanged(ROWS),
-        memoryview(np.array(ROWS)), np.array(ROWS, object), np.matrix(ROWS), np.ma.array(ROWS),
+        memoryview(np.array(ROWS)), np.array(ROWS, object), np.ma.array(ROWS),
         np.array(ROWS, ">i4"), np.array(ROWS, ">f8"), np.array(ROWS, np.float16),
         np.array(ROWS, np.longdouble), np.array(ROWS).T.copy().T, np.array(ROWS)[::-1][::-1],
         [[decimal.Decimal(1), fractions.Fraction(3)], [2, -4]],

@@ -55,6 +55,7 @@ TOPICS = {
     "book/test_networks.py", "book/test_programs.py",
     "devices/test_new_backend.py",
     "layers/test_complex.py", "layers/test_every_layer.py",
+    "mistakes/test_data.py", "mistakes/test_training.py",
     "models/test_models.py",
     "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
     "scripts/bench/test_gpu_check.py",

@@ -16,9 +16,7 @@ from xpnet.checks import came
 
 __all__ = ["WORDS_AS_LABELS", "WORDS_AS_SAMPLES", "as_array", "is_array"]
 
-WORDS_AS_SAMPLES = (
-    "give each word columns of its own (one-hot), or .astype(float) if they are numbers"
-)
+WORDS_AS_SAMPLES = "give each word a column of its own, or write .astype(float) of numbers"
 WORDS_AS_LABELS = "number them: names, t = np.unique(labels, return_inverse=True)"
 
 _WIDER = {

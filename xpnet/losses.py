@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from xpnet.arrays import (
     namespace,
     to_numpy,
 )
-from xpnet.checks import Hyperparameter, fraction
+from xpnet.checks import Hyperparameter, fraction, names_in
 from xpnet.config import Configurable
 from xpnet.ops.batch import Answers as Answers  # for losses of one's own
 
@@ -334,3 +334,13 @@ def _several_ones(targets: Array) -> bool:
     if marks is None:
         return False
     return bool(xp.any(xp.sum(xp.astype(marks, xp.int64), axis=1) != 1))
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(
+        __name__,
+        __all__,
+        BCELoss="write SigmoidCrossEntropy()",
+        CrossEntropyLoss="write SoftmaxCrossEntropy()",
+        MSELoss="write SquaredError()",
+        MeanSquaredError="write SquaredError()",
+    )

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from xpnet.checks import check_fields, finite, function, number, one_of
+from xpnet.checks import check_fields, finite, function, names_in, number, one_of
 
 __all__ = ["NAMES", "Schedule", "constant", "cosine", "one_cycle", "schedule", "step", "warmup"]
 
@@ -160,3 +160,7 @@ def schedule(name: str) -> Schedule:
         The name is not one of ``NAMES``.
     """
     return _BY_NAME[one_of("schedule", name, NAMES)]()
+
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

@@ -30,6 +30,12 @@ __all__ = ["NAMES", "Dataset", "as_labels", "load"]
 NAMES = ("digits", *catalog.SOURCES)
 """The names that :func:`load` knows."""
 
+DTYPES = (
+    "float32", "float64", "complex64", "complex128", "uint8", "uint16", "uint32", "uint64",
+    "int8", "int16", "int32", "int64",
+)  # fmt: skip
+"""The dtypes that samples may be brought to."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
@@ -212,6 +218,7 @@ class Dataset:
         dtype : str
             Its standard name, such as ``"float32"``.
         """
+        one_of("dtype", dtype, DTYPES)
         place = device_of(self.x)
         t = self.t if self.has_labels else place.asarray(self.t, dtype)
         return self.with_arrays(place.asarray(self.x, dtype), t)

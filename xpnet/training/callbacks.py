@@ -122,9 +122,9 @@ def checked_callbacks(callbacks: Any) -> list[Callback]:
         of a stage of a fit, or it takes other arguments than that stage gives.
     """
     if isinstance(callbacks, Callback):
-        name = type(callbacks).__name__
         raise TypeError(
-            f"callbacks: expected a list, got one {name}: write callbacks=[{name}(...)]"
+            f"callbacks: expected a list, got one {type(callbacks).__name__} alone: put it into "
+            f"brackets, callbacks=[...]"
         )
     if not isinstance(callbacks, Iterable) or isinstance(callbacks, (str, bytes, dict)):
         raise TypeError(
@@ -182,9 +182,10 @@ def _check_name(kind: str, name: str) -> None:
     usual = name
     for pattern, ours in _USUAL_NAMES:
         usual = re.sub(pattern, ours, usual)
-    if nearest(usual, STAGES, 0.85):
+    near = nearest(usual, STAGES, 0.85)
+    if near or re.fullmatch("(fit|epoch|step)_(begins|ends)", usual):
         raise TypeError(
-            f"callbacks: {kind}.{name} is never called{nearest(usual, STAGES)} A trainer calls "
+            f"callbacks: {kind}.{name} is never called{near or ':'} A trainer calls "
             f"{', '.join(STAGES)}"
         )
 
