@@ -24,8 +24,9 @@ def fit(x, t, outputs=3, loss=SoftmaxCrossEntropy, inputs=(3,), **of_data):
     return Trainer(net.to(xpnet.devices.device_of(data.x)), loss(), SGD()).fit(data, 1)
 
 
-def predict(x, *layers, inputs=(3,)):
-    return Sequential([*(layers or [Linear(2)])], input_shape=inputs).predict(x)
+def predict(x, *layers, inputs=(3,), place="cpu"):
+    net = Sequential([*(layers or [Linear(2)])], input_shape=inputs)
+    return net.to(place).predict(x)
 
 
 class Frame:
@@ -125,11 +126,11 @@ ON_EVERY_LIBRARY = {
     ),
     "a time in seconds, in float32": (
         lambda xp: fit(xp.array(X.astype(int) * 1_700_000_000), xp.array(T)), ValueError,
-        r"^d: x: expected whole numbers of at most 16777216, .*, got 1700000000: subtract an orig",
+        r"^d: x: expected whole numbers of at most 16777216, .*, got 1700000000: subtract an",
     ),
     "complex samples for real layers": (
-        lambda xp: Sequential([ReLU()], input_shape=(3,)).to(xp.device).predict(xp.array(X * 1j, "complex64")),
-        ValueError, r'^ReLU "0": expected real x, got complex64$',
+        lambda xp: predict(xp.array(X * 1j, "complex64"), ReLU(), place=xp.device), ValueError,
+        r'^ReLU "0": expected real x, got complex64$',
     ),
     "NaN among the samples": (
         lambda xp: Dataset(xp.array(X * [1, np.nan, 1]), xp.array(T), name="d").check(),
@@ -140,8 +141,8 @@ ON_EVERY_LIBRARY = {
         ValueError, r"^data: expected finite numbers, got -inf in t of sample 2$",
     ),
     "one sample without an axis for samples": (
-        lambda xp: Sequential([Linear(2)], input_shape=(3,)).to(xp.device).predict(xp.array(X[0])),
-        ValueError, r"expected x of shape \(n, 3\), got \(3,\): one sample is a batch of one, x\[N",
+        lambda xp: predict(xp.array(X[0]), place=xp.device),
+        ValueError, r"expected x of shape \(n, 3\), got \(3,\): one sample is a batch of one, x\[",
     ),
     "indices past the end": (
         lambda xp: Dataset(xp.array(X), xp.array(T)).select([0, 4]), ValueError,
@@ -199,7 +200,7 @@ ROWS = {
     ),
     "a missing value in a frame": (
         lambda: predict(Frame([[31, 1], [None, 2]])), ValueError,
-        r"^x: expected numbers everywhere, but the one at \[1, 0\] \(column 'age'\) is missing: fi",
+        r"^x: expected numbers everywhere, but the one at \[1, 0\] \(column 'age'\) is missing:",
     ),
     "NaN in a column of whole numbers": (
         lambda: Dataset(Frame([[31, 1], [np.nan, 2]]), [0, 1]), ValueError,
@@ -226,7 +227,7 @@ ROWS = {
     ),
     "dates": (
         lambda: Dataset(DATES[:, None], T), TypeError,
-        r"^data: x: expected numbers, got datetime64\[D\]: take them from an origin, in a unit: \(d",
+        r"^data: x: expected numbers, got datetime64\[D\]: take them from an origin, in a unit:",
     ),
     "times between dates": (
         lambda: Dataset(X, DATES - DATES[0]), TypeError,
@@ -234,11 +235,11 @@ ROWS = {
     ),
     "an array of records": (
         lambda: predict(RECORDS), TypeError,
-        r"^x: expected numbers, got an array of records .*: write np\.lib\.recfunctions\.structured",
+        r"^x: expected numbers, got an array of records .*: write np\.lib\.recfunctions\.",
     ),
     "rows of different lengths": (
         lambda: Dataset([[1, 2], [3]], [0, 1]), ValueError,
-        r"^data: x: list is no array of numbers: its rows differ in length: bring them to one sh",
+        r"^data: x: list is no array of numbers: its rows differ in length: bring them to one",
     ),
     "images of different sizes": (
         lambda: predict(np.array([np.zeros((2, 2)), np.zeros((3, 3))], object)), ValueError,
@@ -272,7 +273,7 @@ ROWS = {
     ),
     "a data set as samples": (
         lambda: predict(Dataset(X, T)), TypeError,
-        r"^x: expected an array, nested lists, or what has to_numpy\(\), got Dataset.*: its samples",
+        r"^x: expected an array, .*, got Dataset.*: its samples are its x$",
     ),
     "a network as samples": (
         lambda: Dataset(Sequential([Linear(2)], input_shape=(3,)), T), TypeError,
@@ -302,7 +303,7 @@ ROWS = {
         r"^split: expected a fraction between 0 and 1 .* got 25$",
     ),
     "more than there is": (
-        lambda: Dataset(X, T).take(5), ValueError, r"^take: expected a whole number from 1 to 4, g",
+        lambda: Dataset(X, T).take(5), ValueError, r"^take: expected a whole number from 1 to 4",
     ),
     "an unknown data set": (
         lambda: xpnet.data.load("fashion_mnist"), ValueError,

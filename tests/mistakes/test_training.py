@@ -78,7 +78,7 @@ ON_EVERY_LIBRARY = {
     ),
     "samples and targets apart, and epochs": (
         lambda xp: trainer().fit(xp.array(X), xp.array(T), epochs=3), TypeError,
-        r"^Trainer\.fit: multiple values for argument 'epochs': write trainer\.fit\(Dataset\(x, t\)",
+        r"^Trainer\.fit: multiple values for argument 'epochs': write trainer\.fit\(Dataset\(",
     ),
     "samples and targets in a tuple": (
         lambda xp: trainer().fit((xp.array(X), xp.array(T)), 3), TypeError,
@@ -94,7 +94,7 @@ ON_EVERY_LIBRARY = {
     ),
     "NaN in the data": (
         lambda xp: fit(Dataset(xp.array(X * [1, 1, np.nan]), xp.array(T), name="d")),
-        DivergedError, r"^the loss became nan .* d: expected finite numbers, got nan in x of sample",
+        DivergedError, r"^the loss became nan .*: d: expected finite numbers, got nan in x of",
     ),
 }  # fmt: skip
 
@@ -116,21 +116,21 @@ ROWS = {
     ),
     "a network without a shape": (
         lambda: trainer(net=Sequential([Linear(3)])), ValueError,
-        r"^net: expected a network, got layers without a shape: write Sequential\(\[\.\.\.\], input",
+        r"^net: expected a network, got layers without a shape: write Sequential\(\[\.\.\.\]",
     ),
     "a layer as the network": (
         lambda: trainer(net=Linear(3)), TypeError, r"^net: expected a Network, such as Sequential",
     ),
     "the class of the loss": (
         lambda: trainer(loss=SoftmaxCrossEntropy), TypeError,
-        r"^loss: expected a Loss, such as .*, got the class SoftmaxCrossEntropy: write SoftmaxCros",
+        r"^loss: expected a Loss, such as .*, got the class SoftmaxCrossEntropy: write",
     ),
     "the name of a loss": (
-        lambda: trainer(loss="mse"), TypeError, r"^loss: expected a Loss, such as xpnet\.Softmax",
+        lambda: trainer(loss="mse"), TypeError, r"^loss: expected a Loss, such as xpnet\.",
     ),
     "the class of the optimizer": (
         lambda: trainer(optimizer=Adam), TypeError,
-        r"^optimizer: expected an Optimizer, such as .*, got the class Adam: write Adam\(\.\.\.\) to",
+        r"^optimizer: expected an Optimizer, .*, got the class Adam: write Adam\(\.\.\.\) to make",
     ),
     "the name of an optimizer": (
         lambda: trainer(optimizer="adam"), TypeError,
@@ -146,14 +146,14 @@ ROWS = {
     ),
     "a part forgotten": (
         lambda: Trainer(net(), SoftmaxCrossEntropy()), TypeError,
-        r"^Trainer: missing a required argument: 'optimizer': write Trainer\(net, loss, optimizer\)",
+        r"^Trainer: missing a required argument: 'optimizer': write Trainer\(net, loss,",
     ),
     "a schedule by place": (
         lambda: Trainer(net(), SoftmaxCrossEntropy(), SGD(), schedules.cosine()), TypeError,
         r"^Trainer: expected \(net, loss, optimizer\) by place and schedule, callbacks, .* got 4",
     ),
     "a graph that is neither": (
-        lambda: trainer(graph="yes"), ValueError, r"^graph: expected 'auto', 'on' or 'off', got 'y",
+        lambda: trainer(graph="yes"), ValueError, r"^graph: expected 'auto', 'on' or 'off', got '",
     ),
     "a seed below zero": (
         lambda: trainer(seed=-1), ValueError, r"^seed: expected a whole number >= 0, got -1$",
@@ -182,7 +182,7 @@ ROWS = {
     ),
     "the name of a schedule": (
         lambda: trainer(schedule="cosine"), ValueError,
-        r"^schedule: expected a function of \(step, total\), such as xpnet\.schedules\.one_cycle\(\)",
+        r"^schedule: expected a function of \(step, total\), such as xpnet\.schedules\.one_cycle",
     ),
     "a schedule of the epoch alone": (
         lambda: trainer(schedule=lambda epoch: 0.9**epoch), ValueError,
@@ -215,7 +215,7 @@ ROWS = {
     # fit
     "no number of epochs": (
         lambda: trainer().fit(Dataset(X, T)), TypeError,
-        r"^Trainer\.fit: missing a required argument: 'epochs': write trainer\.fit\(Dataset\(x, t\)",
+        r"^Trainer\.fit: missing a required argument: 'epochs': write trainer\.fit\(Dataset\(",
     ),
     "epoch for epochs": (
         lambda: trainer().fit(Dataset(X, T), epoch=3), TypeError,
@@ -248,7 +248,7 @@ ROWS = {
     ),
     "the class of a callback": (
         lambda: trainer(callbacks=[Table]), TypeError,
-        r"^callbacks: expected Callback objects, got the class Table: write Table\(\.\.\.\) to make",
+        r"^callbacks: expected Callback objects, got the class Table: write Table\(\.\.\.\)",
     ),
     "print as a callback": (
         lambda: trainer(callbacks=[print]), TypeError,
@@ -267,7 +267,7 @@ ROWS = {
         r"^callbacks: expected a list of callbacks, such as \[Table\(\)\], got None$",
     ),
     "the name of a callback": (
-        lambda: trainer(callbacks="table"), TypeError, r"^callbacks: expected a list of callb.*'tab",
+        lambda: trainer(callbacks="table"), TypeError, r"^callbacks: expected a list of callb.*'",
     ),
     "on_epoch_end": (
         lambda: trainer(callbacks=with_method("on_epoch_end", lambda self, epoch, logs: None)),
@@ -300,24 +300,24 @@ ROWS = {
     ),
     "a step's end with its loss": (
         lambda: trainer(callbacks=with_method("step_ends", lambda self, trainer, loss: None)),
-        TypeError, r"^callbacks: Mine\.step_ends is called with \(trainer\), but takes \(trainer, l",
+        TypeError, r"^callbacks: Mine\.step_ends is called with \(trainer\), but takes \(trainer",
     ),
     # sizes, the way another library writes them
     "channels that come in": (
         lambda: Conv2d(1, 16, 3), TypeError,
-        r"^Conv2d: expected \(filters, size\) by place and stride, pad, .* by name, got 3 by place: "
-        r"write Conv2d\(16, 3, stride=1, pad=1\): the input's channels are found when it is built$",
+        r"^Conv2d: expected \(filters, size\) by place and stride, pad, .* by name, got 3 by place"
+        r": write Conv2d\(16, 3, stride=1, pad=1\): the input's channels are found when it is",
     ),
     "stride by place": (
         lambda: MaxPool2d(2, 2), TypeError,
-        r"^MaxPool2d: expected \(size\) by place and stride, pad by name, got 2 by place: write Max",
+        r"^MaxPool2d: expected \(size\) by place and stride, pad by name, got 2 by place: write",
     ),
     "padding for pad": (
         lambda: Conv2d(16, 3, padding=1), TypeError, r"^Conv2d: takes no argument 'padding'",
     ),
     "pad='same'": (
         lambda: Conv2d(16, 3, pad="same"), ValueError,
-        r"^pad: expected a whole number >= 0, got 'same': an odd size keeps .* pad=\(size - 1\) // 2$",
+        r"^pad: expected a whole number >= 0, got 'same': an odd size .* pad=\(size - 1\) // 2$",
     ),
     "strides that differ": (
         lambda: AvgPool2d(3, stride=(2, 1)), ValueError,
@@ -328,11 +328,12 @@ ROWS = {
         r"^bias: expected True or False, got 100 \(layers take sizes of what they make, never of",
     ),
     "unit for units": (
-        lambda: Linear(unit=3), TypeError, r"^Linear: takes no argument 'unit': did you mean 'units'",
+        lambda: Linear(unit=3), TypeError,
+        r"^Linear: takes no argument 'unit': did you mean 'units'\?$",
     ),
     "layers one by one": (
         lambda: Sequential(Linear(3), ReLU()), TypeError,
-        r"^Sequential: expected \(layers\) by place and input_shape, .*, got 2 by place: write Seque",
+        r"^Sequential: expected \(layers\) by place and input_shape, .*, got 2 by place: write",
     ),
     "the features of a BatchNorm": (
         lambda: BatchNorm(64), ValueError, r"^momentum: expected 0 <= momentum <= 1, got 64$",
@@ -350,7 +351,7 @@ ROWS = {
     # names that are elsewhere
     "net.fit": (
         lambda: net().fit(X, T), AttributeError,
-        r"^Sequential has no 'fit': write xpnet\.Trainer\(net, loss, optimizer\)\.fit\(Dataset\(x, t",
+        r"^Sequential has no 'fit': write xpnet\.Trainer\(net, loss, optimizer\)\.fit\(Dataset\(",
     ),
     "net.train": (
         lambda: net().train(), AttributeError,
@@ -381,7 +382,7 @@ ROWS = {
         r"^xpnet has no 'Linear': write xpnet\.layers\.Linear$",
     ),
     "xpnet.Dataset": (
-        lambda: xpnet.Dataset, AttributeError, r"^xpnet has no 'Dataset': write xpnet\.data\.Data",
+        lambda: xpnet.Dataset, AttributeError, r"^xpnet has no 'Dataset': write xpnet\.data\.D",
     ),
     "xpnet.Addam": (
         lambda: xpnet.Addam, AttributeError, r"^xpnet has no 'Addam': did you mean 'Adam'\?$",
