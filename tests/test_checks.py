@@ -177,6 +177,7 @@ def test_what_came_is_shown_in_a_few_words_of_one_line():
     assert came(Linear) == "the class Linear: write Linear(...) to make one"
     assert came(print) == "the function print"
     assert came([["a\n"] * 3] * 9).endswith("...")
+    assert came([["a\n"] * 3] * 999) == "list of 999 entries"
     assert len(came(10**400)) == 103
 
 
@@ -188,7 +189,7 @@ class TestCheckCall:
     @pytest.mark.parametrize(
         ("args", "kwargs", "why"),
         [
-            ((1, 16, 3), {}, "expected (filters, size) by place and stride, pad by name, got 3"),
+            ((1, 16, 3), {}, "expected (filters, size) by position and stride, pad by name, got 3"),
             ((1, 3), {"groups": 2}, "takes no argument 'groups', but filters, size, stride, pad"),
             ((1,), {}, "missing a required argument: 'size'"),
             ((1, 3), {"size": 3}, "multiple values for argument 'size'"),

@@ -12,9 +12,10 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 __all__ = [
+    "Constructible",
     "Hyperparameter",
     "arguments",
     "came",
@@ -59,11 +60,14 @@ def came(value: Any) -> str:
         return f"the class {value.__name__}: write {value.__name__}(...) to make one"
     if inspect.isroutine(value):
         return f"the function {value.__name__}"
+    kind = type(value).__name__
+    if isinstance(value, (dict, list, set, tuple)) and len(value) > LONGEST:
+        return f"{kind} of {len(value)} entries"  # whose repr may take all of the memory
     shown = repr(value)
     if len(shown) <= LONGEST and "\n" not in shown:
         return shown
     if getattr(value, "shape", ()):
-        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+        return f"{kind} of shape {tuple(value.shape)}"
     return f"{' '.join(shown.split())[:LONGEST]}..."
 
 
@@ -228,32 +232,27 @@ def check_call(label: str, called: Callable[..., Any], args: Any, kwargs: Any, c
     cure : str
         How it is called rightly; may be empty.
     """
-    signature = _signature(called)
+    signature = inspect.signature(called)
     try:
         signature.bind(*args, **kwargs)
         return
     except TypeError as error:
         why = str(error)
     parameters = [one for name, one in signature.parameters.items() if name != "self"]
-    by_place = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    by_position = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     by_name = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
     given = len(args) - ("self" in signature.parameters)
     unknown = [name for name in kwargs if name not in signature.parameters]
-    if given > len(by_place):
-        places = f"({', '.join(by_place)}) by place" if by_place else "no arguments by place"
+    if given > len(by_position):
+        positions = f"({', '.join(by_position)})" if by_position else "no arguments"
         names = f" and {', '.join(by_name)} by name" if by_name else ""
-        why = f"expected {places}{names}, got {given} by place"
+        why = f"expected {positions} by position{names}, got {given} by position"
     elif unknown:
-        known = [*by_place, *by_name]
+        known = [*by_position, *by_name]
         near = nearest(unknown[0], known)
         others = f", but {', '.join(known)}" if known else ""
         why, cure = f"takes no argument {unknown[0]!r}{near or others}", "" if near else cure
     raise TypeError(f"{label}: {why}{f': {cure}' if cure else ''}")
-
-
-@functools.cache
-def _signature(called: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(called)
 
 
 def arguments(cure: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -274,6 +273,24 @@ def arguments(cure: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return call
 
     return decorate
+
+
+class Constructible:
+    """Base of classes that tell who calls their constructor wrongly how to call it.
+
+    Attributes
+    ----------
+    cure : str
+        How it is called rightly.
+    """
+
+    cure: ClassVar[str] = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the constructor's arguments; copies, which are made without, pass."""
+        if args or kwargs:
+            check_call(cls.__name__, cls, args, kwargs, cls.cure)
+        return super().__new__(cls)
 
 
 def missing_attribute(owner: Any, name: str, elsewhere: Mapping[str, str]) -> AttributeError:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from xpnet.checks import check_call, plain
+from xpnet.checks import Constructible, plain
 
 __all__ = ["Configurable"]
 
 
-class Configurable:
+class Configurable(Constructible):
     """Base of what can be made again from its constructor's arguments.
 
     The constructor keeps each argument as an attribute of the same name.
     """
 
-    cure: ClassVar[str] = ""
-    """What to say to those who call the constructor with other arguments than it takes."""
-
     _names: ClassVar[tuple[str, ...]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Raise one sentence unless the constructor takes the arguments; copies give none."""
-        if args or kwargs:
-            check_call(cls.__name__, cls, args, kwargs, cls.cure)
-        return super().__new__(cls)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them (layers may be among them).

@@ -298,6 +298,16 @@ ROWS = {
         lambda: Dataset(X, T, classes=["cat", "dog", "cow"]), ValueError,
         r"^data: classes: expected a whole number >= 1, got \['cat', 'dog', 'cow'\]$",
     ),
+    "no targets": (
+        lambda: Dataset(X), TypeError,
+        r"^Dataset: missing a required argument: 't': write Dataset\(x, t, classes=10\)$",
+    ),
+    "y for t": (
+        lambda: Dataset(X, y=T), TypeError, r"^Dataset: takes no argument 'y', but x, t, classes,",
+    ),
+    "batches of an array": (
+        lambda: Batches(X, 2), TypeError, r"^data: expected a Dataset, such as Dataset\(x, t\), g",
+    ),
     "a quarter in percent": (
         lambda: Dataset(X, T).split(25), ValueError,
         r"^split: expected a fraction between 0 and 1 .* got 25$",

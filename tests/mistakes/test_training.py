@@ -148,9 +148,9 @@ ROWS = {
         lambda: Trainer(net(), SoftmaxCrossEntropy()), TypeError,
         r"^Trainer: missing a required argument: 'optimizer': write Trainer\(net, loss,",
     ),
-    "a schedule by place": (
+    "a schedule by position": (
         lambda: Trainer(net(), SoftmaxCrossEntropy(), SGD(), schedules.cosine()), TypeError,
-        r"^Trainer: expected \(net, loss, optimizer\) by place and schedule, callbacks, .* got 4",
+        r"^Trainer: expected \(net, loss, optimizer\) by position and schedule, .* got 4 by",
     ),
     "a graph that is neither": (
         lambda: trainer(graph="yes"), ValueError, r"^graph: expected 'auto', 'on' or 'off', got '",
@@ -266,6 +266,10 @@ ROWS = {
         lambda: trainer(callbacks=None), TypeError,
         r"^callbacks: expected a list of callbacks, such as \[Table\(\)\], got None$",
     ),
+    "a misspelt argument of a callback": (
+        lambda: training.Checkpoint("run", evry=2), TypeError,
+        r"^Checkpoint: takes no argument 'evry': did you mean 'every'\?$",
+    ),
     "the name of a callback": (
         lambda: trainer(callbacks="table"), TypeError, r"^callbacks: expected a list of callb.*'",
     ),
@@ -305,12 +309,12 @@ ROWS = {
     # sizes, the way another library writes them
     "channels that come in": (
         lambda: Conv2d(1, 16, 3), TypeError,
-        r"^Conv2d: expected \(filters, size\) by place and stride, pad, .* by name, got 3 by place"
-        r": write Conv2d\(16, 3, stride=1, pad=1\): the input's channels are found when it is",
+        r"^Conv2d: expected \(filters, size\) by position and stride, pad, .* by name, got 3"
+        r" by position: write Conv2d\(16, 3, stride=1, pad=1\): the input's channels are found",
     ),
-    "stride by place": (
+    "stride by position": (
         lambda: MaxPool2d(2, 2), TypeError,
-        r"^MaxPool2d: expected \(size\) by place and stride, pad by name, got 2 by place: write",
+        r"^MaxPool2d: expected \(size\) by position and stride, pad by name, got 2 by position",
     ),
     "padding for pad": (
         lambda: Conv2d(16, 3, padding=1), TypeError, r"^Conv2d: takes no argument 'padding'",
@@ -333,7 +337,7 @@ ROWS = {
     ),
     "layers one by one": (
         lambda: Sequential(Linear(3), ReLU()), TypeError,
-        r"^Sequential: expected \(layers\) by place and input_shape, .*, got 2 by place: write",
+        r"^Sequential: expected \(layers\) by position and input_shape, .*, got 2 by position",
     ),
     "the features of a BatchNorm": (
         lambda: BatchNorm(64), ValueError, r"^momentum: expected 0 <= momentum <= 1, got 64$",

@@ -10,7 +10,7 @@ from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array
-from xpnet.checks import flag, whole_number
+from xpnet.checks import Constructible, flag, instance, whole_number
 from xpnet.data.datasets import Dataset
 from xpnet.devices import Device, device_of
 from xpnet.devices import device as find_device
@@ -22,7 +22,7 @@ SHARE_OF_MEMORY = 0.5
 """The share of an accelerator's free memory that a data set may fill to be kept there whole."""
 
 
-class Batches:
+class Batches(Constructible):
     """The batches of a data set, epoch by epoch.
 
     A set that fits stays on the device whole, in the dtype it has (bytes for pixels), and is
@@ -59,6 +59,7 @@ class Batches:
         resident: bool | None = None,
         ahead: int = 2,
     ) -> None:
+        instance("data", data, Dataset, "Dataset(x, t)")
         batch_size = whole_number("batch_size", batch_size, 1)
         if flag("drop_last", drop_last) and batch_size > len(data):
             raise ValueError(

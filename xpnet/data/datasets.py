@@ -19,7 +19,7 @@ from xpnet.arrays import (
     namespace,
     to_numpy,
 )
-from xpnet.checks import check_fields, number, one_of, whole_number
+from xpnet.checks import Constructible, check_fields, number, one_of, whole_number
 from xpnet.convert import WORDS_AS_LABELS, WORDS_AS_SAMPLES, as_array, is_array
 from xpnet.data import catalog, idx
 from xpnet.devices import Device, device, device_of
@@ -38,7 +38,7 @@ DTYPES = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(Constructible):
     """Samples and their targets.
 
     Parameters
@@ -65,6 +65,8 @@ class Dataset:
     TypeError
         ``x`` or ``t`` holds no numbers.
     """
+
+    cure = "write Dataset(x, t, classes=10)"
 
     x: Array
     t: Array

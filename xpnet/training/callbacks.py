@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import sys
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from xpnet.arrays import Array
-from xpnet.checks import came, nearest, one_of, positive, takes_exactly, whole_number
+from xpnet.checks import (
+    Constructible,
+    came,
+    nearest,
+    one_of,
+    positive,
+    takes_exactly,
+    whole_number,
+)
 from xpnet.files import check_writable, versions
 from xpnet.layers import Network
 from xpnet.losses import Loss
@@ -82,7 +91,7 @@ class Run(Protocol):
         """End the fit after this step, or this epoch."""
 
 
-class Callback:
+class Callback(Constructible):
     """Called by a trainer at each stage of a fit; each method may do nothing.
 
     What a callback may count on of the trainer is :class:`Run`.
@@ -134,23 +143,21 @@ def checked_callbacks(callbacks: Any) -> list[Callback]:
     for callback in chosen:
         if not isinstance(callback, Callback):
             how = (
-                ""
-                if isinstance(callback, type)
-                else (
-                    ": derive a class from xpnet.training.Callback, with a method such as "
-                    "epoch_ends(self, trainer, row)"
-                )
+                ": derive a class from xpnet.training.Callback, with a method such as "
+                "epoch_ends(self, trainer, row)"
             )
-            raise TypeError(f"callbacks: expected Callback objects, got {came(callback)}{how}")
+            raise TypeError(
+                f"callbacks: expected Callback objects, got {came(callback)}"
+                f"{'' if isinstance(callback, type) else how}"
+            )
         _check_stages(callback)
     return chosen
 
 
 STAGES = {
-    "fit_begins": "(trainer, epochs, steps)",
-    "step_ends": "(trainer)",
-    "epoch_ends": "(trainer, row)",
-    "fit_ends": "(trainer)",
+    name: tuple(inspect.signature(method).parameters)[1:]
+    for name, method in vars(Callback).items()
+    if inspect.isfunction(method)
 }
 """The methods of a callback, and what each is called with."""
 
@@ -168,11 +175,11 @@ def _check_stages(callback: Callback) -> None:
         if name.startswith("_") or not callable(getattr(kind, name)):
             continue
         if name in STAGES:
-            given = takes_exactly(getattr(callback, name), STAGES[name].count(",") + 1)
+            given = takes_exactly(getattr(callback, name), len(STAGES[name]))
             if given is not None:
                 raise TypeError(
-                    f"callbacks: {kind.__name__}.{name} is called with {STAGES[name]}, but takes "
-                    f"{given}"
+                    f"callbacks: {kind.__name__}.{name} is called with "
+                    f"({', '.join(STAGES[name])}), but takes {given}"
                 )
         elif not hasattr(Callback, name):
             _check_name(kind.__name__, name)

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xpnet.arrays import Array
-from xpnet.checks import arguments, flag, instance, missing_attribute, one_of, whole_number
+from xpnet.checks import (
+    Constructible,
+    arguments,
+    flag,
+    instance,
+    missing_attribute,
+    one_of,
+    whole_number,
+)
 from xpnet.data import Batches, Dataset
 from xpnet.data.batches import fits
 from xpnet.layers import Network
@@ -66,7 +74,7 @@ class DivergedError(ValueError):
     """The loss is no longer a finite number."""
 
 
-class Trainer:
+class Trainer(Constructible):
     """Trains and evaluates a network.
 
     Parameters
@@ -104,7 +112,8 @@ class Trainer:
         What runs the steps of the fit in progress.
     """
 
-    @arguments("write Trainer(net, loss, optimizer), and all else by name")
+    cure = "write Trainer(net, loss, optimizer), and all else by name"
+
     def __init__(
         self,
         net: Network,
