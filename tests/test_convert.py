@@ -126,12 +126,19 @@ def unreadable():
     return Closed()
 
 
+def test_a_list_or_array_may_hold_nan_which_a_check_finds():
+    assert np.isnan(as_array("x", [1.0, np.nan])).tolist() == [False, True]
+    assert np.isnan(as_array("x", np.array([1.0, np.nan]))).tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
         (Frame([[1, "red"]], object), "got 'red' at [0, 1] (column 'size'): give each word"),
         (Frame([[1, None]], object), "but the one at [0, 1] (column 'size') is missing: fill it"),
         (Frame([[1, None]], object, (0, 1)), "the one at [0, 1] (column 1) is missing"),
+        (Frame([[1, np.nan]]), "but the one at [0, 1] (column 'size') is missing"),
+        (Table([1, np.nan]), "but the one at index 1 is missing"),
         (Frame([[1, np.nan]], object), "but the one at [0, 1] (column 'size') is missing"),
         (unreadable(), "Closed is no array of numbers: the file is closed"),
         ([[1, 2], [3]], "list is no array of numbers: its rows differ in length"),

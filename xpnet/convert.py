@@ -52,7 +52,7 @@ def as_array(name: str, value: Any, words: str = WORDS_AS_SAMPLES) -> Array:
     TypeError
         These are no numbers, or not in an order.
     ValueError
-        A value is missing or masked, or samples differ in shape.
+        A value is missing (NaN in a frame) or masked, or samples differ in shape.
     """
     if not is_array(value):
         value = _on_host(name, value, words)
@@ -95,7 +95,13 @@ def _on_host(name: str, value: Any, words: str) -> HostArray:
         raise TypeError(
             f"{name}: expected dense numbers, got a {type(value).__name__}: write x.toarray()"
         )
-    return _numbers(name, _as_host_array(name, value), words, getattr(value, "columns", None))
+    columns = getattr(value, "column_names", getattr(value, "columns", None))
+    host = _numbers(name, _as_host_array(name, value), words, columns)
+    if not isinstance(value, (list, tuple)) and host.dtype.kind in "fc":
+        missing = np.isnan(host)  # what a frame has for whole numbers that are not there
+        if missing.any():
+            _refuse_entry(name, host, int(missing.argmax()), words, columns)
+    return host
 
 
 def _as_host_array(name: str, value: Any) -> HostArray:
@@ -116,6 +122,8 @@ def _as_host_array(name: str, value: Any) -> HostArray:
             why = "its rows differ in length: bring them to one shape"
         raise ValueError(f"{name}: {type(value).__name__} is no array of numbers: {why}") from None
     cure = ": its samples are its x" if hasattr(value, "x") and hasattr(value, "t") else ""
+    if hasattr(value, "collect"):
+        cure = ": write x.collect()"
     raise TypeError(
         f"{name}: expected an array, nested lists, or what has to_numpy(), got {came(value)}{cure}"
     )
@@ -172,7 +180,7 @@ def _unboxed(name: str, host: HostArray, words: str, columns: Any) -> HostArray:
 
 
 def _is_nan(one: Any) -> bool:
-    return isinstance(one, float) and one != one
+    return isinstance(one, (float, np.inexact)) and bool(one != one)
 
 
 def _refuse_entry(name: str, host: HostArray, k: int, words: str, columns: Any) -> NoReturn:
