@@ -82,8 +82,8 @@ def _on_host(name: str, value: Any, words: str) -> HostArray:
         raise TypeError(f"{name}: expected numbers, got {came(value)}{cure}")
     if isinstance(value, Mapping):
         raise TypeError(
-            f"{name}: expected numbers in an order, got a {type(value).__name__}: write "
-            f"np.column_stack(list(d.values())) of its columns"
+            f"{name}: expected numbers in an order, got a {type(value).__name__}: write d[name] of "
+            f"one array in it, or np.column_stack(list(d.values())) of columns"
         )
     if isinstance(value, Set) or hasattr(value, "__next__"):
         cure = "sorted" if isinstance(value, Set) else "list"
@@ -95,12 +95,11 @@ def _on_host(name: str, value: Any, words: str) -> HostArray:
         raise TypeError(
             f"{name}: expected dense numbers, got a {type(value).__name__}: write x.toarray()"
         )
-    columns = getattr(value, "column_names", getattr(value, "columns", None))
-    host = _numbers(name, _as_host_array(name, value), words, columns)
+    host = _numbers(name, _as_host_array(name, value), words, value)
     if not isinstance(value, (list, tuple)) and host.dtype.kind in "fc":
         missing = np.isnan(host)  # what a frame has for whole numbers that are not there
         if missing.any():
-            _refuse_entry(name, host, int(missing.argmax()), words, columns)
+            _refuse_entry(name, host, int(missing.argmax()), words, value)
     return host
 
 
@@ -137,14 +136,14 @@ def _has_buffer(value: Any) -> bool:
     return True
 
 
-def _numbers(name: str, value: Any, words: str, columns: Any = None) -> HostArray:
+def _numbers(name: str, value: Any, words: str, frame: Any = None) -> HostArray:
     """Return a NumPy array that holds numbers, as an array of NumPy's plain kind."""
     _check_unmasked(name, value)
     host = np.asarray(value)
     if host.dtype.kind == "O":
-        host = _unboxed(name, host, words, columns)
-    if host.dtype.kind in "US" or host.dtype.char == "T":
-        _refuse_entry(name, host, 0, words, columns)
+        host = _unboxed(name, host, words, frame)
+    if host.size and (host.dtype.kind in "US" or host.dtype.char == "T"):
+        _refuse_entry(name, host, 0, words, frame)
     if host.dtype.kind in "mM":
         raise TypeError(
             f"{name}: expected numbers, got {host.dtype}: take them from an origin, in a unit: "
@@ -167,11 +166,11 @@ def _check_unmasked(name: str, value: Any) -> None:
         )
 
 
-def _unboxed(name: str, host: HostArray, words: str, columns: Any) -> HostArray:
+def _unboxed(name: str, host: HostArray, words: str, frame: Any) -> HostArray:
     """Return what an array of Python's objects holds, if that is numbers."""
     for k, one in enumerate(host.flat):
         if not isinstance(one, Number) or _is_nan(one):
-            _refuse_entry(name, host, k, words, columns)
+            _refuse_entry(name, host, k, words, frame)
     plain = np.array(host.tolist())
     try:  # fractions, decimals and whole numbers without end stay objects
         return plain if plain.dtype.kind != "O" else plain.astype(np.float64)
@@ -183,12 +182,13 @@ def _is_nan(one: Any) -> bool:
     return isinstance(one, (float, np.inexact)) and bool(one != one)
 
 
-def _refuse_entry(name: str, host: HostArray, k: int, words: str, columns: Any) -> NoReturn:
+def _refuse_entry(name: str, host: HostArray, k: int, words: str, frame: Any) -> NoReturn:
     """Say which entry is no number: the one at a place of the flattened array."""
     index = tuple(int(i) for i in np.unravel_index(k, host.shape))
     one, where = host[index], f"at {_place(index)}"
+    columns = next((n for n in ("column_names", "columns") if hasattr(frame, n)), None)
     if columns is not None and len(index) == 2:
-        where += f" (column {_label(columns, index[1])!r})"
+        where += f" (column {list(getattr(frame, columns))[index[1]]!r})"
     if isinstance(one, (str, bytes)):
         raise TypeError(f"{name}: expected numbers, got {str(one)!r} {where}: {words}")
     if one is None or _is_nan(one) or type(one).__name__ in ("NAType", "NaTType"):
@@ -202,11 +202,6 @@ def _refuse_entry(name: str, host: HostArray, k: int, words: str, columns: Any) 
             f"{where}: np.stack(...) joins arrays of one shape"
         )
     raise TypeError(f"{name}: expected numbers, got {came(one)} {where}")
-
-
-def _label(columns: Any, number: int) -> Any:
-    label = list(columns)[number]
-    return label if isinstance(label, str) else number
 
 
 def _place(index: tuple[int, ...]) -> str:

@@ -263,7 +263,7 @@ ROWS = {
     ),
     "a dict of columns": (
         lambda: predict({"a": [1, 2], "b": [3, 4]}), TypeError,
-        r"^x: expected numbers in an order, got a dict: write np\.column_stack",
+        r"^x: expected numbers in an order, got a dict: write d\[name\] of one array in it, or",
     ),
     "nothing": (
         lambda: Dataset(X, None), TypeError, r"^data: t: expected numbers, got None$",
