@@ -91,7 +91,7 @@ def pool(
     demo: harness.Demo, kind: Any, size: Any, stride: int, pad: int, x: Any, dy: Any
 ) -> tuple[Any, Any]:
     """Return what a layer answers and the gradient that it sends back, on the host."""
-    layer = kind(size, stride, pad)
+    layer = kind(size, stride=stride, pad=pad)
     layer.build(np.shape(x)[1:], Stream(0), "float64")
     y = layer.forward(demo.device.asarray(x, "float64"), train=True)
     dx = layer.backward(demo.device.asarray(dy, "float64"))

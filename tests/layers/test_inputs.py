@@ -58,6 +58,9 @@ def test_whole_numbers_that_a_float_cannot_hold_are_refused(xp: Backend, dtype, 
     for wrong in ([[most + 1, 0]], [[0, -most - 1]]):
         with pytest.raises(ValueError, match=f"^x: expected whole numbers of at most {most}, up"):
             net.predict(xp.array(wrong))
+    pixels = network(Rescale(1 / 255), dtype=dtype).to(xp.device)
+    with pytest.raises(ValueError, match=f"^x: expected whole numbers of at most {most}, up"):
+        pixels.predict(xp.array([[most + 1, 0]]))
     data = Dataset(xp.array([[0.5, 1]]), xp.array([[most + 1, 0]]), name="d")
     with pytest.raises(ValueError, match=f"^d: t: expected whole numbers of at most {most}"):
         Trainer(net, SquaredError(), SGD()).fit(data, 1)

@@ -72,7 +72,7 @@ class Dataset(Constructible):
     t: Array
     classes: int | None = None
     name: str = "data"
-    warned: set[str] = field(default_factory=set, init=False)  # of what, as all its parts know
+    warned: set[str] = field(default_factory=set, init=False)  # of what: its parts share it
 
     def __post_init__(self) -> None:
         check_fields(self, x=self._entered, t=self._entered)

@@ -15,7 +15,6 @@ __all__ = ["as_floats", "as_samples", "warn_of_scale"]
 PIXELS = 0.1
 """A first layer that multiplies by less is there for pixels of 0 to 255."""
 
-
 LONG = ("int32", "int64", "uint32", "uint64")
 """The dtypes of whole numbers that floats may not hold."""
 
@@ -35,7 +34,11 @@ def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
         x = x[:, None]
     kind = dtype_kind(namespace(x), x.dtype)
     if kind == "exact":
-        return x if _takes_integers(net) else as_floats(x, net.dtype, name)
+        _, first = next(net.walk())
+        if "exact" not in first.accepts:
+            return as_floats(x, net.dtype, name)
+        if isinstance(first, Rescale):
+            _check_held(x, _real_of(net.dtype), name)
     if kind == "real" and net.dtype.startswith("float"):
         return device_of(x).asarray(x, net.dtype)
     return x
@@ -49,7 +52,12 @@ def as_floats(x: Array, dtype: str, name: str) -> Array:
     ValueError
         There are whole numbers that the dtype cannot hold.
     """
-    dtype = {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+    dtype = _real_of(dtype)
+    _check_held(x, dtype, name)
+    return device_of(x).asarray(x, dtype)
+
+
+def _check_held(x: Array, dtype: str, name: str) -> None:
     most = 2 ** (24 if dtype == "float32" else 53)
     if dtype_name(x) in LONG and math.prod(x.shape):
         host = to_numpy(x)
@@ -60,7 +68,6 @@ def as_floats(x: Array, dtype: str, name: str) -> Array:
                 f"{name}: expected whole numbers of at most {most}, up to which {dtype} holds them "
                 f"all, got {largest}: subtract an origin{wider}, or round them by astype"
             )
-    return device_of(x).asarray(x, dtype)
 
 
 def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
@@ -92,6 +99,6 @@ def _peak(x: Array) -> float:
     return float(xp.max(xp.abs(x)))
 
 
-def _takes_integers(net: Layer) -> bool:
-    _, first = next(net.walk())
-    return "exact" in first.accepts
+def _real_of(dtype: str) -> str:
+    """Return the dtype of real numbers that goes with a dtype of parameters."""
+    return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)

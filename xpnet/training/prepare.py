@@ -127,7 +127,7 @@ def _target_shape(net: Network, data: Dataset) -> tuple[int, ...]:
 
 def _targets(net: Network, data: Dataset) -> Array:
     if _are_labels(net, data):
-        return as_labels(data.t, net.output_shape[0], data.name)
+        return data.t if data.has_labels else as_labels(data.t, net.output_shape[0], data.name)
     if dtype_kind(namespace(data.t), data.t.dtype) == "complex":
         return data.t
     numbers = as_floats(data.t, net.dtype, f"{data.name}: t")
