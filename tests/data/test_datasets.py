@@ -302,7 +302,8 @@ def test_select_gives_the_samples_at_indices_in_their_order(library):
         ),
         (
             np.ones(10, bool),
-            "select: expected integer indices of shape (m,) with m >= 1, got bool of shape (10,)",
+            "select: expected integer indices of shape (m,) with m >= 1, got bool of shape (10,): "
+            "of a mask write np.flatnonzero(mask)",
         ),
         (
             3,

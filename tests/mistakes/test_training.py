@@ -233,6 +233,10 @@ ROWS = {
         lambda: trainer().fit(Dataset(X, T), 1, 0), ValueError,
         r"^batch_size: expected a whole number >= 1, got 0$",
     ),
+    "a share of the data as validation": (
+        lambda: trainer().fit(Dataset(X, T), 1, validation=0.25), TypeError,
+        r"expected a Dataset, got 0\.25: write train, held_out = data\.split\(0\.25\)$",
+    ),
     "no whole batch": (
         lambda: trainer().fit(Dataset(X, T), 1, 5, drop_last=True), ValueError,
         r"^batch_size: 5 with drop_last leaves no batch of 4 samples$",

@@ -192,6 +192,7 @@ class Dataset(Constructible):
             raise ValueError(
                 f"select: expected integer indices of shape (m,) with m >= 1, got "
                 f"{chosen.dtype} of shape {chosen.shape}"
+                f"{': of a mask write np.flatnonzero(mask)' if chosen.dtype.kind == 'b' else ''}"
             )
         wrong = (chosen < 0) | (chosen >= len(self))
         if wrong.any():

@@ -30,11 +30,14 @@ def check_dataset(name: str, data: Any) -> None:
     """Raise one clear sentence unless data come as a Dataset."""
     if isinstance(data, Dataset):
         return
-    came = type(data).__name__
     if isinstance(data, tuple) and len(data) == 2:
         raise TypeError(f"{name}: expected a Dataset, got a tuple: write Dataset(x, t) of its two")
+    if isinstance(data, float):
+        raise TypeError(
+            f"{name}: expected a Dataset, got {data}: write train, held_out = data.split({data})"
+        )
     raise TypeError(
-        f"{name}: expected a Dataset of samples and targets, got {came}: write "
+        f"{name}: expected a Dataset of samples and targets, got {type(data).__name__}: write "
         f"xpnet.data.Dataset(x, t), as in trainer.fit(Dataset(x, t), epochs=10)"
     )
 
