@@ -275,6 +275,7 @@ def spoken_warnings() -> Iterator[None]:
         print(f"train.py: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("default", RuntimeWarning)
         warnings.showwarning = speak
         yield
 

@@ -64,6 +64,7 @@ TOPICS = {
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",
     "test_fixtures.py", "test_layout.py", "test_pickle.py",
     "test_readme.py", "test_step_cost.py",
+    "scripts/test_interruptions.py",
 }  # fmt: skip
 
 

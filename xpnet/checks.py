@@ -187,10 +187,11 @@ def nearest(value: Any, known: Iterable[str], likeness: float = 0.6) -> str:
 
 
 def function(name: str, value: Any, of: str) -> Any:
-    """Return a function; ``of`` says what it takes, such as ``"(step, total)"``."""
+    """Return a function; ``of`` says what it takes: ``"(step, total)"``, or in other words."""
     if not callable(value) or isinstance(value, type):
         raise ValueError(f"{name}: expected a function of {of}, got {came(value)}")
-    given = takes_exactly(value, of.partition(")")[0].count(",") + 1)
+    listed = of.startswith("(")
+    given = takes_exactly(value, of.partition(")")[0].count(",") + 1) if listed else None
     if given is not None:
         raise ValueError(f"{name}: expected a function of {of}, got one of {given}")
     return value

@@ -11,12 +11,9 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from xpnet import ops
 from xpnet.arrays import (
     Array,
-    HostArray,
     dtype_kind,
     dtype_name,
     is_complex,
@@ -83,12 +80,12 @@ class Loss(Configurable, ABC):
         labelled = targets.ndim == 1 or classes is not None
         return Answers("class") if labelled and len(outputs) == 1 and outputs[0] > 1 else None
 
-    def constant(self, mean: HostArray) -> HostArray | None:
+    def constant(self, mean: Array) -> Array | None:
         """Return the scores, one for all samples, of least loss; None where that is not known.
 
         Parameters
         ----------
-        mean : numpy.ndarray
+        mean : array
             Of the targets, labels as one-hot rows, in the shape of a sample's scores.
         """
         return None
@@ -106,14 +103,11 @@ class Loss(Configurable, ABC):
             Of a whole data set; of a large one, evenly spaced samples are looked at.
         """
         host = to_numpy(targets)[:: max(1, targets.shape[0] // GUESSED)]
-        shape, dtype = (len(host), *outputs), np.complex128 if is_complex(host) else np.float64
-        wanted = ops.loss.as_scores(host, np.zeros(shape, dtype))
-        scores = self.constant(wanted.mean(axis=0))
-        if scores is None:
-            return None
-        return float(
-            self.compute(np.ascontiguousarray(np.broadcast_to(scores, shape)), wanted, None)[0]
-        )
+        xp, n = namespace(host), len(host)
+        like = xp.zeros((n, *outputs), dtype=xp.complex128 if is_complex(host) else xp.float64)
+        wanted = ops.loss.as_scores(host, like)
+        scores = self.constant(xp.mean(wanted, axis=0))
+        return None if scores is None else float(self.compute(like + scores, wanted, None)[0])
 
     def forward(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
         """Return the mean loss of a batch.
@@ -237,10 +231,11 @@ class SoftmaxCrossEntropy(Loss):
         """Return that they answer with a class, that of the highest score."""
         return Answers("class")
 
-    def constant(self, mean: HostArray) -> HostArray:
+    def constant(self, mean: Array) -> Array:
         """Return the logarithms of the classes' shares."""
+        xp = namespace(mean)
         shares = mean * (1 - self.label_smoothing) + self.label_smoothing / len(mean)
-        return np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+        return xp.log(shares + xp.finfo(shares.dtype).smallest_normal)
 
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)
@@ -273,11 +268,11 @@ class SigmoidCrossEntropy(Loss):
         one_class = targets.ndim == 1 and math.prod(outputs) > 1
         return Answers("class") if one_class else Answers("yes or no")
 
-    def constant(self, mean: HostArray) -> HostArray:
+    def constant(self, mean: Array) -> Array:
         """Return the logarithms of the odds."""
-        share: HostArray = np.clip(mean, 1e-15, 1 - 1e-15)
-        odds: HostArray = share / (1 - share)
-        return np.log(odds)
+        xp = namespace(mean)
+        share = xp.clip(mean, 1e-15, 1 - 1e-15)
+        return xp.log(share / (1 - share))
 
 
 class SquaredError(Loss):
@@ -311,7 +306,7 @@ class SquaredError(Loss):
             return yes_or_no
         return answers or number
 
-    def constant(self, mean: HostArray) -> HostArray:
+    def constant(self, mean: Array) -> Array:
         """Return the mean itself."""
         return mean
 
@@ -334,6 +329,7 @@ def _several_ones(targets: Array) -> bool:
     if marks is None:
         return False
     return bool(xp.any(xp.sum(xp.astype(marks, xp.int64), axis=1) != 1))
+
 
 if not TYPE_CHECKING:  # which knows the names, and would know all with this
     __getattr__ = names_in(

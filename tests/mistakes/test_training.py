@@ -106,7 +106,7 @@ def test_a_mistake_gets_its_sentence_on_every_library(xp: Backend, row):
     mistake(lambda: call(xp), error, match)
 
 
-STAGES = r"A trainer calls fit_begins, step_ends, epoch_ends, fit_ends$"
+STAGES = r"A trainer calls fit_begins, step_ends, epoch_ends, interrupted, fit_ends$"
 
 ROWS = {
     # the parts of a trainer

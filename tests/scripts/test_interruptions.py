@@ -156,26 +156,6 @@ def finished_after(folder: Path) -> dict[str, Any]:
     return outcome(folder)
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path):
-    """A step that takes long does not keep a user waiting."""
-    from xpnet.training.interrupts import held_back
-
-    def handler(*_: object) -> None:
-        raise InterruptedError
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with held_back() as interrupts:
-            signal.raise_signal(signal.SIGINT)
-            assert interrupts.pending == signal.SIGINT
-            with pytest.raises(InterruptedError):
-                signal.raise_signal(signal.SIGINT)
-            with pytest.raises(InterruptedError):
-                interrupts.deliver()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class TestTheFolder:
     def test_a_second_run_is_told(self, tmp_path):
         first = Process(*RUN, "--out", str(tmp_path))

@@ -193,6 +193,9 @@ class TestLearnsNothing:
         with pytest.warns(RuntimeWarning, match=r"^the network has learned nothing: its training"):
             self.fitted(lr, 3, LearnsNothing())
 
+    def test_of_a_single_epoch_little_is_concluded(self):
+        self.fitted(1e-9, 1, LearnsNothing())
+
     def test_nothing_is_said_of_a_network_that_learns(self):
         assert self.fitted(0.01, 3, LearnsNothing())["train_loss"][-1] < 0.65
 

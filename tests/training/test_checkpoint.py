@@ -382,13 +382,31 @@ class TestInTheSameProcess:
 
     def test_a_step_broken_off_in_its_middle_is_not_saved_as_one(self, tmp_path, monkeypatch):
         made = trainer()
-        monkeypatch.setattr(made.loss, "backward", lambda: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        apply, made_before = made.optimizer.apply, iter([False, False, True])
+
+        def broken(*arguments: Any) -> None:
+            apply(*arguments)
+            if next(made_before):
+                raise MemoryError
+
+        monkeypatch.setattr(made.optimizer, "apply", broken)
+        with pytest.raises(MemoryError):
             fit(made)
         for call in (lambda: made.save(tmp_path / "c"), lambda: fit(made)):
             with pytest.raises(ValueError, match=r"the last step was broken off in its middle"):
                 call()
         assert not (tmp_path / "c").exists()
+        monkeypatch.undo()
+        made.fit(data(), 1, BATCH, resume=False)
+        made.save(tmp_path / "c")
+
+    def test_a_fit_that_came_to_no_step_is_forgotten(self, monkeypatch):
+        made = trainer()
+        monkeypatch.setattr(made.loss, "backward", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            made.fit(data(), 9, BATCH)
+        monkeypatch.undo()
+        assert len(made.fit(data(), 1, BATCH)) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,6 @@ from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset
 from xpnet.devices import device_of
 from xpnet.layers import (
-    BatchNorm,
-    Dropout,
-    Flatten,
     Linear,
     ReLU,
     Rescale,

@@ -354,7 +354,8 @@ class LearnsNothing(Callback):
     def _nothing(self) -> bool:
         if self._loss is None or self._guessing is None:
             return False
-        return self._loss > ALMOST * self._guessing
+        # The first epoch's mean has the losses of the beginning in it.
+        return self._loss > (ALMOST if self._epochs > 1 else 2) * self._guessing
 
 
 class Checkpoint(Callback):

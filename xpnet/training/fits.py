@@ -119,6 +119,8 @@ class Fits:
         """
         if not resume:
             self._next = len(self.all)
+            for fit in self.all:
+                fit.finished = True
         elif self.unfinished and self._next == len(self.all):
             self._next -= 1  # interrupted, and called again in the same process
         if self._next == len(self.all):

@@ -158,7 +158,7 @@ def random_search(
         function("report", report, "a Trial")
     trials, epochs = whole_number("trials", trials, 1), whole_number("epochs", epochs, 1)
     seed = whole_number("seed", seed)
-    check_dataset(data)
+    check_dataset("random_search", data)
     if not isinstance(space, Mapping):
         raise TypeError(
             f"space: expected a mapping such as {{'lr': LogUniform(1e-4, 1)}}, got {space!r}"

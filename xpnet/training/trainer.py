@@ -437,9 +437,9 @@ class Trainer(Constructible):
             Samples computed at a time.
         """
         check_fit(self.net, data)
-        place = self.net.device
+        place, data = self.net.device, prepared(self.net, data)
         stats = Stats(place, answers(self.net, self.loss, data))
-        batches = Batches(prepared(self.net, data), batch_size, device=place, shuffle=False)
+        batches = Batches(data, batch_size, device=place, shuffle=False)
         with self.net.threads(), place.scope():
             for x, t in batches.epoch(0):
                 scores = self.net.forward(x)
