@@ -257,14 +257,21 @@ def main(argv: list[str] | None = None) -> int:
         print(f"train.py: error: {error}", file=sys.stderr)
         return 2
     except Interrupted as signalled:
-        kept = args.out if args else None
-        how = f"go on with --resume {kept}" if kept else "without --out nothing is kept"
-        print(f"\ntrain.py: interrupted: {how}", file=sys.stderr)
+        print(f"\ntrain.py: interrupted: {what_is_left(args)}", file=sys.stderr)
         return EXIT[signalled.number]
     except KeyboardInterrupt:
         print("\ntrain.py: interrupted", file=sys.stderr)
         return EXIT[signal.SIGINT]
     return 0
+
+
+def what_is_left(args: argparse.Namespace | None) -> str:
+    """Return in words what an interrupted run has left."""
+    if args is None or args.out is None:
+        return "without --out nothing is kept"
+    if not versions(args.out / CHECKPOINT):
+        return "no step was made, and nothing written"
+    return f"go on with --resume {args.out}"
 
 
 @contextlib.contextmanager

@@ -183,7 +183,7 @@ class TestLearnsNothing:
 
     def fitted(self, lr: float, epochs: int, *callbacks: Callback) -> History:
         t = np.arange(40) % 2
-        x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32) + 3 * t[:, None]
+        x = np.random.default_rng(0).normal(size=(40, 3)) / 3 + t[:, None]
         net = Sequential([Linear(20), ReLU(), Linear(2)], input_shape=(3,))
         trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(lr=lr), callbacks=callbacks)
         return trainer.fit(Dataset(x.astype(np.float32), t), epochs, 5)

@@ -340,7 +340,7 @@ class LearnsNothing(Callback):
 
     def fit_ends(self, trainer: Run) -> None:
         """Warn if nothing was learned."""
-        if self._nothing:
+        if trainer.finished and self._nothing:
             warnings.warn(
                 f"the network has learned nothing: its training loss, {self._loss:.4f}, is not "
                 f"below {self._guessing:.4f}, that of the best constant answer: try a lower "
