@@ -19,7 +19,7 @@ from tests.conftest import Backend
 from xpnet.arrayfiles import read_arrays
 from xpnet.data import Dataset
 from xpnet.files import versions
-from xpnet.layers import Dropout, Linear, ReLU, Sequential
+from xpnet.layers import Dropout, Linear, Sequential
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD, Adam
 from xpnet.training import (
@@ -179,25 +179,27 @@ class TestHistoryFile:
 
 
 class TestLearnsNothing:
-    """No answer that is the same for all samples costs less than the loss of guessing."""
+    """A network whose loss is that of guessing, ln 2 for two classes alike often."""
 
     def fitted(self, lr: float, epochs: int, *callbacks: Callback) -> History:
         t = np.arange(40) % 2
-        x = np.random.default_rng(0).normal(size=(40, 3)) / 3 + t[:, None]
-        net = Sequential([Linear(20), ReLU(), Linear(2)], input_shape=(3,))
+        x = (np.random.default_rng(0).normal(size=(40, 3)) + 3 * t[:, None]).astype(np.float32)
+        net = Sequential([Linear(2, init=1e-4)], input_shape=(3,))
         trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(lr=lr), callbacks=callbacks)
-        return trainer.fit(Dataset(x.astype(np.float32), t), epochs, 5)
+        return trainer.fit(Dataset(x, t), epochs, 5)
 
-    @pytest.mark.parametrize("lr", [1e1, 1e3, 1e6])
-    def test_a_rate_that_is_too_high_is_said(self, lr):
+    @pytest.mark.parametrize("lr", [1e-9, 1e6])
+    def test_it_is_said(self, lr):
         with pytest.warns(RuntimeWarning, match=r"^the network has learned nothing: its training"):
             self.fitted(lr, 3, LearnsNothing())
 
-    def test_of_a_single_epoch_little_is_concluded(self):
-        self.fitted(1e-9, 1, LearnsNothing())
-
     def test_nothing_is_said_of_a_network_that_learns(self):
-        assert self.fitted(0.01, 3, LearnsNothing())["train_loss"][-1] < 0.65
+        assert self.fitted(0.1, 3, LearnsNothing())["train_loss"][-1] < 0.4
+
+    def test_of_a_single_epoch_little_is_concluded(self):
+        assert self.fitted(1e-9, 1, LearnsNothing())["train_loss"][-1] > 0.69
+        with pytest.warns(RuntimeWarning, match="has learned nothing"):
+            self.fitted(1e6, 1, LearnsNothing())
 
     def test_the_fit_may_be_ended_early(self):
         with pytest.warns(RuntimeWarning, match=r"not below 0\.6931, that of the best constant"):
