@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.conftest import Backend
-from xpnet import ops, optimizers, schedules, threads
+from tests.training import runs
+from xpnet import models, ops, optimizers, schedules, threads
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import to_numpy
 from xpnet.data import Dataset
@@ -21,6 +26,7 @@ from xpnet.ops import generic_only
 from xpnet.training import Callback, Checkpoint, Trainer
 from xpnet.training.checkpoint import read_metadata
 
+ROOT = Path(__file__).parents[2]
 EPOCHS, BATCH = 4, 7
 
 
@@ -132,6 +138,33 @@ def test_every_optimizer_resumes(tmp_path, name):
 def test_every_schedule_resumes(tmp_path, name):
     interrupt = Interrupt(2, step=3)
     assert_resumes(tmp_path, interrupt, lambda **options: trainer(schedule=name, **options))
+
+
+@pytest.mark.faster_bodies  # processes of their own take them anyway
+@pytest.mark.parametrize("numba", ["1", "0"])
+def test_each_model_rule_and_schedule_resumes_in_a_new_process(tmp_path, numba):
+    printed = {}
+    for what in ("whole", "interrupt", "resume"):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.training.runs", what, str(tmp_path)],
+            cwd=ROOT,
+            env={**os.environ, "XPNET_NUMBA": numba, "OPENBLAS_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        printed[what] = done.stdout.splitlines()
+    assert len({line.split()[-1] for line in printed["whole"]}) == len(runs.KINDS)
+    assert printed["resume"] == printed["whole"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", runs.WHERE)
+@pytest.mark.parametrize("kind", list(runs.KINDS)[: len(models.BY_NAME)], ids=lambda kind: kind[0])
+def test_each_model_resumes_on_every_library(tmp_path, xp: Backend, kind, where):
+    runs.interrupt(kind, where, tmp_path, xp.device)
+    assert runs.resume(kind, where, tmp_path, xp.device) == runs.whole(kind, xp.device)
 
 
 def test_inexactly_a_run_resumes_on_another_library(tmp_path, xp: Backend):

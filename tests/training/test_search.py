@@ -112,9 +112,7 @@ def test_bad_arguments_are_said() -> None:
     with pytest.raises(ValueError, match="seed: expected a whole number"):
         random_search(make_trainer, data(), SPACE, 1, 1, seed=0.5)  # type: ignore[arg-type]
     for given in ({}, {"validation": data()}):
-        with pytest.raises(
-            TypeError, match=r"random_search: expected a Dataset, got a tuple"
-        ):
+        with pytest.raises(TypeError, match=r"random_search: expected a Dataset, got a tuple"):
             random_search(make_trainer, (1, 2), SPACE, 1, 1, **given)  # type: ignore[arg-type]
 
 
