@@ -27,7 +27,7 @@ from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.training.history import History
-from xpnet.training.metrics import MEASURES
+from xpnet.training.metrics import MEASURED, MEASURES
 
 __all__ = [
     "Callback",
@@ -42,10 +42,6 @@ __all__ = [
 
 ALMOST = 0.99
 """Times the loss of guessing: what is above has learned nothing."""
-
-
-MEASURED = tuple(f"{part}_{name}" for part in ("train", "validation") for name in MEASURES)
-"""The columns of a history that an epoch can be the best by."""
 
 
 class Run(Protocol):

@@ -28,6 +28,7 @@ from xpnet.schedules import Schedule
 from xpnet.serialize import check_arrays, restore
 from xpnet.training.fits import Fit, Fits
 from xpnet.training.history import History
+from xpnet.training.metrics import COLUMNS
 from xpnet.training.stats import Partial
 
 __all__ = ["Resumable", "load_checkpoint", "read_metadata", "save_checkpoint"]
@@ -142,7 +143,7 @@ class _Saved:
             about["epoch"],
             partial and Partial(**partial),
             past,
-            [dict(row) for row in about["history"]],
+            [_in_order(row) for row in about["history"]],
             dict(about.get("metadata", {})),
         )
 
@@ -188,6 +189,11 @@ class _Saved:
         """What the optimizer remembered."""
         start = "slots/"
         return {n.removeprefix(start): a for n, a in self.arrays.items() if n.startswith(start)}
+
+
+def _in_order(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the history with its columns as a run makes them: JSON has them sorted."""
+    return {name: row[name] for name in (*COLUMNS, *row) if name in row}
 
 
 def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True) -> None:

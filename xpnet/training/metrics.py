@@ -11,6 +11,8 @@ from xpnet.layers import Network
 from xpnet.ops.batch import absolute_errors, right_answers
 
 __all__ = [
+    "COLUMNS",
+    "MEASURED",
     "MEASURES",
     "Evaluation",
     "Misclassified",
@@ -26,7 +28,13 @@ __all__ = [
 
 
 MEASURES = ("loss", "accuracy", "exact_match", "mean_absolute_error")
-"""What is measured of a data set: attributes of :class:`Evaluation`, and columns of a history."""
+"""What is measured of a data set: attributes of :class:`Evaluation`."""
+
+MEASURED = tuple(f"{part}_{name}" for part in ("train", "validation") for name in MEASURES)
+"""The columns of a history that hold what was measured."""
+
+COLUMNS = ("epoch", "steps", "lr", *MEASURED, "seconds", "samples_per_second")
+"""The columns of a history, in order."""
 
 
 class Evaluation(NamedTuple):
