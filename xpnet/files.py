@@ -26,6 +26,7 @@ __all__ = [
     "MAX_UNPACKED",
     "MAX_VALUES",
     "UnreadableError",
+    "check_values",
     "check_writable",
     "contents",
     "json_value",
@@ -339,9 +340,14 @@ def json_value(text: str) -> Any:
     ValueError
         It is no JSON, holds more than :data:`MAX_VALUES` values or is nested too deeply.
     """
-    if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:
-        raise ValueError(f"more than {MAX_VALUES} values")
+    check_values(text)
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError("it is nested too deeply") from None
+
+
+def check_values(text: str) -> None:
+    """Raise unless JSON text is sure to hold no more than :data:`MAX_VALUES` values."""
+    if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")

@@ -171,6 +171,8 @@ class Network:
         ------
         ValueError
             The file is none, or its arrays do not fit; nothing has changed then.
+        OSError
+            It cannot be read.
         """
         arrays = read_params(file_name)
         for name in sorted(arrays.keys() ^ self.params.keys()):
@@ -183,4 +185,4 @@ class Network:
                     f"got {arrays[name].shape}"
                 )
         for name, own in list(self.params.items()):
-            self.params[name] = device_of(own).asarray(arrays[name])
+            self.params[name] = device_of(own).asarray(arrays[name].copy())  # none shared

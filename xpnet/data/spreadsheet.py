@@ -7,23 +7,29 @@ archives.
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from xpnet.arrays import HostArray, to_numpy
+from xpnet.data.archives import Archive
 from xpnet.data.datasets import Dataset
-from xpnet.files import replacing
+from xpnet.data.workbook import read_sheets
+from xpnet.files import UnreadableError, contents, reading, replacing
 
 __all__ = ["load_spreadsheet", "save_spreadsheet"]
 
 SIDE = 20
 PIXELS = SIDE * SIDE
 FORMATS = ".xlsx, .csv or .npz"
+
+_NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def load_spreadsheet(
@@ -48,19 +54,22 @@ def load_spreadsheet(
     Raises
     ------
     ValueError
-        A sheet is missing, has another shape or holds something that is no number, or a label is
-        out of range.
-    ImportError
-        An ``.xlsx`` is to be read and openpyxl is not installed.
+        The file is damaged, a sheet is missing, has another shape or holds something that is no
+        number, or a label is out of range; the sentence begins with the path.
     OSError
         The file is missing or cannot be read.
+
+    Notes
+    -----
+    Reading takes a few times the size of the file, unpacked: of which an ``.xlsx`` or ``.npz`` may
+    have no more than :func:`xpnet.files.most_unpacked` tells.
     """
     path = Path(path)
     suffix = _format(path)
     if labels is not None and suffix != ".csv":
         raise ValueError(f"{path}: labels of their own go with a .csv only; this file holds both")
     if suffix == ".xlsx":
-        X, y = _read_workbook(path)
+        X, y = read_sheets(path, ["X", "y"])
     elif suffix == ".npz":
         X, y = _read_archive(path)
     elif labels is not None:
@@ -136,65 +145,41 @@ def _openpyxl() -> Any:
     return openpyxl
 
 
-def _read_workbook(path: Path) -> tuple[HostArray, HostArray]:
-    openpyxl = _openpyxl()
-    with path.open("rb") as file:
-        try:
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: no Excel workbook, or a damaged one ({error})") from None
-        sheets = []
-        for name in ("X", "y"):
-            if name not in book.sheetnames:
-                raise ValueError(
-                    f"{path}: expected a sheet {name!r}, got only {', '.join(book.sheetnames)}"
-                )
-            rows = [row for row in book[name].iter_rows(values_only=True) if any(map(_filled, row))]
-            sheets.append(_numbers(rows, f"{path}, sheet {name!r}"))
-    return sheets[0], sheets[1]
-
-
-def _filled(cell: Any) -> bool:
-    return cell is not None
-
-
-def _numbers(rows: list[Any], where: str) -> HostArray:
-    """Return rows of cells as float64; an empty cell becomes NaN, which is refused later."""
-    try:
-        return np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError):
-        pass
-    for i, row in enumerate(rows, 1):
-        for cell in row:
-            if cell is not None and not isinstance(cell, (int, float)):
-                raise ValueError(f"{where}: expected numbers, got {cell!r} in row {i}")
-    raise ValueError(f"{where}: expected rows of one length")
-
-
 def _read_archive(path: Path) -> tuple[HostArray, HostArray]:
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path}: no NumPy archive, or a damaged one")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as archive:
-            for name in ("X", "y"):
-                if name not in archive:
-                    raise ValueError(
-                        f"{path}: expected an array {name!r}, got only {', '.join(archive)}"
-                    )
-            try:
-                return archive["X"], archive["y"]
-            except (ValueError, zipfile.BadZipFile) as error:
-                raise ValueError(f"{path}: X or y cannot be read ({error})") from None
+    raw = contents(path)
+    with reading(path, "no NumPy archive, or a damaged one"):
+        archive = Archive(raw)
+        names = [name.removesuffix(".npy") for name in archive.names]
+    for name in ("X", "y"):
+        if name not in names:
+            there = ", ".join(names)[:200] or "none"
+            raise UnreadableError(f"{path}: expected an array {name!r}, got only {there}")
+    with reading(path, "X or y cannot be read"):
+        return _array(archive.read("X.npy")), _array(archive.read("y.npy"))
+
+
+def _array(raw: bytes) -> HostArray:
+    """Return the array in the bytes of a ``.npy`` file, if they are as many as it says."""
+    file = io.BytesIO(raw)
+    version = npy.read_magic(file)
+    if version not in _NPY_HEADERS:
+        raise ValueError(f"version {version} of the format is not known")
+    shape, fortran, dtype = _NPY_HEADERS[version](file)
+    start = file.tell()
+    if dtype.hasobject:
+        raise ValueError("holds objects")
+    if math.prod(shape) * dtype.itemsize != len(raw) - start:
+        raise ValueError(f"not the bytes of a {dtype} array of shape {str(shape)[:100]}")
+    flat = np.frombuffer(raw, dtype, offset=start)
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_csv(path: Path) -> HostArray:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty file, whose shape says enough
-            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
-    except ValueError as error:
-        raise ValueError(f"{path}: expected rows of numbers between commas ({error})") from None
+    raw = contents(path)
+    with reading(path, "expected rows of numbers between commas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an empty file, whose shape says enough
+        lines = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig")
+        return np.loadtxt(lines, delimiter=",", ndmin=2)
 
 
 def _images(X: HostArray, path: Path) -> HostArray:

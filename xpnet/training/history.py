@@ -11,7 +11,7 @@ from typing import Any, overload
 
 from xpnet.arrays import to_numpy
 from xpnet.checks import one_of, whole_number
-from xpnet.files import replacing
+from xpnet.files import check_values, contents, json_value, reading, replacing
 
 __all__ = ["History"]
 
@@ -94,8 +94,26 @@ class History:
 
     @classmethod
     def load(cls, path: str | Path) -> History:
-        """Read what :meth:`save` wrote."""
-        return cls([json.loads(line) for line in Path(path).read_text().splitlines()])
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            A line is no row; the sentence names the file and the line.
+        OSError
+            The file cannot be read.
+        """
+        rows = []
+        with reading(path, "no history of xpnet"):
+            text = contents(path).decode()
+            check_values(text)
+        for number, line in enumerate(text.splitlines(), 1):
+            with reading(path, f"expected a row, a JSON object, in line {number}"):
+                row = json_value(line)
+                if type(row) is not dict:
+                    raise ValueError(f"got {type(row).__name__}")
+                rows.append(row)
+        return cls(rows)
 
 
 def _as_json(what: str, value: Any) -> Any:
