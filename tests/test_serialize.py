@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
+import random
 import re
 import struct
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 
 import array_api_strict
@@ -43,6 +47,7 @@ from xpnet.layers import (
 )
 from xpnet.losses import SquaredError
 from xpnet.optimizers import Adam
+from xpnet.random import Stream
 
 
 class Scale(Layer):
@@ -451,6 +456,191 @@ class TestLoadingRefuses:
     def test_a_device_that_there_is_not(self, path):
         with pytest.raises(ValueError, match="device: expected 'cpu'"):
             xpnet.load(path, device="abacus")
+
+
+class TestTheDigest:
+    """No change of a file goes unnoticed."""
+
+    def test_every_single_flipped_bit_of_a_small_model_is_found(self, tmp_path):
+        path = tmp_path / "net"
+        Sequential([Linear(1)], input_shape=(1,)).save(path)
+        assert unnoticed(path, range(8 * path.stat().st_size)) == []
+
+    @pytest.mark.parametrize("kind", ["model", "checkpoint"])
+    def test_flipped_bits_of_larger_ones_are_found(self, kind, tmp_path):
+        path = larger(kind, tmp_path / "file")
+        assert unnoticed(path, random.Random(0).sample(range(8 * path.stat().st_size), 300)) == []
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("kind", ["model", "checkpoint"])
+    def test_three_thousand_flipped_bits_and_all_of_the_header_are_found(self, kind, tmp_path):
+        path = larger(kind, tmp_path / "file")
+        raw = path.read_bytes()
+        header = 8 + int.from_bytes(raw[:8], "little")
+        assert unnoticed(path, range(8 * header)) == []
+        assert unnoticed(path, random.Random(1).sample(range(8 * len(raw)), 3000)) == []
+
+    def test_it_is_that_of_the_file_with_zeros_in_its_place(self, tmp_path):
+        plain().save(tmp_path / "net")
+        raw = (tmp_path / "net").read_bytes()
+        digest = re.search(rb'"digest\\": \\"([0-9a-f]{64})', raw)[1]
+        assert hashlib.sha256(raw.replace(digest, b"0" * 64)).hexdigest().encode() == digest
+
+    def test_a_file_of_this_format_without_one_is_refused(self, tmp_path):
+        path = tmp_path / "net"
+        safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"xpnet": '{"format": 2}'})
+        with pytest.raises(ValueError, match=f"^{path}: lacks the digest of its contents"):
+            arrayfiles.read_arrays(path)
+
+    def test_one_of_the_format_before_needs_none(self, tmp_path):
+        path = tmp_path / "net"
+        safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"xpnet": '{"format": 1, "b": 2}'})
+        arrays, about = arrayfiles.read_arrays(path)
+        assert (list(arrays), about) == (["a"], {"b": 2})
+
+    def test_texts_like_it_in_the_description_are_left_alone(self, tmp_path):
+        about = {"architecture": {"digest": "0" * 64, "a": ['"digest": "' + "0" * 64]}, "a": "é"}
+        arrayfiles.write_arrays(tmp_path / "a", {"b": np.ones(2)}, about)
+        assert arrayfiles.read_arrays(tmp_path / "a")[1] == about
+
+    def test_keys_that_are_not_known_are_left_alone(self, tmp_path):
+        plain().save(tmp_path / "net")
+        rewritten(tmp_path / "net", lambda arrays, about: about.update(licence="MIT"))
+        assert xpnet.load(tmp_path / "net").output_shape == (3,)
+
+
+def larger(kind: str, path: Path) -> Path:
+    """Write a model, or a checkpoint, of some ten thousand bytes."""
+    net = xpnet.models.mlp([20, 20], 3, input_shape=(6,), batch_norm=True)
+    if kind == "model":
+        net.save(path)
+    else:
+        trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), Adam())
+        trainer.fit(xpnet.data.Dataset(np.ones((9, 6), "float32"), np.arange(9) % 3), 2, 3)
+        trainer.save(path)
+    return path
+
+
+def unnoticed(path: Path, bits: Iterable[int]) -> list[int]:
+    """Return which bits of a file can be flipped so that it is still read."""
+    raw, found = bytearray(path.read_bytes()), []
+    for bit in bits:
+        raw[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(raw)
+        raw[bit // 8] ^= 1 << bit % 8
+        try:
+            arrayfiles.read_arrays(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017
+        else:
+            found.append(bit)
+    return found
+
+
+class TestCheckpoints:
+    def test_a_checkpoint_is_loaded_as_its_network(self, tmp_path):
+        net = plain()
+        trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), Adam())
+        trainer.fit(xpnet.data.Dataset(np.ones((6, 4), "float32"), np.arange(6) % 3), 1, 3)
+        trainer.save(tmp_path / "run")
+        loaded = xpnet.load(tmp_path / "run")
+        assert_same(contents(loaded), contents(net))
+        assert repr(loaded) == repr(net)
+        loaded.save(tmp_path / "net")  # no slots
+        assert_same(contents(xpnet.load(tmp_path / "net")), contents(net))
+
+    def test_one_of_the_format_before_too(self):
+        fixture = Path(__file__).parent / "fixtures" / "run-adam.safetensors"
+        own, _ = arrayfiles.read_arrays(fixture)
+        for key, values in xpnet.load(fixture).params.items():
+            np.testing.assert_array_equal(values, own[f"params/{key}"])
+
+
+def sequential(*layers: dict, **more: object) -> dict:
+    about = {"input_shape": [4], "seed": 0, "dtype": "float32"}
+    return {"layer": "Sequential", "layers": list(layers), **about, **more}
+
+
+WIDE = {"layer": "Linear", "units": 10**8}
+DEEP: dict = {"layer": "ReLU"}
+for _ in range(400):
+    DEEP = {"layer": "Residual", "body": [DEEP]}
+BOMBS = {
+    "a layer of 10^8 units": (sequential(WIDE), "lacks numbers of the shape"),
+    "without a seed": (
+        {k: v for k, v in sequential(WIDE).items() if k != "seed"}, "lacks numbers of the shape"
+    ),
+    "within others": (
+        sequential({"layer": "Residual", "body": [WIDE]}), "lacks numbers of the shape"
+    ),
+    "many filters": (
+        sequential(
+            {"layer": "Conv2d", "filters": 10**6, "size": [100, 100]}, input_shape=[9, 100, 100]
+        ),
+        "lacks numbers of the shape",
+    ),
+    "statistics of an input without end": (
+        sequential({"layer": "BatchNorm"}, input_shape=[10**9]), "lacks numbers of the shape"
+    ),
+    "sizes past all machines": (
+        sequential({"layer": "Linear", "units": 10**30}, input_shape=[10**30]),
+        "lacks numbers of the shape",
+    ),
+    "a network within one": (sequential(sequential(WIDE)), "holds a network within a network"),
+    "many layers": (sequential(*[{"layer": "ReLU"}] * 10_001), "holds more than 10000 layers"),
+    "nested deeply": (sequential(DEEP), "stands within more than 100 others|nested too deeply"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_a_file_takes_no_more_memory_than_its_size_allows(what, tmp_path):
+    architecture, message = BOMBS[what]
+    path = tmp_path / "net"
+    arrayfiles.write_arrays(path, {}, {"architecture": architecture})
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"^{path}: [^\n]*({message})"):
+            xpnet.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**23 + 100 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_weights_that_a_file_holds_are_not_drawn_before(tmp_path, monkeypatch):
+    net = trained(images())
+    net.save(tmp_path / "net")
+
+    def refused(self, step=0):
+        raise AssertionError(f"{self.path} is drawn")
+
+    monkeypatch.setattr(Stream, "generator", refused)
+    assert_same(contents(xpnet.load(tmp_path / "net")), contents(net))
+
+
+class Projected(Layer):
+    """A layer of a user's own that draws what no file holds, and starts from what it draws."""
+
+    def setup(self, input_shape, rng):
+        self.fixed = rng.child("fixed").normal((*input_shape, 2))
+        start = rng.child("W").normal((2, 2))
+        start *= 1 / np.linalg.norm(start)
+        self.add_param("W", start)
+        return (2,)
+
+    def forward(self, x, *, train=False):
+        return x @ self.fixed.astype(self.dtype) @ self.params["W"]
+
+    def backward(self, dy, *, need_dx=True):
+        return None
+
+
+def test_layers_of_ones_own_draw_as_they_did(tmp_path):
+    net = Sequential([Projected()], input_shape=(3,), seed=8)
+    net.params["0.W"][...] *= 2
+    net.save(tmp_path / "net")
+    loaded = xpnet.load(tmp_path / "net", layers={"Projected": Projected})
+    np.testing.assert_array_equal(loaded[0].fixed, net[0].fixed)
+    assert_same(contents(loaded), contents(net))
 
 
 def test_restoring_copies_in_place_and_on_the_networks_device(tmp_path):
