@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +148,61 @@ def test_files_that_are_something_else(tmp_path, name, message):
     (tmp_path / name).write_text("<html>not found</html>")
     with pytest.raises(ValueError, match=message):
         load_spreadsheet(tmp_path / name)
+
+
+def npy(header: str, data: bytes = b"") -> bytes:
+    """Return the bytes of a member of an archive, whatever they say."""
+    text = header.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + data
+
+
+def described(shape: object, descr: str = "<f8") -> str:
+    return repr({"descr": descr, "fortran_order": False, "shape": shape})
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (npy(described((10**6, 400))), "not the bytes of a float64 array of shape"),
+        (npy(described((10**30,))), "not the bytes of a float64 array of shape"),
+        (npy(described((-2, -3)), bytes(48)), "X or y cannot be read"),
+        (npy(described((10**9,), "V0")), "X or y cannot be read"),
+        (npy(described((3,)) + "(" * 60), "X or y cannot be read"),
+        (npy("{}"), "X or y cannot be read"),
+        (b"\x93NUMPY\x09\0" + bytes(20), "X or y cannot be read"),
+        (b"", "X or y cannot be read"),
+        (npy(described((2**26,), "|u1"), bytes(2**26)), "too large for the size of the file"),
+    ],
+    ids=["gigabytes", "endless", "negative", "empty items", "brackets", "no header", "version",
+         "nothing", "zeros"],
+)  # fmt: skip
+def test_an_archive_that_lies_is_refused_before_it_takes_memory(tmp_path, member, message):
+    with zipfile.ZipFile(tmp_path / "d.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("X.npy", member)
+        archive.writestr("y.npy", b"")
+    assert_refused(tmp_path / "d.npz", message)
+
+
+def test_an_archive_of_many_members_or_packed_unusually_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
+        for number in range(5000):
+            archive.writestr(str(number), b"")
+    assert_refused(tmp_path / "many.npz", "more than 4096 members")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("X.npy", b"")
+        archive.writestr("y.npy", b"")
+    assert_refused(tmp_path / "x.npz", "packed in an unusual way")
+
+
+def assert_refused(path: Path, message: str) -> None:
+    """Hold that a file is refused by one sentence, and takes little memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"^{path}[^\n]*{message}[^\n]*$"):
+            load_spreadsheet(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24 + 8 * path.stat().st_size
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_empty_csv(tmp_path):

@@ -26,7 +26,7 @@ __all__ = ["MAX_CELLS", "read_sheets"]
 MAX_CELLS = 2**25
 """The most cells of a sheet, with those left out in its rows: eight bytes each, twice.
 
-In a file of n bytes no more than 16 n + 2^19."""
+In a file of n bytes no more than 4 n + 2^18."""
 
 _MAX_COLUMNS = 2**14  # Excel's own
 _MAX_DEPTH, _MAX_TAG, _MAX_TEXT = 64, 2**20, 100
@@ -64,7 +64,7 @@ class _Workbook:
 
     def __init__(self, raw: bytes) -> None:
         self._archive = Archive(raw)
-        self.most_cells = min(MAX_CELLS, 2**19 + 16 * len(raw))  # packed, a cell takes some bytes
+        self.most_cells = min(MAX_CELLS, 2**18 + 4 * len(raw))  # packed, a cell takes some bytes
         self._tags = 3 * self.most_cells
         root = self._relations("")
         book = next(part for kind, part in root.values() if kind == "officeDocument")
