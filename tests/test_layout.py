@@ -35,6 +35,7 @@ TESTED_BY = {
     "book/test_layers.py": ("book/layer_naive.py",),
     "devices/test_cupy.py": ("devices/cuda_graphs.py",),
     "devices/test_base.py": ("devices/standard.py",),
+    "data/test_spreadsheet.py": ("data/archives.py",),
     "test_checks.py": ("config.py",),
     "test_serialize.py": ("arrayfiles.py",),
     "training/test_callbacks.py": ("training/history.py",),
@@ -54,8 +55,9 @@ TESTED_BY = {
 TOPICS = {
     "book/test_networks.py", "book/test_programs.py",
     "devices/test_new_backend.py",
+    "fuzz/test_fuzz.py",
     "layers/test_complex.py", "layers/test_every_layer.py",
-    "mistakes/test_data.py", "mistakes/test_training.py",
+    "mistakes/test_data.py", "mistakes/test_files.py", "mistakes/test_training.py",
     "models/test_models.py",
     "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
     "scripts/bench/test_gpu_check.py",

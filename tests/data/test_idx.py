@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from xpnet.data import idx
+from xpnet.files import most_unpacked
 
 CODES = {
     "uint8": (0x08, "B"),
@@ -225,6 +226,22 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked():
 def test_a_bomb_of_many_members_is_refused():
     with pytest.raises(ValueError, match="decompresses to more than the 1000 bytes allowed"):
         idx.unpack(gzip.compress(bytes(100)) * 11, "a", max_bytes=1000)
+
+
+def test_a_gzip_bomb_is_refused_by_its_own_size_unless_more_is_allowed(tmp_path):
+    path = tmp_path / "a.gz"
+    size = 2**26 + 1
+    path.write_bytes(gzip.compress(struct.pack(">4BI", 0, 0, 8, 1, size) + bytes(size), 1))
+    message = f"^{path}: decompresses to more than the {most_unpacked(path.stat().st_size)} bytes"
+    with pytest.raises(ValueError, match=message):
+        idx.read(path)
+    assert idx.read(path, max_bytes=2**27).shape == (size,)
+
+
+def test_a_gzip_of_many_members_takes_time_in_proportion():
+    """Each is looked at by itself: what is left is not copied for each of them."""
+    member = gzip.compress(b"")
+    assert len(idx.unpack(member * 50_000, "a")) == 0
 
 
 @pytest.mark.parametrize("dtype", ["int64", "bool", "uint16", "complex64", "U3", "object"])
