@@ -18,7 +18,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as tensor_bytes
 
 from xpnet.arrays import Array, HostArray, to_numpy
-from xpnet.files import UnreadableError, contents, json_value, reading, replacing
+from xpnet.files import UnreadableError, check_values, contents, json_value, reading, replacing
 
 __all__ = ["read_arrays", "write_arrays"]
 
@@ -55,7 +55,7 @@ def write_arrays(
     Raises
     ------
     ValueError
-        The description holds more values than a reader takes.
+        The description is none that JSON has, or holds more values than a reader takes.
     """
     host: dict[str, HostArray] = {}
     for name in sorted(arrays):
@@ -66,11 +66,11 @@ def write_arrays(
         if pairs:
             name, array, shape = _PAIRS + name, array.view(pairs), (*shape, 2)
         host[name] = array.reshape(shape)
-    rest = json.dumps({**about, "format": FORMAT}, sort_keys=True)
     try:
-        json_value(rest)
-    except ValueError as error:
-        raise ValueError(f"{path}: the description cannot be written: it holds {error}") from None
+        rest = json.dumps({**about, "format": FORMAT}, sort_keys=True)
+        check_values(rest)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: the description cannot be written ({error})") from None
     # first in the text and so in the file, where no text of others comes before it
     text = f'{{"digest": "{_NO_DIGEST}", {rest[1:]}'
     raw = memoryview(tensor_bytes(host, metadata={KEY: text}))
