@@ -233,7 +233,8 @@ def _keep_version(target: Path, spare: Path, keep: int) -> None:
         return
     gap = next((i for i in range(1, keep - 1) if not _version(target, i).exists()), keep - 1)
     for number in reversed(range(1, gap)):
-        _version(target, number).replace(_version(target, number + 1))
+        with suppress(FileNotFoundError):  # another writer moved it
+            _version(target, number).replace(_version(target, number + 1))
     try:
         try:
             spare.hardlink_to(target)

@@ -12,7 +12,6 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -135,16 +134,6 @@ def _format(path: Path) -> str:
     return suffix
 
 
-def _openpyxl() -> Any:
-    try:
-        import openpyxl
-    except ModuleNotFoundError:
-        raise ImportError(
-            "Excel workbooks need openpyxl: run `pip install openpyxl`, or use .csv or .npz"
-        ) from None
-    return openpyxl
-
-
 def _read_archive(path: Path) -> tuple[HostArray, HostArray]:
     raw = contents(path)
     with reading(path, "no NumPy archive, or a damaged one"):
@@ -224,7 +213,13 @@ def _shape(values: HostArray) -> str:
 
 
 def _write_workbook(path: Path, X: HostArray, y: HostArray) -> None:
-    book = _openpyxl().Workbook(write_only=True)
+    try:
+        from openpyxl import Workbook
+    except ImportError:
+        raise ImportError(
+            "a workbook is written with openpyxl: run `pip install openpyxl`, or use .csv or .npz"
+        ) from None
+    book = Workbook(write_only=True)
     for name, values in (("X", X), ("y", y)):
         sheet = book.create_sheet(name)
         for row in values.tolist():
