@@ -229,8 +229,9 @@ def _keep_version(target: Path, spare: Path, keep: int) -> None:
     A run that was stopped in between may have done it already, or have left a gap.
     """
     first = _version(target, 1)
-    if first.exists() and first.samefile(target):
-        return
+    with suppress(FileNotFoundError):
+        if first.samefile(target):
+            return
     gap = next((i for i in range(1, keep - 1) if not _version(target, i).exists()), keep - 1)
     for number in reversed(range(1, gap)):
         with suppress(FileNotFoundError):  # another writer moved it
