@@ -416,7 +416,7 @@ class TestLoadingRefuses:
     @pytest.mark.parametrize("keep", [0, 4, 8, 100, -1], ids=lambda n: f"keep{n}")
     def test_a_truncated_file(self, path, keep):
         path.write_bytes(path.read_bytes()[:keep])
-        self.refused(path, "damaged or not whole" if keep < 0 else "not a whole safetensors file")
+        self.refused(path, "not a whole safetensors file")
 
     @pytest.mark.parametrize(
         "raw", [b"<!DOCTYPE html><html>404</html>", b"\0" * 64, b"\x80\x04K\x01."], ids=repr

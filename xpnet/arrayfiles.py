@@ -125,10 +125,11 @@ def _description(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
             f"{path}: expected a format of 1 to {FORMAT}, got {str(version)[:50]}: update xpnet"
         )
     if digest is None and version > 1:
-        raise UnreadableError(f"{path}: lacks the digest of its contents: take another copy")
+        raise UnreadableError(f"{path}: lacks the digest of its contents; take another copy")
     if digest is not None and digest != _digest(raw, digest, 8 + length):
         raise UnreadableError(
-            f"{path}: damaged or not whole, as its digest is another: take another copy"
+            f"{path}: not a whole safetensors file, or changed since: its digest is another; "
+            f"take another copy"
         )
     return about  # type: ignore[no-any-return]
 

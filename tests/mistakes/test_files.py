@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "a bad copy": (
         "a", lambda p: xpnet.load(flipped(saved(p))),
-        "damaged or not whole, as its digest is another: take another copy",
+        "not a whole safetensors file, or changed since: its digest is another; take another copy",
     ),
     "another program's file": (
         "a", lambda p: xpnet.load(of_safetensors(p, None)),
@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "a file by hand": (
         "a", lambda p: xpnet.load(of_safetensors(p, '{"format": 2}')),
-        "lacks the digest of its contents: take another copy",
+        "lacks the digest of its contents; take another copy",
     ),
     "parameters alone": (
         "a", lambda p: (TwoLayerNet(2, 2, 2).save_params(p), xpnet.load(p)),
@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "a", lambda p: trainer().restore(saved(p)), "holds no checkpoint"
     ),
     "a bad copy of a checkpoint": (
-        "a", lambda p: trainer().restore(flipped(checkpoint(p))), "damaged or not whole"
+        "a", lambda p: trainer().restore(flipped(checkpoint(p))), "not a whole safetensors file, or changed since"
     ),
     "a checkpoint without a network": (
         "a", lambda p: (write_arrays(p, {}, {"checkpoint": {}}), xpnet.load(p)),

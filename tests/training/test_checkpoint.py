@@ -248,9 +248,8 @@ def test_equal_positions_give_equal_bytes_but_for_the_times(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_checkpoint_is_no_network_file(tmp_path):
+def test_a_network_file_is_no_checkpoint(tmp_path):
     made = trainer()
-    made.save(tmp_path / "c")
     made.net.save(tmp_path / "n")
     with pytest.raises(ValueError, match=r"n: holds no checkpoint$"):
         made.restore(tmp_path / "n")
