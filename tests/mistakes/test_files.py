@@ -195,7 +195,8 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "a", lambda p: trainer().restore(saved(p)), "holds no checkpoint"
     ),
     "a bad copy of a checkpoint": (
-        "a", lambda p: trainer().restore(flipped(checkpoint(p))), "not a whole safetensors file, or changed since"
+        "a", lambda p: trainer().restore(flipped(checkpoint(p))),
+        "not a whole safetensors file, or changed since",
     ),
     "a checkpoint without a network": (
         "a", lambda p: (write_arrays(p, {}, {"checkpoint": {}}), xpnet.load(p)),
