@@ -282,6 +282,33 @@ def saved(path: Path) -> list[int]:
     return [read_arrays(one)[1]["number"] for one in versions(path)]
 
 
+@posix
+@pytest.mark.parametrize(
+    ("linked", "keep", "steps"),
+    [
+        (True, 1, "write fsync rename fsync"),
+        (True, 2, "write fsync link rename rename fsync"),
+        (
+            False,
+            2,
+            "write fsync link fsync rename rename fsync",
+        ),  # of a copy
+    ],
+)
+def test_what_is_renamed_is_on_the_disk_and_so_is_the_name(
+    tmp_path, monkeypatch, linked, keep, steps
+):
+    def refused(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    write(tmp_path / "a.txt", "old")
+    if not linked:
+        monkeypatch.setattr(os, "link", refused)
+    with faults(0, full) as found:
+        write(tmp_path / "a.txt", "new", keep)
+    assert found.done == steps.split()
+
+
 @pytest.mark.parametrize("earlier", range(4))
 def test_a_disk_that_fails_leaves_the_old_files_or_the_new_whole(tmp_path, earlier):
     for k in count(1):
@@ -327,7 +354,9 @@ def die_everywhere(folder: Path, earlier: int) -> None:
         assert saved(path)[:1] in (before[:1], [9]), k
         assert set(before[:2]) <= set(saved(path)), k
         save(path, 10)
-        assert saved(path)[0] == 10, k
+        after = saved(path)
+        assert after[0] == 10, k
+        assert len(set(after)) == len(after) == min(earlier + 1 + (9 in after), 3), k
         assert [p for p in path.parent.iterdir() if p.name.startswith(".")] == [], k
         if not died:
             assert k > 3

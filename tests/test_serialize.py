@@ -22,7 +22,7 @@ import safetensors.numpy
 
 import xpnet
 from tests.conftest import HAS_TORCH, Backend
-from xpnet import arrayfiles, serialize
+from xpnet import arrayfiles, files, serialize
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.devices import device_of
 from xpnet.initializers import normal
@@ -502,6 +502,11 @@ class TestTheDigest:
         about = {"architecture": {"digest": "0" * 64, "a": ['"digest": "' + "0" * 64]}, "a": "é"}
         arrayfiles.write_arrays(tmp_path / "a", {"b": np.ones(2)}, about)
         assert arrayfiles.read_arrays(tmp_path / "a")[1] == about
+
+    def test_a_description_that_no_reader_takes_is_not_written(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(files, "MAX_VALUES", 100)
+        with pytest.raises(ValueError, match=r"a: the description cannot be written \(more than"):
+            arrayfiles.write_arrays(tmp_path / "a", {}, {"a": [0] * 100})
 
     def test_keys_that_are_not_known_are_left_alone(self, tmp_path):
         plain().save(tmp_path / "net")

@@ -68,16 +68,16 @@ def write_arrays(
         host[name] = array.reshape(shape)
     try:
         rest = json.dumps({**about, "format": FORMAT}, sort_keys=True)
-        check_values(rest)
+        # first in the text and so in the file, where no text of others comes before it
+        raw = tensor_bytes(host, metadata={KEY: f'{{"digest": "{_NO_DIGEST}", {rest[1:]}'})
+        check_values(_header(raw))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: the description cannot be written ({error})") from None
-    # first in the text and so in the file, where no text of others comes before it
-    text = f'{{"digest": "{_NO_DIGEST}", {rest[1:]}'
-    raw = memoryview(tensor_bytes(host, metadata={KEY: text}))
-    start = bytes(raw[:200]).index(_NO_DIGEST.encode())
+    start = raw.index(_NO_DIGEST.encode())
     digest = hashlib.sha256(raw).hexdigest().encode()
+    view = memoryview(raw)
     with replacing(path, keep) as part, part.open("wb") as file:
-        for piece in (raw[:start], digest, raw[start + len(digest) :]):
+        for piece in (view[:start], digest, view[start + len(digest) :]):
             file.write(piece)
 
 
@@ -113,10 +113,7 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[st
 def _description(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
     """Return what a file says of its arrays, once its bytes are found to be those written."""
     with reading(path, "not a whole safetensors file"):
-        length = int.from_bytes(raw[:8], "little")
-        if not 0 < length <= len(raw) - 8:
-            raise ValueError("its header is not there")
-        header = json_value(raw[8 : 8 + length].decode())
+        header = json_value(_header(raw))
     with reading(path, "a safetensors file, but not one of xpnet"):
         about = json_value(header["__metadata__"][KEY])
         version, digest = about.pop("format"), about.pop("digest", None)
@@ -126,7 +123,7 @@ def _description(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
         )
     if digest is None and version > 1:
         raise UnreadableError(f"{path}: lacks the digest of its contents; take another copy")
-    if digest is not None and digest != _digest(raw, digest, 8 + length):
+    if digest is not None and digest != _digest(raw, digest):
         raise UnreadableError(
             f"{path}: not a whole safetensors file, or changed since: its digest is another; "
             f"take another copy"
@@ -134,9 +131,17 @@ def _description(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
     return about  # type: ignore[no-any-return]
 
 
-def _digest(raw: bytes, digest: str, end: int) -> str | None:
+def _header(raw: bytes) -> str:
+    """Return the JSON text with which a file begins, after its length."""
+    length = int.from_bytes(raw[:8], "little")
+    if not 0 < length <= len(raw) - 8:
+        raise ValueError("its header is not there")
+    return raw[8 : 8 + length].decode()
+
+
+def _digest(raw: bytes, digest: Any) -> str | None:
     """Return the digest of a file in the place of whose digest there are zeros."""
-    start = raw.find(str(digest).encode(), 8, end)
+    start = raw.find(str(digest).encode())
     if start < 0 or len(str(digest)) != len(_NO_DIGEST):
         return None
     view = memoryview(raw)
