@@ -492,6 +492,13 @@ class TestTheDigest:
         with pytest.raises(ValueError, match=f"^{path}: lacks the digest of its contents"):
             arrayfiles.read_arrays(path)
 
+    @pytest.mark.parametrize("digest", ["", "0" * 64, "0" * 63, "\ud800", 0, ["0" * 64], {}])
+    def test_one_that_is_none_is_another(self, tmp_path, digest):
+        path, about = tmp_path / "net", {"format": 2, "digest": digest}
+        safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"xpnet": json.dumps(about)})
+        with pytest.raises(ValueError, match=f"^{path}: .* its digest is another"):
+            arrayfiles.read_arrays(path)
+
     def test_one_of_the_format_before_needs_none(self, tmp_path):
         path = tmp_path / "net"
         safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"xpnet": '{"format": 1, "b": 2}'})
@@ -627,7 +634,8 @@ class Projected(Layer):
 
     def setup(self, input_shape, rng):
         self.fixed = rng.child("fixed").normal((*input_shape, 2))
-        start = rng.child("W").normal((2, 2))
+        self.also = rng.child("also").uniform(3)
+        start = rng.child("W").normal([2, 2])
         start *= 1 / np.linalg.norm(start)
         self.add_param("W", start)
         return (2,)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,8 +85,8 @@ def write_arrays(
 def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return what :func:`write_arrays` wrote: the arrays, on the host, and the description.
 
-    Reading takes some three times
-    the memory of the file, and for the description up to :data:`xpnet.files.MAX_VALUES` values.
+    Reading takes some three times the memory of the file, and for the description up to
+    :data:`xpnet.files.MAX_VALUES` values.
 
     Raises
     ------
@@ -141,10 +142,9 @@ def _header(raw: bytes) -> str:
 
 def _digest(raw: bytes, digest: Any) -> str | None:
     """Return the digest of a file in the place of whose digest there are zeros."""
-    start = raw.find(str(digest).encode())
-    if start < 0 or len(str(digest)) != len(_NO_DIGEST):
+    if type(digest) is not str or not re.fullmatch("[0-9a-f]{64}", digest):
         return None
-    view = memoryview(raw)
+    view, start = memoryview(raw), raw.index(digest.encode())
     found = hashlib.sha256(view[:start])
     found.update(_NO_DIGEST.encode())
     found.update(view[start + len(_NO_DIGEST) :])

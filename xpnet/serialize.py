@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,11 +116,12 @@ class _Contents:
     def weights(self, path: str, shape: tuple[int, ...]) -> Any:
         """Return the parameter of a path as float64; None if the numbers shall be drawn."""
         array = self.arrays.get(f"params/{path}")
-        if array is not None and array.shape == tuple(shape):
+        shape = tuple(shape) if isinstance(shape, Iterable) else (shape,)  # as NumPy takes it
+        if array is not None and array.shape == shape:
             return array.real.astype("float64")
         self.room -= math.prod(shape)
         if self.room < 0:
-            raise ValueError(f"the file lacks numbers of the shape {tuple(shape)}")
+            raise ValueError(f"the file lacks numbers of the shape {shape}")
         return None
 
 
