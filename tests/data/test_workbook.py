@@ -100,7 +100,7 @@ TEXTS = "<sst><si><t>one</t></si><si><r><t>tw</t></r><r><t>o</t></r></si></sst>"
         (cell("2020-01-01", kind="d"), "'2020-01-01'"),
         (cell("5", kind="str"), "'5'"),
         (cell("1_0"), "'1_0'"),
-        (cell("x" * 1000), f"'{'x' * 1000}'"[:101]),
+        (cell("x" * 1000), f"'{'x' * 100}'"),
     ],
 )
 def test_what_is_no_number_is_told_with_its_row(tmp_path, value, said):
@@ -139,6 +139,15 @@ def test_a_sheet_takes_no_more_than_its_size_allows(tmp_path, what):
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
+
+
+def test_rows_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("xpnet.data.workbook._MAX_ROWS", 3)
+    path = workbook(tmp_path / "a.xlsx", f"<w>{(row() + row(cell(1))) * 3}</w>")
+    assert len(table(path)) == 3
+    workbook(path, f"<w>{row(cell(1)) * 4}</w>")
+    with pytest.raises(ValueError, match="holds more than 3 rows"):
+        table(path)
 
 
 @pytest.mark.parametrize("inner", ["&b;", "", '<!ENTITY % c SYSTEM "file:///etc/passwd"> %c;'])

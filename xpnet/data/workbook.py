@@ -28,7 +28,7 @@ MAX_CELLS = 2**25
 
 In a file of n bytes no more than 4 n + 2^18."""
 
-_MAX_COLUMNS = 2**14  # Excel's own
+_MAX_ROWS, _MAX_COLUMNS = 2**20, 2**14  # Excel's own
 _MAX_DEPTH, _MAX_TAG, _MAX_TEXT = 64, 2**20, 100
 
 Start = Callable[[str, dict[str, str]], None]
@@ -48,6 +48,8 @@ def read_sheets(path: str | os.PathLike[str], names: Sequence[str]) -> list[Host
     ------
     ValueError
         The file is no workbook or larger than it may be, lacks a sheet, or a cell holds no number.
+    OSError
+        It cannot be read.
     """
     raw = contents(path)
     with reading(path, "no Excel workbook, or a damaged one"):
@@ -187,6 +189,8 @@ class _Sheet:
             self._put(self._value())
         elif tag == "row" and self._filled:
             self._rows.append(self._row)
+            if len(self._rows) > _MAX_ROWS:
+                raise UnreadableError(f"{self._where}: holds more than {_MAX_ROWS} rows")
             self._cells += len(self._row)
             self._count(self._cells)
 
@@ -220,7 +224,9 @@ class _Sheet:
         if self._kind == "s":
             text = self._book.text(int(text))
         row = len(self._rows) + 1
-        raise UnreadableError(f"{self._where}: expected numbers, got {text!r} in row {row}")
+        raise UnreadableError(
+            f"{self._where}: expected numbers, got {text[:_MAX_TEXT]!r} in row {row}"
+        )
 
     def _put(self, value: float) -> None:
         if value != value:  # an empty cell
