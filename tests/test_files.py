@@ -133,6 +133,14 @@ class TestLeftovers:
         assert len(made) == 2
         assert (tmp_path / "a.txt").read_text() == "new"
 
+    def test_without_locks_files_are_written_and_leftovers_stay(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(files, "fcntl", None)  # as on Windows
+        (tmp_path / ".a.txt.0a1b2c3d.part").write_text("of whom?")
+        for text in ("old", "new"):
+            write(tmp_path / "a.txt", text, keep=2)
+        assert texts(tmp_path / "a.txt") == ["new", "old"]
+        assert names(tmp_path) == [".a.txt.0a1b2c3d.part", "a.1.txt", "a.txt"]
+
     @posix
     @pytest.mark.parametrize("keep", [1, 3])
     def test_many_writers_of_one_file_each_leave_it_whole(self, tmp_path, keep):
