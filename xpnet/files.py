@@ -310,9 +310,12 @@ def contents(path: str | os.PathLike[str], most: int | None = None) -> bytes:
     ------
     ValueError
         There are more bytes than ``most``, or the path leads to a device or a pipe.
+    OSError
+        It leads nowhere or to a folder, or the file cannot be read.
     """
     path = Path(path)
-    size, mode = path.stat().st_size, path.stat().st_mode
+    status = path.stat()
+    size, mode = status.st_size, status.st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
