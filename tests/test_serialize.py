@@ -372,6 +372,11 @@ class TestLoadingRefuses:
             "load(path, layers={'Scale': Scale})",
         )
 
+    @pytest.mark.parametrize("name", ["two\nlines", 3, None, ["ReLU"], ""])
+    def test_a_layer_without_a_name(self, path, name):
+        rewritten(path, lambda a, about: about["architecture"]["layers"][1].update(layer=name))
+        self.refused(path, f"a layer has no name, but {name!r}")
+
     @pytest.mark.parametrize("name", ["ArrayMap", "Layer", "system", "__init__"])
     def test_a_name_that_is_no_layer_to_build(self, path, name):
         rewritten(path, lambda a, about: about["architecture"]["layers"][1].update(layer=name))

@@ -120,7 +120,7 @@ def _description(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
         version, digest = about.pop("format"), about.pop("digest", None)
     if type(version) is not int or not 1 <= version <= FORMAT:
         raise UnreadableError(
-            f"{path}: expected a format of 1 to {FORMAT}, got {str(version)[:50]}: update xpnet"
+            f"{path}: expected a format of 1 to {FORMAT}, got {repr(version)[:50]}: update xpnet"
         )
     if digest is None and version > 1:
         raise UnreadableError(f"{path}: lacks the digest of its contents; take another copy")

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ __all__ = [
     "check_writable",
     "contents",
     "json_value",
+    "listed",
     "most_unpacked",
     "reading",
     "replacing",
@@ -326,6 +327,11 @@ def contents(path: str | os.PathLike[str], most: int | None = None) -> bytes:
         raise UnreadableError(f"{path}: holds {size} bytes, more than the {most} allowed")
     with path.open("rb") as file:
         return file.read(size)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names out of a file in one line that is not too long."""
+    return " ".join(", ".join(names).split())[:200] or "none"
 
 
 def most_unpacked(size: int) -> int:

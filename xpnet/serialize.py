@@ -175,7 +175,9 @@ class _Builder:
         self.layers += 1
         if self.layers > MAX_LAYERS:
             raise UnreadableError(f"{self.path}: holds more than {MAX_LAYERS} layers")
-        kind: Any = self.known.get(name) if isinstance(name, str) else None
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise UnreadableError(f"{self.path}: a layer has no name, but {repr(name)[:50]}")
+        kind: Any = self.known.get(name)
         if kind is None or not issubclass(kind, Layer) or inspect.isabstract(kind):
             raise UnreadableError(
                 f"{self.path}: holds a layer {name!r} that is not known: "

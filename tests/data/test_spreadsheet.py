@@ -128,6 +128,9 @@ def test_an_archive_of_objects_or_without_its_array(tmp_path):
     np.savez(tmp_path / "o.npz", X=np.array([object()]), y=tables()[1])
     with pytest.raises(ValueError, match="X or y cannot be read"):
         load_spreadsheet(tmp_path / "o.npz")
+    np.savez(tmp_path / "d.npz", **{"X\n\x85y": tables()[0]})
+    with pytest.raises(ValueError, match=r"expected an array 'X', got only X y$"):
+        load_spreadsheet(tmp_path / "d.npz")
     np.savez(tmp_path / "d.npz", X=tables()[0])
     with pytest.raises(ValueError, match="expected an array 'y', got only X"):
         load_spreadsheet(tmp_path / "d.npz")

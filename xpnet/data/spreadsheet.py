@@ -20,7 +20,7 @@ from xpnet.arrays import HostArray, to_numpy
 from xpnet.data.archives import Archive
 from xpnet.data.datasets import Dataset
 from xpnet.data.workbook import read_sheets
-from xpnet.files import UnreadableError, contents, reading, replacing
+from xpnet.files import UnreadableError, contents, listed, reading, replacing
 
 __all__ = ["load_spreadsheet", "save_spreadsheet"]
 
@@ -141,8 +141,7 @@ def _read_archive(path: Path) -> tuple[HostArray, HostArray]:
         names = [name.removesuffix(".npy") for name in archive.names]
     for name in ("X", "y"):
         if name not in names:
-            there = ", ".join(names)[:200] or "none"
-            raise UnreadableError(f"{path}: expected an array {name!r}, got only {there}")
+            raise UnreadableError(f"{path}: expected an array {name!r}, got only {listed(names)}")
     with reading(path, "X or y cannot be read"):
         return _array(archive.read("X.npy")), _array(archive.read("y.npy"))
 

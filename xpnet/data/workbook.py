@@ -19,7 +19,7 @@ import numpy as np
 
 from xpnet.arrays import HostArray
 from xpnet.data.archives import Archive
-from xpnet.files import UnreadableError, contents, reading
+from xpnet.files import UnreadableError, contents, listed, reading
 
 __all__ = ["MAX_CELLS", "read_sheets"]
 
@@ -56,8 +56,9 @@ def read_sheets(path: str | os.PathLike[str], names: Sequence[str]) -> list[Host
         book = _Workbook(raw)
         for name in names:
             if name not in book.sheets:
-                there = ", ".join(book.sheets)[:200] or "none"
-                raise UnreadableError(f"{path}: expected a sheet {name!r}, got only {there}")
+                raise UnreadableError(
+                    f"{path}: expected a sheet {name!r}, got only {listed(book.sheets)}"
+                )
         return [_Sheet(book, name, f"{path}, sheet {name!r}").table() for name in names]
 
 
