@@ -54,7 +54,7 @@ NAMERS = {
 
 # A room may import from lower ranks, and from its own where that makes no circle.
 RANKS = [
-    {"arrays", "checks", "convert", "files", "tables"},
+    {"arrays", "checks", "convert", "files", "forks", "tables"},
     {"arrayfiles", "config"},
     {"devices", "random", "threadpool"},
     {"functions", "initializers", "ops", "schedules"},

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
+from xpnet.forks import working
+
 __all__ = [
     "Array",
     "HostArray",
@@ -96,7 +98,8 @@ class _NumPyNamespace:
         is_dtype = isinstance(own, type) and issubclass(own, np.generic)
         standard = is_dtype or isinstance(own, np.ufunc | float) or name in _STANDARD_IN_NUMPY
         if not standard:
-            own = getattr(importlib.import_module("array_api_compat.numpy"), name)
+            with working:
+                own = getattr(importlib.import_module("array_api_compat.numpy"), name)
         setattr(self, name, own)  # found once
         return own
 

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from threading import Lock, get_ident
 from typing import Any, TypeVar
 
+from xpnet import forks
 from xpnet.checks import whole_number
 
 __all__ = ["blas_vector_bytes", "split", "threads", "worth"]
@@ -118,7 +119,8 @@ class _Blas:
         self._controller: Any = None
         self._threads = 0
         self._owner: int | None = None  # the thread whose limit holds
-        self._depth = 0
+        self._limits: list[Any] = []  # its limits, the outermost first
+        forks.hold(self._lock)
 
     def _look(self) -> None:
         if self._controller is None:
@@ -151,18 +153,21 @@ class _Blas:
             mine = self._owner in (None, me)
             if mine:
                 self._owner = me
-                self._depth += 1
-        if not mine:
-            yield
-            return
+                self._limits.append(self._controller.limit(limits=min(n, self._threads)))
         try:
-            with self._controller.limit(limits=min(n, self._threads)):
-                yield
+            yield
         finally:
-            with self._lock:
-                self._depth -= 1
-                if self._depth == 0:
-                    self._owner = None
+            if mine:
+                with self._lock:
+                    self._limits.pop().restore_original_limits()
+                    if not self._limits:
+                        self._owner = None
+
+    def after_in_child(self) -> None:
+        """Lift the limit of a thread that a forked child does not have."""
+        if self._owner not in (None, get_ident()):
+            self._limits[0].restore_original_limits()
+            self._owner, self._limits = None, []
 
 
 def _cores() -> int:
@@ -173,15 +178,18 @@ def _cores() -> int:
 
 _blas = _Blas()
 _pools: dict[int, ThreadPoolExecutor] = {}
-_pools_lock = Lock()
 
 
 def _pool(workers: int) -> ThreadPoolExecutor:
-    with _pools_lock:
-        if workers not in _pools:
-            _pools[workers] = ThreadPoolExecutor(workers, "xpnet")
-        return _pools[workers]
+    if workers not in _pools:
+        _pools.setdefault(workers, ThreadPoolExecutor(workers, "xpnet"))  # has no threads yet
+    return _pools[workers]
 
 
-if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
-    os.register_at_fork(after_in_child=_pools.clear)
+def _after_in_child() -> None:
+    _pools.clear()  # a forked child has none of its parent's threads
+    _blas.after_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_in_child)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import platform
 from abc import ABC, abstractmethod
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnet.arrays import Array, HostArray, Library, library, to_numpy
+from xpnet.forks import working
 
 __all__ = ["Device", "DeviceError", "Recorder", "first_line"]
 
@@ -127,8 +127,11 @@ class Device(ABC):
             return self.xp.zeros(shape, dtype=getattr(self.xp, dtype), device=self._handle)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return a context in which new arrays of this library land on this device."""
-        return _NO_SCOPE
+        """Return a context in which new arrays of this library land on this device.
+
+        Where there is nothing to do about it: the context of work that forks wait for.
+        """
+        return working
 
     def synchronize(self) -> None:  # noqa: B027 - where nothing is queued there is nothing to do
         """Wait until all work queued on this device is done."""
@@ -213,6 +216,3 @@ def first_line(error: BaseException) -> str:
 def _of_name(kind: type[Device], name: str) -> Device | None:
     """Return a device by its class and name: what copies of devices are made by."""
     return kind.named(name)
-
-
-_NO_SCOPE = contextlib.nullcontext()

@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 from xpnet.arrays import Library, library
 from xpnet.devices import device_of
+from xpnet.forks import working
 
 __all__ = ["Op", "generic_only", "not_narrow", "not_recordable", "op", "serving"]
 
@@ -81,9 +82,10 @@ def load_bodies(name: str) -> bool:
     if name in ("numba", "cupy") and missing:
         return False
     try:
-        folder = importlib.import_module(f"xpnet.ops.{name}")
-        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
-            importlib.import_module(module.name)
+        with working:
+            folder = importlib.import_module(f"xpnet.ops.{name}")
+            for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+                importlib.import_module(module.name)
     except (ImportError, SystemError) as error:
         if name != "numba":
             raise

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import njit
+from numba.core.compiler_lock import global_compiler_lock
 
+from xpnet import forks
 from xpnet.arrays import Array
+from xpnet.ops.numba.cache import MachineCode
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 
-# Numba notices when the file of a function changes, but not when one does that it calls
-_SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-_CACHE = Path(config.CACHE_DIR or Path(__file__).parent / "__pycache__") / (
-    "xpnet-" + hashlib.blake2b(_SOURCES, digest_size=8).hexdigest()
-)
+forks.hold(global_compiler_lock)
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Compile on first use; the machine code is kept on disk for the next process."""
-    before, config.CACHE_DIR = config.CACHE_DIR, str(_CACHE)
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-    finally:
-        config.CACHE_DIR = before
+    loop = njit(nogil=True, error_model="numpy", **options)(function)
+    loop._cache = MachineCode(function)
+    return loop
 
 
 def reordering(function: Callable[..., Any]) -> Any:
