@@ -27,7 +27,7 @@ from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from xpnet.serialize import load
 from xpnet.threadpool import threads
-from xpnet.training import Trainer
+from xpnet.training import Trainer, warm_up
 
 __version__ = "0.1.0"
 
@@ -66,6 +66,7 @@ __all__ = [
     "threads",
     "to_numpy",
     "training",
+    "warm_up",
 ]
 
 

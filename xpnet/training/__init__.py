@@ -16,6 +16,7 @@ from xpnet.training.metrics import Evaluation
 from xpnet.training.profile import Profile, ProfileRow, profile_step
 from xpnet.training.search import LogUniform, Trial, random_search
 from xpnet.training.trainer import DivergedError, Trainer
+from xpnet.training.warming import warm_up
 
 __all__ = [
     "Callback",
@@ -34,6 +35,7 @@ __all__ = [
     "Trial",
     "profile_step",
     "random_search",
+    "warm_up",
 ]
 
 if not TYPE_CHECKING:  # which knows the names, and would know all with this
