@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import re
 import sys
 import weakref
 
@@ -177,6 +178,49 @@ class TestALayerMadeOfOthers:
         known = {"Parallel": Parallel, "Several": Several}
         loaded = xpnet.load(tmp_path / "net", layers=known)
         np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
+
+
+class TestALayerWhosePartsAreLost:
+    """It would train, and be saved without them: it is refused when it is built."""
+
+    class Through(Layer):
+        def __init__(self, make):
+            super().__init__()
+            self.make = "by its name"
+            self.first = Linear(2)
+            (make or vars)(self)
+
+        def setup(self, input_shape, rng):
+            return self.first.build(input_shape, rng.child("first"), self.dtype)
+
+        def forward(self, x, *, train=False):
+            return self.first(x, train=train)
+
+        def backward(self, dy, *, need_dx=True):
+            return self.first.backward(dy, need_dx=need_dx)
+
+        def config(self):
+            return {"make": None}
+
+    @pytest.mark.parametrize(
+        ("make", "sentence"),
+        [
+            (lambda one: setattr(one, "parts", {"a": ReLU()}), 'a dict in "parts" hides ReLU'),
+            (lambda one: setattr(one, "parts", [[ReLU()], [Tanh()]]), 'a list in "parts" hides '),
+            (lambda one: setattr(one, "parts", {ReLU()}), 'a set in "parts" hides ReLU'),
+            (lambda one: setattr(one, "parts", [one.first]), '"first" and "parts.0" are the same'),
+            (lambda one: setattr(one, "also", one.first), '"first" and "also" are the same layer'),
+            (lambda one: setattr(one, "second", ReLU()), 'its setup leaves "second" unbuilt: call'),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )  # fmt: skip
+    def test_says_which(self, make, sentence):
+        with pytest.raises(ValueError, match=re.escape(f'Through "1": {sentence}')):
+            Sequential([ReLU(), self.Through(make)], input_shape=(3,))
+
+    def test_passes_with_parts_in_attributes_and_lists(self):
+        net = Sequential([self.Through(lambda one: None)], input_shape=(3,))
+        assert list(net.params) == ["0.first.W", "0.first.b"]
 
 
 def test_a_network_of_ones_own_stands_alone_as_a_sequential_does():

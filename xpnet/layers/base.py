@@ -202,8 +202,10 @@ class Layer(Configurable, ABC):
         Raises
         ------
         ValueError
-            The layer is built already, the shape or dtype does not suit it, or it stands within
-            more than 100 others.
+            The layer is built already, the shape or dtype does not suit it, it stands within more
+            than 100 others, or its parts are not all its own, found and built.
+        TypeError
+            It could not be saved: see :meth:`check_config`.
         """
         unbuilt(self)
         self.path, self.dtype = rng.path, dtype
@@ -211,9 +213,11 @@ class Layer(Configurable, ABC):
             raise ValueError(f"a layer stands within more than {MAX_DEPTH} others: nest them less")
         check_own_dtype(self)
         self.input_shape = checked_shape(self.label, input_shape)
+        self.check_config()  # now, not once it has been trained
         self.output_shape = made = self.setup(self.input_shape, rng)
         if not isinstance(made, tuple):
             raise TypeError(f"{self.label}: setup must return the output shape, got {made!r}")
+        _check_parts(self)
         learning = [part.learns for _, part in self.children()]
         self._composite, self.learns = bool(learning), bool(self.own.params) or any(learning)
         self._built = True
@@ -284,3 +288,36 @@ def unbuilt(layer: Layer) -> Layer:
     if layer._built:
         raise ValueError(f"{layer.label} is built already: make a new layer for a new network")
     return layer
+
+
+def _check_parts(layer: Layer) -> None:
+    """Raise unless a layer's parts are found, each under one name, and built."""
+    names: dict[int, str] = {}
+    for name, part in layer.children():
+        if id(part) in names:
+            raise ValueError(
+                f'{layer.label}: "{names[id(part)]}" and "{name}" are the same layer: '
+                f"keep it under one name, or make two"
+            )
+        names[id(part)] = name
+        if not part._built:
+            raise ValueError(
+                f'{layer.label}: its setup leaves "{name}" unbuilt: call '
+                f"self.{name}.build(shape, rng.child({name!r}), self.dtype) there"
+            )
+    for name, value in vars(layer).items():
+        hidden = [part for part in _within(value) if id(part) not in names]
+        if hidden:
+            raise ValueError(
+                f'{layer.label}: a {type(value).__name__} in "{name}" hides {hidden[0].label}: '
+                f"keep layers as attributes, or in plain lists"
+            )
+
+
+def _within(value: Any) -> Iterator[Layer]:
+    """Yield the layers in nested containers."""
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, (list, tuple, set, frozenset, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _within(one)

@@ -69,6 +69,8 @@ class Network(Layer):
         Of weights and masks.  The constructor also takes the stream that draws them.
     """
 
+    remakes = False  # it would be built
+
     def __init__(self, seed: int | Stream = 0) -> None:
         super().__init__()
         self._stream = seed if isinstance(seed, Stream) else Stream(whole_number("seed", seed))

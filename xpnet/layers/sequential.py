@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from threading import get_ident
 from typing import Any
 
 from xpnet.arrays import Array
@@ -104,7 +105,7 @@ class Sequential(Network):
             x = step.forward(x, train=train)
         if train:
             # the way back takes the same steps, whatever is hooked by then
-            self._cache = (plan, tuple(x.shape))
+            self._cache = (plan, tuple(x.shape), get_ident())
         return x
 
     def parts(self, start: int = 0) -> list[Part]:
@@ -123,7 +124,13 @@ class Sequential(Network):
 
     def run_back(self, dy: Array, *, need_dx: bool) -> Array | None:
         """Fill every gradient, from the last layer's to the first's; return dx if it is needed."""
-        plan, shape = kept = self.take()
+        plan, shape, thread = kept = self.take()
+        if thread != get_ident():
+            self._cache = kept
+            raise RuntimeError(
+                f"{self.label}: the forward pass before this backward was another thread's: train "
+                f"a network in one thread, or a copy in each (copy.deepcopy)"
+            )
         if tuple(dy.shape) != shape:
             self._cache = kept
             raise ValueError(f"{self.label}: expected dy of shape {shape}, got {tuple(dy.shape)}")
