@@ -591,6 +591,33 @@ def test_threads_may_predict_with_one_network_at_once():
         np.testing.assert_array_equal(own, wanted)
 
 
+def in_another_thread(work):
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
+
+
+def test_a_backward_pass_of_another_threads_forward_pass_is_refused():
+    """Two threads that train one network would take each other's numbers in silence."""
+    net, x = convnet(), pixels()
+    y = net.forward(x, train=True)
+    with pytest.raises(RuntimeError, match="was another thread's: train a network in one thread"):
+        in_another_thread(lambda: net.backward(y))
+    net.backward(y)  # which is still there
+
+
+def test_threads_that_train_copies_get_what_one_thread_gets():
+    def trained(net):
+        for _ in range(3):
+            net.backward(net.forward(pixels(), train=True))
+            net.params.flat[...] -= 1e-3 * net.grads.flat
+        return np.array(net.params.flat)
+
+    nets = [copy.deepcopy(convnet("float32", seed=seed)) for seed in range(6)]
+    serial = [trained(copy.deepcopy(net)) for net in nets]
+    with ThreadPoolExecutor(6) as pool:
+        np.testing.assert_array_equal(list(pool.map(trained, nets)), serial)
+
+
 # Moving and showing
 
 
