@@ -137,9 +137,9 @@ def test_a_share_outside_the_run_is_refused(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: cosine("0"), "last: expected a finite number, got '0'"),
-        (lambda: step(factor=math.nan), "factor: expected a finite number, got nan"),
-        (lambda: one_cycle(first=True), "first: expected a finite number, got True"),
+        (lambda: cosine("0"), "last: expected a number >= 0, got '0'"),
+        (lambda: step(factor=math.nan), "factor: expected a number >= 0, got nan"),
+        (lambda: one_cycle(first=True), "first: expected a number >= 0, got True"),
         (lambda: warmup(then=0.5), "then: expected a function of (step, total), got 0.5"),
     ],
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from xpnet.arrays import namespace
 from xpnet.checks import check_fields, finite, not_negative, one_of, plain
 from xpnet.random import Stream
 
@@ -53,13 +54,15 @@ class normal:
 
 @dataclass(frozen=True)
 class uniform:
-    """The rule of numbers spread evenly over [low, high)."""
+    """The rule of numbers spread evenly over [low, high); low <= high."""
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
         check_fields(self, low=finite, high=finite)
+        if self.low > self.high:
+            raise ValueError(f"high: expected a number >= low, {self.low}, got {self.high}")
 
     def __call__(self, stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
         """Draw the numbers."""
@@ -122,8 +125,17 @@ class Initializer:
     recorded: str | float = "zeros"
 
     def __call__(self, stream: Stream, shape: Shape, fan_in: int, fan_out: int) -> Any:
-        """Draw the numbers."""
-        return self.rule(stream, shape, fan_in, fan_out)
+        """Draw the numbers, and look at those of a rule of one's own."""
+        values = self.rule(stream, shape, fan_in, fan_out)
+        came = tuple(values.shape) if hasattr(values, "shape") else type(values).__name__
+        if came != shape:
+            raise ValueError(
+                f"{stream.path}: expected initial numbers of shape {shape}, got {came} of {self!r}"
+            )
+        xp = namespace(values)
+        if not xp.all(xp.isfinite(values)):
+            raise ValueError(f"{stream.path}: expected finite initial numbers, got NaN of {self!r}")
+        return values
 
     def __repr__(self) -> str:
         own = self.recorded == "zeros" and self.rule != zeros

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from xpnet.checks import check_fields, finite, function, names_in, number, one_of
+from xpnet.checks import check_fields, function, names_in, not_negative, number, one_of
 
 __all__ = ["NAMES", "Schedule", "constant", "cosine", "one_cycle", "schedule", "step", "warmup"]
 
@@ -43,7 +43,9 @@ class step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_fields(self, every=_share("0 < every <= 1", lambda x: 0 < x <= 1), factor=finite)
+        check_fields(
+            self, every=_share("0 < every <= 1", lambda x: 0 < x <= 1), factor=not_negative
+        )
 
     def __call__(self, step: int, total: int) -> float:
         """Return the factor of a step."""
@@ -61,7 +63,7 @@ class cosine:
     last: float = 0.0
 
     def __post_init__(self) -> None:
-        check_fields(self, last=finite)
+        check_fields(self, last=not_negative)
 
     def __call__(self, step: int, total: int) -> float:
         """Return the factor of a step."""
@@ -90,7 +92,7 @@ class one_cycle:
 
     def __post_init__(self) -> None:
         peak = _share("0 <= peak < 1", lambda x: 0 <= x < 1)
-        check_fields(self, peak=peak, first=finite, last=finite)
+        check_fields(self, peak=peak, first=not_negative, last=not_negative)
 
     def __call__(self, step: int, total: int) -> float:
         """Return the factor of a step."""

@@ -62,7 +62,8 @@ def fake_cupy(count: int | Exception = 1, product: Exception | None = None) -> t
 
 NO_CUBLAS = ImportError("libcublasLt.so.13: cannot open shared object file\nFailed to import")
 INSTALL = (
-    r"run `pip install 'cupy-cuda13x\[ctk\]'` \(CUDA 13\) or `pip install 'cupy-cuda12x\[ctk\]'`"
+    r"run `pip install 'cupy-cuda13x\[ctk\]' nvmath-python` \(CUDA 13\) or "
+    r"`pip install 'cupy-cuda12x\[ctk\]' nvmath-python`"
 )
 OLD_DRIVER = CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
 FAILURES = {

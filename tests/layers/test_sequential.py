@@ -87,8 +87,8 @@ def test_a_layer_that_does_not_fit_is_named_at_construction(layers, sentence):
     ("make", "sentence"),
     [
         (lambda: Sequential([]), "expected at least one layer"),
-        (lambda: Sequential([ReLU]), "expected layers, got"),
-        (lambda: Sequential([Linear(2), "ReLU"]), "expected layers, got str"),
+        (lambda: Sequential([ReLU]), r"expected layers, got the class ReLU: write ReLU\("),
+        (lambda: Sequential([Linear(2), "ReLU"]), "expected layers, got 'ReLU'"),
         (lambda: Sequential([ReLU()], input_shape=784), "input_shape such as"),
         (lambda: Sequential([ReLU()], input_shape=(3, 0)), "input_shape: expected a whole number"),
         (lambda: Sequential([ReLU()], input_shape=(2.5,)), "input_shape: expected a whole number"),

@@ -22,6 +22,16 @@ __all__ = ["CPU", "Device", "DeviceError", "Recorder", "device", "device_of", "r
 
 _by_library: dict[str, type[Device]] = {}
 
+MEANT = {
+    "cuda": "gpu",
+    "cuda:0": "gpu:0",
+    "cupy": "gpu",
+    "numpy": "cpu",
+    "torch": "torch:cpu",
+    "torch:gpu": "torch:cuda:0",
+} | {name: name for name in ("cpu", "gpu", "auto")}
+"""The devices that names in lower case stand for in other libraries, or were to stand for."""
+
 
 def register(library: str, kind: type[Device]) -> None:
     """Let a class make the devices of an array library.
@@ -51,8 +61,9 @@ def device(name: str | Device) -> Device:
     name : str or Device
         ``"cpu"`` (NumPy), ``"gpu"`` or ``"gpu:N"`` (CuPy), ``"torch:cpu"``, ``"torch:cuda"`` or
         ``"torch:cuda:N"`` (PyTorch), or ``"auto"``: the first GPU if CuPy can use one, else the
-        CPU.  ``"LIBRARY:DEVICE"`` is a device of another array API library that is imported
-        already, named as that library names it.  A Device is returned as it is.
+        CPU, never PyTorch's: ``device("auto").name`` says which.  ``"LIBRARY:DEVICE"`` is a device
+        of another array API library that is imported already, named as that library names it.  A
+        Device is returned as it is.
 
     Raises
     ------
@@ -77,7 +88,9 @@ def device(name: str | Device) -> Device:
             if found is not None:
                 return found
     forms = ", ".join(repr(form) for kind in _by_library.values() for form in kind.forms)
-    raise ValueError(f"device: expected {forms} or 'auto', got {name!r}")
+    meant = MEANT.get(str(name).lower())
+    cure = f": did you mean {meant!r}?" if meant else ""
+    raise ValueError(f"device: expected {forms} or 'auto', got {name!r}{cure}")
 
 
 def device_of(x: Array) -> Device:

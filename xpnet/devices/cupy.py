@@ -142,8 +142,7 @@ def _working(index: int) -> Device:
         cupy = importlib.import_module("cupy")
     except ModuleNotFoundError:
         raise DeviceError(
-            f"{wanted} needs CuPy, which is not installed: run `pip install 'cupy-cuda13x[ctk]'` "
-            f"(CUDA 13) or `pip install 'cupy-cuda12x[ctk]'` (CUDA 12), or choose device 'cpu'"
+            f"{wanted} needs CuPy, which is not installed: {_INSTALL}, or choose device 'cpu'"
         ) from None
     except ImportError as error:
         raise DeviceError(f"{wanted}: CuPy does not import ({first_line(error)}); {_CTK}") from None
@@ -163,10 +162,11 @@ def _working(index: int) -> Device:
     return CuPyDevice(f"gpu:{index}", library(square), handle)
 
 
-_CTK = (
-    "install CuPy together with the CUDA libraries: run `pip install 'cupy-cuda13x[ctk]'` "
-    "(CUDA 13) or `pip install 'cupy-cuda12x[ctk]'` (CUDA 12)"
+_INSTALL = (  # what the extras gpu and gpu-cuda12 name
+    "run `pip install 'cupy-cuda13x[ctk]' nvmath-python` (CUDA 13) or "
+    "`pip install 'cupy-cuda12x[ctk]' nvmath-python` (CUDA 12)"
 )
+_CTK = f"install CuPy together with the CUDA libraries: {_INSTALL}"
 _NO_GPU = "the NVIDIA driver finds no GPU: check `nvidia-smi`, or choose device 'cpu'"
 
 

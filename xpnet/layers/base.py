@@ -22,6 +22,8 @@ from xpnet.random import Stream
 
 __all__ = ["ArrayMap", "Layer", "Shape"]
 
+NEW_LAYER = "make a new layer for a new network"
+
 MAX_DEPTH = 100
 """Layers that may stand within one another: past it Python's own calls would get too deep."""
 
@@ -207,7 +209,8 @@ class Layer(Configurable, ABC):
         TypeError
             It could not be saved: see :meth:`check_config`.
         """
-        unbuilt(self)
+        if self._built:
+            raise ValueError(f"{self.label} is built already: {NEW_LAYER}")
         self.path, self.dtype = rng.path, dtype
         if rng.path.count(".") > MAX_DEPTH:
             raise ValueError(f"a layer stands within more than {MAX_DEPTH} others: nest them less")
@@ -215,7 +218,7 @@ class Layer(Configurable, ABC):
         self.input_shape = checked_shape(self.label, input_shape)
         self.check_config()  # now, not once it has been trained
         self.output_shape = made = self.setup(self.input_shape, rng)
-        if not isinstance(made, tuple):
+        if not isinstance(made, tuple) or any(length < 1 for length in made):
             raise TypeError(f"{self.label}: setup must return the output shape, got {made!r}")
         _check_parts(self)
         learning = [part.learns for _, part in self.children()]
@@ -283,10 +286,14 @@ class Layer(Configurable, ABC):
         return f"{text}: {self.input_shape} -> {self.output_shape}" if self._built else text
 
 
-def unbuilt(layer: Layer) -> Layer:
-    """Return a layer that no network has built yet, or raise."""
+def unbuilt(expected: str, layer: Any) -> Any:
+    """Return a layer that no network has built yet, or raise; ``expected`` begins the sentence."""
+    if isinstance(layer, type) and issubclass(layer, Layer):
+        raise ValueError(f"{expected}, got the class {layer.__name__}: write {layer.__name__}(...)")
+    if not isinstance(layer, Layer):
+        raise ValueError(f"{expected}, got {layer!r}")
     if layer._built:
-        raise ValueError(f"{layer.label} is built already: make a new layer for a new network")
+        raise ValueError(f"{layer.label} is built already: {NEW_LAYER}")
     return layer
 
 

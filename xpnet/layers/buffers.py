@@ -100,13 +100,14 @@ class ArrayMap(dict[str, Array]):
         own = self[name]
         if value is own:
             return
-        place = device_of(own)
-        value = place.asarray(value, None if hasattr(value, "dtype") else dtype_name(own))
+        place, wanted = device_of(own), f"shape {tuple(own.shape)} and dtype {dtype_name(own)}"
+        try:
+            value = place.asarray(value, None if hasattr(value, "dtype") else dtype_name(own))
+        except (TypeError, ValueError):  # a word, or lists of several lengths
+            raise ValueError(f"{name}: expected numbers of {wanted}, got {value!r}") from None
         if tuple(value.shape) != tuple(own.shape) or value.dtype != own.dtype:
-            raise ValueError(
-                f"{name}: expected shape {tuple(own.shape)} and dtype {dtype_name(own)}, "
-                f"got {tuple(value.shape)} and {dtype_name(value)}"
-            )
+            came = f"{tuple(value.shape)} and {dtype_name(value)}"
+            raise ValueError(f"{name}: expected {wanted}, got {came}")
         with place.scope():
             own[...] = value
 

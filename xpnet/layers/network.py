@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from xpnet import ops
 from xpnet.arrayfiles import write_arrays
 from xpnet.arrays import Array, namespace, to_numpy
+from xpnet.checks import function as check_function
 from xpnet.checks import whole_number
 from xpnet.convert import as_array
 from xpnet.devices import Device, device
@@ -287,6 +288,7 @@ class Network(Layer):
         function : callable
             Gets the path, the layer's input and its output.
         """
+        check_function("function", function, "(path, x, y)")
         parents = dict(self.walk(innermost=False))
         if not path or path not in parents:
             raise ValueError(f"hook: there is no layer {path!r} in this network")

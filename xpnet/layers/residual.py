@@ -35,8 +35,9 @@ class Residual(Layer):
 
     def __init__(self, body: Sequential | Sequence[Layer], shortcut: Layer | None = None) -> None:
         super().__init__()
-        self.body = unbuilt(body if isinstance(body, Sequential) else Sequential(body))
-        self.shortcut = None if shortcut is None else unbuilt(shortcut)
+        body = Sequential(body) if isinstance(body, (list, tuple)) else body
+        self.body: Sequential = unbuilt("body: expected a list of layers", body)
+        self.shortcut = shortcut and unbuilt("shortcut: expected a layer or None", shortcut)
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Build both ways; they must end in one shape."""

@@ -57,14 +57,15 @@ class Sequential(Network):
         dtype: str = "float32",
     ) -> None:
         super().__init__(seed)
+        if not isinstance(layers, (list, tuple)):
+            raise ValueError(f"Sequential: expected a list of layers, got {layers!r}")
         if not layers:
             raise ValueError("Sequential: expected at least one layer, got none")
-        for layer in layers:
-            if not isinstance(layer, Layer):
-                raise ValueError(f"Sequential: expected layers, got {type(layer).__name__}")
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("Sequential: the same layer object stands in it twice")
-        self.layers = [unbuilt(layer) for layer in layers]
+        self.layers: list[Layer] = [
+            unbuilt("Sequential: expected layers", layer) for layer in layers
+        ]
         if input_shape is not None:
             self.stand_alone(input_shape, dtype)
 
@@ -131,9 +132,10 @@ class Sequential(Network):
                 f"{self.label}: the forward pass before this backward was another thread's: train "
                 f"a network in one thread, or a copy in each (copy.deepcopy)"
             )
-        if tuple(dy.shape) != shape:
+        came = tuple(dy.shape) if hasattr(dy, "shape") else type(dy).__name__
+        if came != shape:
             self._cache = kept
-            raise ValueError(f"{self.label}: expected dy of shape {shape}, got {tuple(dy.shape)}")
+            raise ValueError(f"{self.label}: expected dy of shape {shape}, got {came}")
         lowest = 0 if need_dx else plan.first
         for step in reversed(plan.steps[lowest + 1 :]):
             dy = step.backward(dy)
@@ -166,7 +168,11 @@ class Sequential(Network):
         return len(self.layers)
 
     def __getitem__(self, index: int) -> Layer:
-        return self.layers[index]
+        try:
+            return self.layers[index]
+        except IndexError:
+            last = len(self) - 1
+            raise IndexError(f"{self.label}: has layers 0 to {last}, got index {index}") from None
 
     def __repr__(self) -> str:
         rows = "\n".join(f"{i}: {layer!r}" for i, layer in enumerate(self.layers))

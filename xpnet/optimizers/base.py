@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from numbers import Number
 from typing import Any, ClassVar
 
-from xpnet.arrays import Array, dtype_name, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, to_numpy
 from xpnet.checks import Hyperparameter, not_negative, positive
 from xpnet.config import Configurable
 from xpnet.devices import CPU, device_of
@@ -99,6 +99,12 @@ class Optimizer(Configurable, ABC):
         self._layout: object = None
         self._flat_slots: list[Array] = []
 
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self).__name__
+        if name in ("steps", "_slots", "_flat"):
+            raise AttributeError(f"{kind}.__init__ must call super().__init__(lr) first")
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
     @abstractmethod
     def rule(self, p: Array, g: Array, *slots: Any, **step: Any) -> None:
         """Change ``p`` and the slots in place by the gradient ``g``; never write ``g``.
@@ -136,8 +142,9 @@ class Optimizer(Configurable, ABC):
 
         Raises
         ------
-        ValueError
-            The keys or shapes differ; nothing has changed then.
+        ValueError, TypeError
+            These are no mappings with the same keys, or an array does not fit; nothing has changed
+            then.
         """
         self.bind(params, grads)
         self.steps += 1
@@ -156,6 +163,7 @@ class Optimizer(Configurable, ABC):
             self._check(params, grads)
             self._flat = None
         elif flat is not self._flat:
+            self.check_config()  # now, not once a checkpoint is written
             self._check(params, grads)
             self._bind(params, flat)
 
@@ -172,18 +180,19 @@ class Optimizer(Configurable, ABC):
             self._apply_flat(params, grads, scalars)
 
     def _check(self, params: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
+        for name, given in (("params", params), ("grads", grads)):
+            if not isinstance(given, Mapping):
+                raise TypeError(
+                    f"{name}: expected those of a network, net.{name}, or a dict of arrays or "
+                    f"numbers, got {type(given).__name__}"
+                )
         if params.keys() != grads.keys():
             raise ValueError(
                 f"update: expected the same keys, got params {sorted(params)} and "
                 f"grads {sorted(grads)}"
             )
         for key, value in params.items():
-            shape, given = getattr(value, "shape", ()), getattr(grads[key], "shape", ())
-            if tuple(shape) != tuple(given):
-                raise ValueError(
-                    f"update: expected a gradient of shape {tuple(shape)} for {key!r}, "
-                    f"got {tuple(given)}"
-                )
+            _check_pair(key, value, grads[key])
 
     def _apply_flat(self, params: Any, grads: Any, scalars: Scalars | DeviceScalars) -> None:
         flat, slopes = params.flat, grads.flat
@@ -312,3 +321,29 @@ class Optimizer(Configurable, ABC):
         }
         unbound: dict[str, Any] = {"_flat": None, "_layout": None, "_flat_slots": []}
         return vars(self) | unbound | {"_slots": slots}
+
+
+def _check_pair(key: str, p: Any, g: Any) -> None:
+    """Raise unless a parameter can move by a gradient."""
+    kind, slope = _kind("params", key, p), _kind("grads", key, g)
+    shape, given = tuple(getattr(p, "shape", ())), tuple(getattr(g, "shape", ()))
+    if kind == "exact":
+        raise ValueError(f"params: expected floating-point numbers for {key!r}, got {p.dtype}")
+    if not (isinstance(p, Number) or getattr(getattr(p, "flags", None), "writeable", True)):
+        raise ValueError(f"params: {key!r} is read-only: give a copy that can be written")
+    if given != shape:
+        raise ValueError(f"update: expected a gradient of shape {shape} for {key!r}, got {given}")
+    if kind == "real" and slope == "complex":
+        raise ValueError(f"grads: expected real numbers for {key!r}, got complex ones")
+
+
+def _kind(name: str, key: str, value: Any) -> str:
+    """Return the kind of the numbers of a parameter or gradient."""
+    if isinstance(value, Number):
+        return "complex" if isinstance(value, complex) else "real"
+    try:
+        return dtype_kind(namespace(value), value.dtype)
+    except (AttributeError, TypeError):
+        raise TypeError(
+            f"{name}: expected arrays or numbers, got {type(value).__name__} for {key!r}"
+        ) from None
