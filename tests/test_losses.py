@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -423,6 +424,17 @@ def test_labels_of_a_single_output_are_its_targets(xp: Backend):
             losses.append((float(loss.forward(scores, targets)), to_numpy(loss.backward())))
         assert losses[0][0] == losses[1][0]
         np.testing.assert_array_equal(losses[0][1], losses[1][1])
+
+
+def test_a_backward_in_another_thread_than_its_forward_is_refused():
+    """Two threads with one loss would take each other's gradients in silence."""
+    loss, x = SquaredError(), np.ones((2, 3))
+    loss(x, 0 * x)
+    with ThreadPoolExecutor(1) as thread:
+        refused = thread.submit(loss.backward)
+        with pytest.raises(RuntimeError, match="was another thread's: give each thread a loss"):
+            refused.result()
+    np.testing.assert_array_equal(loss.backward(), x / 2)  # which is still there
 
 
 def test_softmax_of_a_single_output_is_refused(xp: Backend):

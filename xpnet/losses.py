@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnet import ops
@@ -47,6 +48,7 @@ class Loss(Configurable, ABC):
 
     def __init__(self) -> None:
         self._gradient: Array | None = None
+        self._thread: int | None = None  # whose forward pass left it
         self._seen: Any = None
 
     @abstractmethod
@@ -135,6 +137,7 @@ class Loss(Configurable, ABC):
         """
         self._check(scores, targets, weights)
         loss, self._gradient = self.compute(scores, targets, weights)
+        self._thread = get_ident()
         return loss
 
     def __call__(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
@@ -147,12 +150,21 @@ class Loss(Configurable, ABC):
         Raises
         ------
         RuntimeError
-            No ``forward`` came before, or its gradient was taken already.
+            No ``forward`` came before, its gradient was taken already, or it was another thread's.
         """
+        if self._thread not in (None, get_ident()):
+            raise RuntimeError(
+                f"{type(self).__name__}: the forward before this backward was another thread's: "
+                f"give each thread a loss of its own"
+            )
         gradient, self._gradient = self._gradient, None
         if gradient is None:
             raise RuntimeError(f"{type(self).__name__}: backward needs a forward of its own before")
         return gradient
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out whose gradient it is: a copy may be another process's."""
+        return vars(self) | {"_thread": None}
 
     def _check(self, scores: Array, targets: Array, weights: Array | None) -> None:
         """Raise one clear sentence unless the arguments fit; cheap for what was seen before."""
@@ -176,6 +188,12 @@ class Loss(Configurable, ABC):
         if scores.ndim == 0 or scores.shape[0] == 0:
             raise ValueError(
                 f"{name}: expected at least one sample, got scores {tuple(scores.shape)}"
+            )
+        xp = namespace(targets)
+        if not xp.isdtype(targets.dtype, ("numeric", "bool")):
+            raise ValueError(
+                f"{name}: expected numbers as targets, got {dtype_name(targets)}: labels are "
+                f"numbers from 0, such as np.unique(t, return_inverse=True)[1]"
             )
         n, exact = scores.shape[0], dtype_kind(namespace(targets), targets.dtype) == "exact"
         if targets.ndim == 1 and scores.ndim == 2:

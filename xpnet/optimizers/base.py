@@ -328,7 +328,9 @@ def _check_pair(key: str, p: Any, g: Any) -> None:
     kind, slope = _kind("params", key, p), _kind("grads", key, g)
     shape, given = tuple(getattr(p, "shape", ())), tuple(getattr(g, "shape", ()))
     if kind == "exact":
-        raise ValueError(f"params: expected floating-point numbers for {key!r}, got {p.dtype}")
+        raise ValueError(
+            f"params: expected floating-point numbers for {key!r}, got {dtype_name(p)}"
+        )
     if not (isinstance(p, Number) or getattr(getattr(p, "flags", None), "writeable", True)):
         raise ValueError(f"params: {key!r} is read-only: give a copy that can be written")
     if given != shape:
