@@ -134,6 +134,22 @@ def test_a_callback_may_fork():
     trainer.fit(data, 1, 32)
 
 
+def test_a_fork_waits_for_a_step_and_not_for_a_fit():
+    seen = []
+
+    class Look(Callback):
+        def step_ends(self, trainer: xpnet.Trainer) -> None:
+            seen.append(dict(forks.working._inside))
+
+    net, optimizer = networks()[0], xpnet.SGD()
+    trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), optimizer, callbacks=[Look()])
+    trainer.fit(Dataset(pixels(), np.arange(64) % 10), 1, 32)
+    assert seen == [{}, {}]
+    with net.hook("0", lambda *_: seen.append(list(forks.working._inside))):
+        net.predict(pixels())
+    assert seen[2] == [threading.get_ident()]
+
+
 @needs_fork
 def test_a_hook_may_fork_in_the_middle_of_a_pass():
     net, ended = networks()[1], []

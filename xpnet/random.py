@@ -9,7 +9,6 @@ batches and masks on every array library, and a run resumes from its seed and st
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -42,7 +41,7 @@ class Stream:
         """Return the stream of a part: the path grows by one component."""
         return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
 
-    @cached_property
+    @property  # not cached: to Python 3.11 that is a lock, which a fork may find taken
     def key(self) -> int:
         """The 128-bit Philox key: blake2b of seed and path, little-endian."""
         digest = blake2b(f"{self.seed}:{self.path}".encode(), digest_size=16).digest()

@@ -9,7 +9,6 @@ it xpnet works on the caller's thread alone and leaves BLAS as it finds it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -81,7 +80,7 @@ def worth(work: float) -> int:
 
 def blas_vector_bytes() -> int:
     """Return the width of the vectors that BLAS computes with; 64 where it does not say."""
-    return _blas.vector_bytes
+    return _blas.vector_bytes()
 
 
 def shares(size: int, parts: int) -> list[tuple[int, int]]:
@@ -118,6 +117,7 @@ class _Blas:
         self._lock = Lock()
         self._controller: Any = None
         self._threads = 0
+        self._vector_bytes: int | None = None
         self._owner: int | None = None  # the thread whose limit holds
         self._limits: list[Any] = []  # its limits, the outermost first
         forks.hold(self._lock)
@@ -137,13 +137,14 @@ class _Blas:
             self._look()
             return self._threads
 
-    @functools.cached_property
     def vector_bytes(self) -> int:
-        with self._lock:
-            self._look()
-        libraries = self._controller.lib_controllers
-        narrow = [getattr(library, "architecture", None) in NARROW for library in libraries]
-        return 32 if any(narrow) else 64
+        if self._vector_bytes is None:
+            with self._lock:
+                self._look()
+            libraries = self._controller.lib_controllers
+            narrow = [getattr(library, "architecture", None) in NARROW for library in libraries]
+            self._vector_bytes = 32 if any(narrow) else 64
+        return self._vector_bytes
 
     @contextlib.contextmanager
     def limit(self, n: int) -> Iterator[None]:

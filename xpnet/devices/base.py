@@ -6,7 +6,7 @@ import importlib
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -127,9 +127,13 @@ class Device(ABC):
             return self.xp.zeros(shape, dtype=getattr(self.xp, dtype), device=self._handle)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return a context in which new arrays of this library land on this device.
+        """Return a context in which new arrays of this library land on this device."""
+        return _NO_SCOPE
 
-        Where there is nothing to do about it: the context of work that forks wait for.
+    def work(self) -> AbstractContextManager[Any]:
+        """Return the scope of one piece of work, which forks of the process wait for.
+
+        That of a pass or an update, not of a run: whoever forks waits that long.
         """
         return working
 
@@ -216,3 +220,6 @@ def first_line(error: BaseException) -> str:
 def _of_name(kind: type[Device], name: str) -> Device | None:
     """Return a device by its class and name: what copies of devices are made by."""
     return kind.named(name)
+
+
+_NO_SCOPE = nullcontext()

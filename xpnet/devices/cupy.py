@@ -54,6 +54,10 @@ class CuPyDevice(Device):
         """Return a context in which CuPy works on this GPU."""
         return self._handle  # type: ignore[no-any-return]
 
+    def work(self) -> AbstractContextManager[Any]:
+        """Return the scope alone: what has touched a GPU cannot go on in a forked child."""
+        return self.scope()
+
     def synchronize(self) -> None:
         """Wait for the current stream."""
         with self._handle:

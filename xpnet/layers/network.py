@@ -113,7 +113,7 @@ class Network(Layer):
         """
         if self._buffers is None:
             return self.run(x, train=train, start=start)
-        with self._buffers.device.scope():
+        with self._buffers.device.work():
             self.refresh()
             return self.run(x, train=train, start=start)
 
@@ -142,7 +142,7 @@ class Network(Layer):
         """
         if self._buffers is None:
             return self.run_back(dy, need_dx=need_dx is not False)
-        with self._buffers.device.scope():
+        with self._buffers.device.work():
             return self.run_back(dy, need_dx=bool(need_dx))
 
     @property

@@ -78,11 +78,11 @@ def load_bodies(name: str) -> bool:
     """Import every module with bodies of a name, and say whether they can be used."""
     if name == "numba" and os.environ.get("XPNET_NUMBA") == "0":
         return False
-    missing = name not in sys.modules and importlib.util.find_spec(name) is None
-    if name in ("numba", "cupy") and missing:
-        return False
     try:
         with working:
+            missing = name not in sys.modules and importlib.util.find_spec(name) is None
+            if name in ("numba", "cupy") and missing:
+                return False
             folder = importlib.import_module(f"xpnet.ops.{name}")
             for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
                 importlib.import_module(module.name)

@@ -197,7 +197,7 @@ class Optimizer(Configurable, ABC):
     def _apply_flat(self, params: Any, grads: Any, scalars: Scalars | DeviceScalars) -> None:
         flat, slopes = params.flat, grads.flat
         end = params.decayed if self.weight_decay else 0
-        with device_of(flat).scope():
+        with device_of(flat).work():
             if end:
                 slots = (slot[:end] for slot in self._flat_slots)
                 self.rule(
@@ -243,7 +243,7 @@ class Optimizer(Configurable, ABC):
             dtype = "complex128" if isinstance(value, complex) else "float64"
             p = CPU.asarray([value], dtype) if number else value
             g = CPU.asarray([grads[key]], dtype) if number else grads[key]
-            with device_of(p).scope():
+            with device_of(p).work():
                 slots = [self._slot(name, key, p) for name in self.slot_names]
                 self.rule(p, g, *slots, scalars=scalars, decay=self.weight_decay)
             if number:
