@@ -7,6 +7,7 @@ So a fork lets the other threads end what they are at, and begin nothing new unt
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - registered first, and so closed after working is
 import os
 import time
 from threading import Lock, get_ident

@@ -1,7 +1,7 @@
 """Where machine code is kept for the next process, as Numba's own cache does with more trust.
 
 Here a folder that cannot be written is a warning and no error, a damaged file is compiled anew,
-and processes that compile at the same time take turns in writing.
+and processes that compile at the same time do not mix up their code.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from filelock import FileLock
 from numba import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.serialize import dumps
@@ -114,10 +114,10 @@ class MachineCode(FunctionCache):
         if not MachineCode.can_be_kept:
             return
         try:
-            FOLDER.mkdir(parents=True, exist_ok=True)
-            with FileLock(FOLDER / "lock"):
-                super().save_overload(sig, data)
-        except (OSError, NotImplementedError) as error:  # the latter where files have no locks
+            # Of two processes that save at once one may lose its entry, but not to the other's code
+            self._cache_file._data_name_pattern = f"{self._impl.filename_base}.{uuid4().hex}.nbc"
+            super().save_overload(sig, data)
+        except OSError as error:
             MachineCode.can_be_kept = False
             warnings.warn(
                 f"compiled loops cannot be kept in {FOLDER} ({error}): each process compiles them "
