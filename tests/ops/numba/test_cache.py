@@ -71,7 +71,22 @@ def test_a_full_disk_is_one_warning_for_all_functions(folder, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(IndexDataCacheFile, "_save_data", full)
-    with pytest.warns(RuntimeWarning, match="No space left.*set NUMBA_CACHE_DIR") as seen:
+    with pytest.warns(RuntimeWarning, match=r"No space left.*set NUMBA_CACHE_DIR") as seen:
+        assert [was_kept(), was_kept()] == [False, False]
+    assert len(seen) == 1
+
+
+def test_a_damaged_file_that_cannot_be_replaced_is_compiled_anew_with_one_warning(
+    folder, monkeypatch
+):
+    def read_only(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    was_kept()
+    (file,) = folder.glob("*.nbi")
+    file.write_bytes(b"damaged")
+    monkeypatch.setattr(IndexDataCacheFile, "_save_index", read_only)
+    with pytest.warns(RuntimeWarning, match=r"Read-only file system.*set NUMBA_CACHE_DIR") as seen:
         assert [was_kept(), was_kept()] == [False, False]
     assert len(seen) == 1
 

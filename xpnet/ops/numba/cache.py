@@ -6,11 +6,13 @@ and processes that compile at the same time do not mix up their code.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -99,30 +101,34 @@ class MachineCode(FunctionCache):
         """Return what was kept; None where that is nothing, or damaged."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # whatever reading a damaged pickle comes to
-            self._forget()
-            return None
-
-    def _forget(self) -> None:
-        try:
-            self.flush()
         except OSError:
-            self.disable()
+            return None
+        except Exception:  # whatever reading a damaged pickle comes to
+            if MachineCode.can_be_kept:
+                with _kept_if_possible():
+                    self.flush()
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled, or warn once that nothing can be kept."""
-        if not MachineCode.can_be_kept:
-            return
-        try:
+        if MachineCode.can_be_kept:
             # Of two processes that save at once one may lose its entry, but not to the other's code
             self._cache_file._data_name_pattern = f"{self._impl.filename_base}.{uuid4().hex}.nbc"
-            super().save_overload(sig, data)
-        except OSError as error:
-            MachineCode.can_be_kept = False
-            warnings.warn(
-                f"compiled loops cannot be kept in {FOLDER} ({error}): each process compiles them "
-                f"anew, for seconds; set NUMBA_CACHE_DIR to a folder that can be written, or "
-                f"XPNET_NUMBA=0 to do without them",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            with _kept_if_possible():
+                super().save_overload(sig, data)
+
+
+@contextlib.contextmanager
+def _kept_if_possible() -> Iterator[None]:
+    """Warn where nothing can be written, and write nothing more."""
+    try:
+        yield
+    except OSError as error:
+        MachineCode.can_be_kept = False
+        warnings.warn(
+            f"compiled loops cannot be kept in {FOLDER} ({error}): each process compiles them "
+            f"anew, for seconds; set NUMBA_CACHE_DIR to a folder that can be written, or "
+            f"XPNET_NUMBA=0 to do without them",
+            RuntimeWarning,
+            stacklevel=2,
+        )
