@@ -533,7 +533,7 @@ def larger(kind: str, path: Path) -> Path:
         net.save(path)
     else:
         trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), Adam())
-        trainer.fit(xpnet.data.Dataset(np.ones((9, 6), "float32"), np.arange(9) % 3), 2, 3)
+        trainer.fit(xpnet.data.Dataset(np.full((9, 6), 2, "float32"), np.arange(9) % 3), 2, 3)
         trainer.save(path)
     return path
 

@@ -110,12 +110,20 @@ def _models(folder: Path) -> list[bytes]:
     return [(folder / "net").read_bytes()]
 
 
+def _trainer() -> xpnet.Trainer:
+    return xpnet.Trainer(_network(), xpnet.SoftmaxCrossEntropy(), xpnet.Adam())
+
+
 def _checkpoints(folder: Path) -> list[bytes]:
     data = xpnet.data.Dataset(np.ones((8, 1, 4, 4), "float32"), np.arange(8) % 2)
-    trainer = xpnet.Trainer(_network(), xpnet.SoftmaxCrossEntropy(), xpnet.Adam())
+    trainer = _trainer()
     trainer.fit(data, 1, 4)
     trainer.save(folder / "run")
     return [(folder / "run").read_bytes()]
+
+
+def _restore(path: Path) -> None:
+    _trainer().restore(path)
 
 
 def _sealed(raw: bytes, change: Bytes) -> bytes:
@@ -141,6 +149,7 @@ READERS = {
     "pickle": Reader(".pkl", read_params, _pickles),
     "model": Reader(".safetensors", xpnet.load, _models, _sealed),
     "checkpoint": Reader(".safetensors", xpnet.load, _checkpoints, _sealed),
+    "restore": Reader(".safetensors", _restore, _checkpoints, _sealed),
     "history": Reader(".jsonl", History.load, _histories),
 }
 

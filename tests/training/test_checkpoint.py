@@ -294,7 +294,7 @@ def test_a_broken_checkpoint_is_refused_and_changes_nothing(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     made = trainer()
     before = position(made)
-    with pytest.raises(ValueError, match="damaged or not whole"):
+    with pytest.raises(ValueError, match="its digest is another"):
         made.restore(path)
     assert position(made) == before
 
@@ -458,9 +458,17 @@ class TestInTheSameProcess:
         (lambda a, c: c.pop("history"), "holds no whole checkpoint ('history')"),
         (lambda a, c: c["history"].pop(), "its epoch is 2, its history has 1"),
         (lambda a, c: c.update(fits=3), "holds no whole checkpoint"),
-        (lambda a, c: a.pop("slots/v/2.W"), "the file lacks slots 'v/2.W'"),
-        (lambda a, c: a.update({"slots/u/2.W": a["slots/v/2.W"]}), "has no slots 'u/2.W'"),
-        (lambda a, c: a.update({"slots/v/2.W": -a["slots/v/2.W"]}), "expected sums of squares"),
+        (lambda a, c: c["fits"][0].update(finished=2), "finished: expected True or False, got 2"),
+        (lambda a, c: c["fits"][0].update(given=[]), "holds no whole checkpoint"),
+        (lambda a, c: c["hyperparameters"].update(lr=-1), "lr: expected a number above 0, got -1"),
+        (lambda a, c: c["hyperparameters"].update(speed=1), "no state of such an optimizer"),
+        (lambda a, c: c.update(schedule=1), "expected schedule"),
+        (lambda a, c: a.pop("slots/v/2.W"), "lacks 'v/2.W'"),
+        (
+            lambda a, c: a.update({"slots/u/2.W": a["slots/v/2.W"]}),
+            "more slots than the optimizer: 'u/2.W'",
+        ),
+        (lambda a, c: a.update({"slots/v/2.W": -a["slots/v/2.W"]}), "means or sums of squares"),
         (lambda a, c: a.update({"slots/v/2.W": a["slots/v/2.W"][1:]}), "expected float32 (3, 8)"),
     ],
 )

@@ -61,13 +61,13 @@ class Batches(Constructible):
     ) -> None:
         instance("data", data, Dataset, "Dataset(x, t)")
         batch_size = whole_number("batch_size", batch_size, 1)
-        if flag("drop_last", drop_last) and batch_size > len(data):
+        self.drop_last = flag("drop_last", drop_last)
+        if self.drop_last and batch_size > len(data):
             raise ValueError(
                 f"batch_size: {batch_size} with drop_last leaves no batch of {len(data)} samples"
             )
         self.batch_size = batch_size
         self.shuffle = flag("shuffle", shuffle)
-        self.drop_last = drop_last
         self.ahead = whole_number("ahead", ahead)
         self.device = find_device(device)
         self.resident = fits(data, self.device) if resident is None else flag("resident", resident)

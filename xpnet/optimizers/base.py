@@ -284,24 +284,24 @@ class Optimizer(Configurable, ABC):
         }
 
     def check_state(
-        self, state: Mapping[str, Array], steps: int, params: Mapping[str, Array], source: str
+        self, state: Mapping[str, Array], steps: int, params: Mapping[str, Array]
     ) -> None:
-        """Raise unless this is what :meth:`state` can return after ``steps`` updates of params."""
+        """Raise unless this is what :meth:`state` returns after ``steps`` updates of params."""
         expected = {f"{name}/{key}": name for name in self.slot_names for key in params}
         wanted = expected.keys() if steps or state else set()
         for path in sorted(wanted ^ state.keys()):
-            there = "the file lacks" if path in wanted else "the optimizer has no"
-            raise ValueError(f"{source}: {there} slots {path!r}")
+            there = "lacks" if path in wanted else "has more slots than the optimizer:"
+            raise ValueError(f"{there} {path!r}")
         for path, values in state.items():
             name, key = expected[path], path.partition("/")[2]
             shape, dtype = tuple(params[key].shape), self._slot_dtype(name, params[key])
-            came, given = to_numpy(values), f"slots {path!r}"
+            came = to_numpy(values)
             if came.shape != shape or came.dtype != dtype:
                 raise ValueError(
-                    f"{source}: {given}: expected {dtype} {shape}, got {came.dtype} {came.shape}"
+                    f"{path!r}: expected {dtype} {shape}, got {came.dtype} {came.shape}"
                 )
             if name in self.real_slots and (came < 0).any():
-                raise ValueError(f"{source}: {given}: expected sums of squares, got {came.min()}")
+                raise ValueError(f"{path!r}: expected means or sums of squares, got {came.min()}")
 
     def load_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take up what :meth:`state` returned after ``steps`` updates."""

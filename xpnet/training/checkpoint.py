@@ -7,6 +7,7 @@ something else is another run.  A file is checked whole before anything in memor
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Mapping
@@ -16,9 +17,9 @@ from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array
-from xpnet.checks import whole_number
+from xpnet.checks import flag, whole_number
 from xpnet.config import Configurable
-from xpnet.files import versions
+from xpnet.files import UnreadableError, reading, versions
 from xpnet.layers import Network
 from xpnet.layers.network import described
 from xpnet.losses import Loss
@@ -117,12 +118,10 @@ class _Saved:
         """Read a file, and check that its parts agree."""
         arrays, about = read_arrays(path)
         if "checkpoint" not in about:
-            raise ValueError(f"{path}: holds no checkpoint")
-        try:
+            raise UnreadableError(f"{path}: holds no checkpoint")
+        with reading(path, "holds no whole checkpoint"):
             found = cls._parsed(path, arrays, about["checkpoint"])
             found._check()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path}: holds no whole checkpoint ({error})") from None
         return found
 
     @classmethod
@@ -150,8 +149,7 @@ class _Saved:
     def _check(self) -> None:
         """Raise unless the position, the history and the fits tell of one run."""
         epoch, past = whole_number("epoch", self.epoch), self.fits
-        trained = self.history[-1]["epoch"] if self.history else 0
-        if not epoch == trained == len(self.history):
+        if [row["epoch"] for row in self.history] != list(range(1, epoch + 1)):
             raise ValueError(f"its epoch is {epoch}, its history has {len(self.history)}")
         done = 0 if self.partial is None else whole_number("batches", self.partial.batches)
         if self.partial is not None and len(list(map(float, self.partial.record))) != len(RECORD):
@@ -160,7 +158,8 @@ class _Saved:
         whole_number("steps", self.steps, max(least, epoch))
         for fit in past:
             whole_number("began", fit.began, 0, epoch)
-            if fit.given:
+            flag("finished", fit.finished)
+            if fit.given | fit.depends and fit.given:
                 whole_number("epochs", fit.given["epochs"], 1)
         if not all(fit.finished for fit in past[:-1]):
             raise ValueError("a fit follows one that is not finished")
@@ -170,19 +169,26 @@ class _Saved:
             raise ValueError("an epoch is in progress, but no fit")
 
     def check_fits(self, trainer: Resumable) -> None:
-        """Raise unless a trainer was made as the one that was saved."""
-        own = _made_of(trainer)
+        path, own = self.path, _made_of(trainer)
         for part in PARTS:
             before, now = self.made_of[part], own[part]
-            if part == "schedule" and len(before) == len(now[::7]):  # fewer values in older files
-                now = now[::7]
+            if part == "schedule" and before in (now[::7], now):  # fewer values in older files
+                continue
             if before != now:
-                raise ValueError(f"{self.path}: expected {part} {now}, got {before}")
-        check_arrays(trainer.net, self.arrays, str(self.path))
+                raise UnreadableError(f"{path}: expected {part} {now}, got {before}")
+        check_arrays(trainer.net, self.arrays, str(path))
         if self.made_of["network"] != own["network"]:
             difference = _difference(own["network"], self.made_of["network"])
-            raise ValueError(f"{self.path}: {difference}")
-        trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params, str(self.path))
+            raise UnreadableError(f"{path}: {difference}")
+        with reading(path, "holds no state of such an optimizer"):
+            trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
+            self.set_hyperparameters(copy.copy(trainer.optimizer))
+
+    def set_hyperparameters(self, optimizer: Optimizer) -> None:
+        """Give an optimizer what it had when the run was saved: a callback may have changed it."""
+        for name, value in self.hyperparameters.items():
+            if optimizer.config()[name] != value:
+                setattr(optimizer, name, value)
 
     @property
     def slots(self) -> dict[str, Array]:
@@ -203,9 +209,7 @@ def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True)
     restore(trainer.net, saved.arrays, str(saved.path))
     trainer.optimizer.load_state(saved.slots, saved.steps)
     trainer.began_with = saved.made_of["optimizer"] if saved.fits else None
-    for name, value in saved.hyperparameters.items():  # a callback may have changed them
-        if getattr(trainer.optimizer, name) != value:
-            setattr(trainer.optimizer, name, value)
+    saved.set_hyperparameters(trainer.optimizer)
     trainer.epoch, trainer._partial = saved.epoch, saved.partial
     trainer.fits = Fits(saved.fits, exact=exact)
     trainer.history = History(saved.history)
@@ -226,8 +230,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 def _last_whole(path: Path) -> _Saved:
     """Return the newest version of a checkpoint that is whole; say so if it is not the newest."""
-    found, first = versions(path), None
-    for one in found or [path]:
+    newest, first = [path] * path.exists(), None
+    for one in [*newest, *versions(path)[len(newest) :]] or [path]:
         try:
             saved = _Saved.read(one)
         except ValueError as error:

@@ -65,7 +65,7 @@ def _samples(net: Network, n: int) -> Iterator[Array]:
     """Yield a batch of each kind of numbers that a network takes."""
     _, first = next(net.walk())
     for dtype in (net.dtype, *(["uint8"] if "exact" in first.accepts else [])):
-        yield net.device.zeros((n, *net.input_shape), dtype) + 1
+        yield net.device.zeros((n, *net.input_shape), dtype) + 2  # as pixels may be
 
 
 def _gradient(loss: Loss, scores: Array) -> Array:
