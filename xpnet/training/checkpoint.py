@@ -159,7 +159,9 @@ class _Saved:
         for fit in past:
             whole_number("began", fit.began, 0, epoch)
             flag("finished", fit.finished)
-            if fit.given | fit.depends and fit.given:
+            if not (isinstance(fit.given, dict) and isinstance(fit.depends, dict)):
+                raise ValueError(f"a fit was given {fit.given!r}")
+            if fit.given:
                 whole_number("epochs", fit.given["epochs"], 1)
         if not all(fit.finished for fit in past[:-1]):
             raise ValueError("a fit follows one that is not finished")
