@@ -394,6 +394,77 @@ def test_the_rate_that_a_callback_set_comes_back(tmp_path):
     assert_resumes(tmp_path, Interrupt(2, step=3), make)
 
 
+@pytest.mark.parametrize("interrupt", [Interrupt(1, 2), Interrupt(3, 2)], ids=["first", "second"])
+def test_what_a_script_does_to_the_rate_between_two_fits_is_done_once(tmp_path, interrupt):
+    path = tmp_path / "c"
+
+    class Lower(Callback):
+        def epoch_ends(self, trainer, row):
+            trainer.optimizer.lr *= 0.9
+
+    def script(*callbacks: Callback) -> Trainer:
+        made = trainer(callbacks=[Lower(), *callbacks])
+        if path.exists():
+            made.restore(path)
+        made.fit(data(), 2, BATCH)
+        made.optimizer.lr *= 0.1
+        made.fit(data(), 3, BATCH)
+        return made
+
+    whole = script()
+    with pytest.raises(KeyboardInterrupt):
+        script(Checkpoint(path), interrupt)
+    assert position(script()) == position(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda made: setattr(made.optimizer, "lr", 0.5), "lr expected 0.01, got 0.5"),
+        (
+            lambda made: setattr(made, "schedule", lambda step, total: 0.9 ** (step // 19)),
+            "schedule expected 'of checksum ",
+        ),
+    ],
+    ids=["rate", "schedule"],
+)
+def test_a_setting_changed_after_restoring_is_refused(tmp_path, change, words):
+    interrupted(tmp_path / "c")
+    resumed = trainer()
+    resumed.restore(tmp_path / "c")
+    change(resumed)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        fit(resumed)
+
+
+@pytest.mark.parametrize("call", [fit, lambda made: made.restore("c")], ids=["fit", "restore"])
+def test_within_a_fit_there_is_no_other(call):
+    class Within(Callback):
+        def epoch_ends(self, trainer, row):
+            call(trainer)
+
+    made = trainer(callbacks=[Within()])
+    with pytest.raises(ValueError, match=r"^(fit|restore): a fit of this trainer is in progress: "):
+        fit(made)
+    made.callbacks.clear()
+    assert position(fit(made)) == position(fit(trainer()))
+
+
+def test_a_signal_while_restoring_waits_until_all_is_restored(tmp_path, monkeypatch):
+    interrupted(tmp_path / "c")
+    resumed = trainer()
+    load = resumed.optimizer.load_state
+
+    def load_state(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        load(*arguments)
+
+    monkeypatch.setattr(resumed.optimizer, "load_state", load_state)
+    with pytest.raises(KeyboardInterrupt):
+        resumed.restore(tmp_path / "c")
+    assert position(fit(resumed)) == position(fit(trainer()))
+
+
 class TestInTheSameProcess:
     def test_a_fit_that_was_interrupted_goes_on(self, tmp_path):
         made, whole = trainer(callbacks=[Interrupt(2, 3)]), fit(trainer())
@@ -403,6 +474,14 @@ class TestInTheSameProcess:
         resumed = trainer()
         resumed.restore(tmp_path / "c")
         assert position(fit(made)) == position(fit(resumed)) == position(whole)
+
+    def test_it_may_go_on_at_another_rate(self):
+        made = trainer(callbacks=[Interrupt(2, 3)])
+        with pytest.raises(KeyboardInterrupt):
+            fit(made)
+        made.optimizer.lr = 0.001
+        tenth = fit(trainer()).history["lr"][-1] / 10
+        assert fit(made).history["lr"][-1] == pytest.approx(tenth)
 
     def test_it_is_left_behind_where_that_is_asked_for(self):
         made = trainer(callbacks=[Interrupt(2, 3)])
@@ -439,6 +518,33 @@ class TestInTheSameProcess:
             made.fit(data(), 9, BATCH)
         monkeypatch.undo()
         assert len(made.fit(data(), 1, BATCH)) == 1
+
+    def test_a_fit_for_which_there_was_no_memory_is_forgotten(self, monkeypatch):
+        made = trainer()
+        monkeypatch.setattr(made, "_runner", lambda batches: bytearray(sys.maxsize))
+        with pytest.raises(MemoryError):
+            fit(made)
+        monkeypatch.undo()
+        assert len(made.fit(data(), 1, BATCH)) == 1
+
+    def test_a_step_without_an_optimizer_counts_too(self):
+        class Own(Trainer):
+            def step(self, x, t):
+                scores = self.net.forward(x)
+                return self.loss.forward(scores, t), scores
+
+        class Stop(Callback):
+            def step_ends(self, trainer):
+                if trainer.epoch_steps == 3:
+                    raise KeyboardInterrupt
+
+        usual = trainer()
+        made = Own(usual.net, usual.loss, usual.optimizer, callbacks=[Stop()])
+        with pytest.raises(KeyboardInterrupt):
+            fit(made)
+        made.callbacks.clear()
+        assert fit(made).epoch == EPOCHS
+        assert made.partial is None
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,23 @@ def test_another_device_is_refused_or_mentioned():
         Fits(past(), exact=False).begin(given(batch_size=9), 4, resume=True)
 
 
+def test_the_rate_as_restored_or_as_the_fit_began_goes_on_and_another_is_refused():
+    def begin(lr: float) -> Fit:
+        interrupted = Fit(given(), 0, hyperparameters={"lr": 0.1}, left={"lr": 0.05})
+        fits = Fits([interrupted], {"lr": 0.05})
+        return fits.begin(given(), 0, resume=True, hyperparameters={"lr": lr})
+
+    assert begin(0.1).left == begin(0.05).left == {"lr": 0.05}
+    with pytest.raises(ValueError, match=r"something else: lr expected 0\.1, got 0\.2: give it"):
+        begin(0.2)
+
+
 def test_differences_are_told_by_name():
     assert differences({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == {
         "b": "b expected 2, got 3",
-        "c": "c expected None, got 4",
     }
+
+
+def test_what_an_older_file_does_not_know_is_no_difference():
+    old = Fit({"epochs": 3, "batch_size": 10}, 0)
+    assert Fits([old]).begin(given(), 0, resume=True, hyperparameters={"lr": 1}) is old

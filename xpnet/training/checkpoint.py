@@ -84,18 +84,26 @@ def save_checkpoint(
 
 def _made_of(trainer: Resumable) -> dict[str, Any]:
     """Return what a trainer was made with, as it comes out of a file."""
-    return {
-        "network": json.loads(json.dumps(described(trainer.net))),
+    parts = {
+        "network": described(trainer.net),
         "seed": trainer.seed,
         "optimizer": trainer.began_with or configuration(trainer.optimizer),
         "loss": configuration(trainer.loss),
         "schedule": [float(trainer.schedule(step, 100)) for step in range(100)],  # told by values
     }
+    return dict(json.loads(json.dumps(parts)))
 
 
 def configuration(part: Configurable) -> list[Any]:
     """Return a class's name and the arguments that make an instance again."""
     return [type(part).__name__, part.config()]
+
+
+def configure(optimizer: Optimizer, hyperparameters: Mapping[str, Any]) -> None:
+    """Give an optimizer what it had: a callback, or a script between two fits, may change it."""
+    for name, value in hyperparameters.items():
+        if optimizer.config()[name] != value:
+            setattr(optimizer, name, value)
 
 
 @dataclass
@@ -159,8 +167,9 @@ class _Saved:
         for fit in past:
             whole_number("began", fit.began, 0, epoch)
             flag("finished", fit.finished)
-            if not (isinstance(fit.given, dict) and isinstance(fit.depends, dict)):
-                raise ValueError(f"a fit was given {fit.given!r}")
+            for part in (fit.given, fit.depends, fit.hyperparameters, fit.left):
+                if not isinstance(part, dict):
+                    raise ValueError(f"a fit was given {part!r}")
             if fit.given:
                 whole_number("epochs", fit.given["epochs"], 1)
         if not all(fit.finished for fit in past[:-1]):
@@ -184,13 +193,8 @@ class _Saved:
             raise UnreadableError(f"{path}: {difference}")
         with reading(path, "holds no state of such an optimizer"):
             trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
-            self.set_hyperparameters(copy.copy(trainer.optimizer))
-
-    def set_hyperparameters(self, optimizer: Optimizer) -> None:
-        """Give an optimizer what it had when the run was saved: a callback may have changed it."""
-        for name, value in self.hyperparameters.items():
-            if optimizer.config()[name] != value:
-                setattr(optimizer, name, value)
+            for one in (self.hyperparameters, *(fit.left for fit in self.fits)):
+                configure(copy.copy(trainer.optimizer), one)
 
     @property
     def slots(self) -> dict[str, Array]:
@@ -211,9 +215,11 @@ def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True)
     restore(trainer.net, saved.arrays, str(saved.path))
     trainer.optimizer.load_state(saved.slots, saved.steps)
     trainer.began_with = saved.made_of["optimizer"] if saved.fits else None
-    saved.set_hyperparameters(trainer.optimizer)
+    configure(trainer.optimizer, saved.hyperparameters)
     trainer.epoch, trainer._partial = saved.epoch, saved.partial
-    trainer.fits = Fits(saved.fits, exact=exact)
+    trainer.fits = Fits(saved.fits, saved.hyperparameters, exact=exact)
+    if trainer.fits.unfinished:
+        saved.fits[-1].left = saved.hyperparameters
     trainer.history = History(saved.history)
 
 

@@ -8,6 +8,7 @@ do, the unfinished one goes on, and one that is given something else than before
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,11 +17,16 @@ from xpnet import ops
 from xpnet.data import Batches, Dataset
 from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Network
+from xpnet.schedules import Schedule
+from xpnet.training.prepare import rate_factors
 
 __all__ = ["Fit", "Fits", "depends_on", "given_to"]
 
 RESUMED_ELSEWHERE = ("device", "precision")
 """What an inexact resumption may change."""
+
+LOOKS = 100
+"""Steps of a fit at which its schedule is looked at, or nearly that many."""
 
 
 @dataclass
@@ -36,12 +42,16 @@ class Fit:
     finished : bool
     depends : dict
         What the last bits of those numbers depend on beside: threads and versions.
+    hyperparameters, left : dict
+        Of the optimizer: as the fit began; as it ended, or where a checkpoint left it.
     """
 
     given: dict[str, Any]
     began: int
     finished: bool = False
     depends: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, Any] = field(default_factory=dict)
 
     @property
     def last(self) -> int:
@@ -54,9 +64,16 @@ class Fit:
 
 
 def given_to(
-    batches: Batches, train: Dataset, validation: Dataset | None, epochs: int, precision: str
+    batches: Batches,
+    train: Dataset,
+    validation: Dataset | None,
+    epochs: int,
+    precision: str,
+    schedule: Schedule,
 ) -> dict[str, Any]:
     """Return what a fit is given, as :class:`Fit` keeps it."""
+    total = epochs * len(batches)
+    factors = rate_factors(schedule, range(0, total, max(1, total // LOOKS)), total)
     return {
         "epochs": epochs,
         "batch_size": batches.batch_size,
@@ -65,6 +82,7 @@ def given_to(
         "validation": None if validation is None else fingerprint(validation),
         "device": batches.device.name,
         "precision": precision,
+        "schedule": f"of checksum {zlib.crc32(repr(factors).encode()):08x}",
     }
 
 
@@ -81,13 +99,22 @@ class Fits:
     ----------
     past : sequence of Fit
         Those that a checkpoint remembers.
+    hyperparameters : mapping, optional
+        The optimizer's, as the checkpoint brought them back.
     exact : bool
         Whether they are to go on bit for bit.
     """
 
-    def __init__(self, past: list[Fit] | None = None, *, exact: bool = True) -> None:
+    def __init__(
+        self,
+        past: list[Fit] | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        *,
+        exact: bool = True,
+    ) -> None:
         self.all = list(past or [])
         self.exact = exact
+        self._restored = hyperparameters
         self._next = 0
 
     @property
@@ -100,7 +127,14 @@ class Fits:
         """Whether the last fit was interrupted."""
         return bool(self.all) and not self.all[-1].finished
 
-    def begin(self, given: dict[str, Any], epoch: int, *, resume: bool) -> Fit:
+    def begin(
+        self,
+        given: dict[str, Any],
+        epoch: int,
+        *,
+        resume: bool,
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> Fit:
         """Return the fit that a call is: the next one remembered, or a new one.
 
         Parameters
@@ -111,23 +145,30 @@ class Fits:
             At which a new one begins.
         resume : bool
             False: it is a new one, whatever is remembered.
+        hyperparameters : mapping, optional
+            The optimizer's.  Those of a fit remembered from a checkpoint, its ``left``, are to be
+            set then: what a script does between two fits is done to the right ones.
 
         Raises
         ------
         ValueError
             The next one that is remembered was given something else.
         """
+        now = dict(hyperparameters or {})
         if not resume:
             self._next = len(self.all)
             for fit in self.all:
                 fit.finished = True
         elif self.unfinished and self._next == len(self.all):
             self._next -= 1  # interrupted, and called again in the same process
+            self._restored = now  # changed on purpose, or not at all
         if self._next == len(self.all):
-            self.all.append(Fit(given, epoch))
+            self.all.append(Fit(given, epoch, hyperparameters=now))
         else:
-            self._check(self.all[self._next].given, given)
-            self.all[self._next].given = given
+            fit = self.all[self._next]
+            untouched = now == self._restored
+            self._check(fit, given, fit.hyperparameters if untouched else now)
+            fit.given = given
         self._next += 1
         return self.all[self._next - 1]
 
@@ -144,8 +185,8 @@ class Fits:
         if differing:
             warn_of_bits(differing)
 
-    def _check(self, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        differing = differences(before, given) if before else {}  # unknown in older files
+    def _check(self, fit: Fit, given: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        differing = differences(fit.given, given) | differences(fit.hyperparameters, now)
         allowed = () if self.exact else RESUMED_ELSEWHERE
         refused = [d for name, d in differing.items() if name not in allowed]
         if refused:
@@ -161,11 +202,14 @@ class Fits:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Return in words what differs between two flat descriptions, by name."""
+    """Return in words what differs between two flat descriptions, by name.
+
+    What only one of them says was unknown to the version that wrote the other.
+    """
     return {
-        name: f"{name} expected {before.get(name)!r}, got {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        name: f"{name} expected {before[name]!r}, got {now[name]!r}"
+        for name in sorted(before.keys() & now.keys())
+        if before[name] != now[name]
     }
 
 

@@ -26,7 +26,7 @@ from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule, constant
 from xpnet.training.callbacks import Callback, checked_callbacks
-from xpnet.training.checkpoint import configuration, load_checkpoint, save_checkpoint
+from xpnet.training.checkpoint import configuration, configure, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
 from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
@@ -212,6 +212,7 @@ class Trainer(Constructible):
         DivergedError
             The loss became infinite or NaN.
         """
+        self._check_idle("fit")
         check_dataset("fit", train)
         epochs = whole_number("epochs", epochs, 1)
         for data in (train, validation):
@@ -227,38 +228,55 @@ class Trainer(Constructible):
         not_replayed = self.not_recordable(batches)
         if self.graph == "on" and not_replayed:
             raise ValueError(f"graph='on': {not_replayed}")
-        given = given_to(batches, train, validation, epochs, self.net.own.precision)
+        given = given_to(batches, train, validation, epochs, self.net.own.precision, self.schedule)
         fit = self._begin(given, resume=flag("resume", resume))
         self.not_replayed, self._stopped = not_replayed, False
         if fit.finished:
             return self.history
-        steps, new = self.optimizer.steps, not fit.depends
-        if validation is not None and fits(validation, self.net.device):
-            validation = prepared(self.net, validation).to(self.net.device)  # once for all epochs
-        self.runner = runner = self._runner(batches)
+        steps, new, self._stats = self.optimizer.steps, not fit.depends, None
         with held_back() as self._interrupts:
             try:
+                if validation is not None and fits(validation, self.net.device):
+                    # once for all epochs
+                    validation = prepared(self.net, validation).to(self.net.device)
+                self.runner = runner = self._runner(batches)
                 for callback in self.callbacks:
                     callback.fit_begins(self, epochs, len(batches))
                 self._run(fit, runner, batches, validation)
             finally:
                 self._partial = None if self._torn else self.partial
-                self._in_epoch, self.optimizer.lr_factor, self.runner = False, 1.0, None
+                ended, self.runner = self.runner, None
+                self._in_epoch, self.optimizer.lr_factor = False, 1.0
+                if fit.finished:
+                    fit.left = self.optimizer.config()
                 try:
-                    runner.close()
+                    if ended is not None:
+                        ended.close()
                 finally:
                     for callback in self.callbacks:
                         callback.fit_ends(self)
-                    if new and self.optimizer.steps == steps and not fit.finished:
+                    made = (self.optimizer.steps, self.epoch, self.epoch_steps)
+                    if new and made == (steps, fit.began, 0) and not fit.finished:
                         self.fits.forget(fit)  # nothing has come of it
                         self._torn = False
         return self.history
+
+    def _check_idle(self, call: str) -> None:
+        """Raise unless no fit is in progress."""
+        if self.runner is not None:
+            raise ValueError(
+                f"{call}: a fit of this trainer is in progress: let a callback end it with "
+                f"trainer.stop(), and call {call} when fit has returned"
+            )
 
     def _begin(self, given: dict[str, Any], *, resume: bool) -> Fit:
         """Return the fit that a call with these arguments is."""
         if self._torn and resume:
             raise ValueError(f"fit: {TORN}, or begin a new fit from here with resume=False")
-        fit = self.fits.begin(given, self.epoch, resume=resume)
+        fit = self.fits.begin(
+            given, self.epoch, resume=resume, hyperparameters=self.optimizer.config()
+        )
+        configure(self.optimizer, fit.left)
         if not resume:
             self._partial = None
         if self.began_with is None:
@@ -496,12 +514,15 @@ class Trainer(Constructible):
         Raises
         ------
         ValueError
-            The file is no whole checkpoint, or one of another run; nothing has changed then.
+            The file is no whole checkpoint, or one of another run, or a fit is in progress;
+            nothing has changed then.
         OSError
             It cannot be read.
         """
-        load_checkpoint(self, path, exact=exact)
-        self._stats, self._in_epoch, self._torn = None, False, False
+        self._check_idle("restore")
+        with held_back():  # all of it or nothing
+            load_checkpoint(self, path, exact=exact)
+            self._stats, self._in_epoch, self._torn = None, False, False
 
     def __getattr__(self, name: str) -> Any:
         """Say where what is looked for is to be had."""
