@@ -206,6 +206,30 @@ class TestLearnsNothing:
             history = self.fitted(1e-9, 10, LearnsNothing(stop_after=3))
         assert len(history) == 3
 
+    def test_a_fit_that_was_interrupted_is_ended_after_as_many_epochs(self, tmp_path):
+        path = tmp_path / "c"
+
+        class Stop(Callback):
+            def epoch_ends(self, trainer, row):
+                if row["epoch"] == 2:
+                    raise KeyboardInterrupt
+
+        def made(*callbacks: Callback) -> Trainer:
+            net = Sequential([Linear(2)], input_shape=(3,))
+            return Trainer(net, SoftmaxCrossEntropy(), SGD(lr=1e-9), callbacks=callbacks)
+
+        with pytest.raises(KeyboardInterrupt):
+            made(Checkpoint(path), Stop()).fit(data(), 10, 4)
+        resumed = made(LearnsNothing(stop_after=3))
+        resumed.restore(path)
+        with pytest.warns(RuntimeWarning, match="the network has learned nothing"):
+            assert len(resumed.fit(data(), 10, 4)) == 3
+
+    @pytest.mark.parametrize("make", [LearnsNothing, lambda n: Checkpoint("c", every_seconds=n)])
+    def test_zero_is_no_way_to_say_never(self, make):
+        with pytest.raises(ValueError, match=r"expected .*, got 0$"):
+            make(0)
+
 
 class TestCheckpoint:
     @pytest.fixture
@@ -257,6 +281,21 @@ class TestCheckpoint:
         losses = made.history["validation_loss"]
         about = read_arrays(tmp_path / "c.best.st")[1]
         assert about["checkpoint"]["epoch"] == losses.index(min(losses)) + 1
+
+    def test_an_epoch_that_measured_nothing_is_not_the_best(self):
+        best = Checkpoint("c", best="validation_loss")._is_best
+        assert best(0.5, [math.nan, None, 0.6])
+        assert not best(math.nan, [])
+
+    def test_a_run_killed_between_two_files_finds_the_best_epoch_again(self, saved):
+        run(Checkpoint("c", best="validation_loss"), validation=True, epochs=1)
+        assert saved == [(0, "c"), (3, "c.best"), (3, "c")]
+
+    def test_what_it_wrote_for_another_trainer_is_no_version(self, tmp_path):
+        checkpoint = Checkpoint(tmp_path / "c")
+        for _ in range(2):
+            run(checkpoint, epochs=1)
+        assert versions(tmp_path / "c") == [tmp_path / "c"]
 
     def test_the_best_by_what_is_not_measured_is_refused_before_a_step(self, tmp_path):
         with pytest.raises(ValueError, match=r"^best: 'validation_loss' is not measured: give fit"):

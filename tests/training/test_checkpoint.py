@@ -260,13 +260,17 @@ def test_a_network_file_is_no_checkpoint(tmp_path):
     [
         ({"optimizer": optimizers.SGD(lr=0.01)}, "expected optimizer ['SGD', "),
         ({"optimizer": optimizers.AdamW(lr=0.01, weight_decay=0)}, "expected optimizer ['AdamW', "),
-        ({"optimizer": optimizers.Adam(lr=0.02)}, "expected optimizer ['Adam', {'lr': 0.02, "),
+        (
+            {"optimizer": optimizers.Adam(lr=0.02)},
+            "expected optimizer.lr 0.02, got 0.01: make it as it was, or",
+        ),
         (
             {"loss": SigmoidCrossEntropy()},
             "expected loss ['SigmoidCrossEntropy', {}], "
             "got ['SoftmaxCrossEntropy', {'label_smoothing': 0.0}]",
         ),
-        ({"seed": 12}, "expected seed 12, got 11"),
+        ({"seed": 12}, "expected seed 12, got 11: make it as it was, or begin another run with"),
+        ({"schedule": "constant"}, "expected schedule.0 1.0, got 0.04"),
         ({"hidden": [9]}, "'params/2.W': expected float32 (3, 9), got float32 (3, 8)"),
         ({"hidden": [8, 8]}, "the file lacks 'params/10.W'"),
         ({"hidden": []}, "the network has no 'params/3.beta'"),
@@ -527,7 +531,7 @@ class TestInTheSameProcess:
         monkeypatch.undo()
         assert len(made.fit(data(), 1, BATCH)) == 1
 
-    def test_a_step_without_an_optimizer_counts_too(self):
+    def test_steps_that_make_no_update_count_too(self, tmp_path):
         class Own(Trainer):
             def step(self, x, t):
                 scores = self.net.forward(x)
@@ -542,16 +546,22 @@ class TestInTheSameProcess:
         made = Own(usual.net, usual.loss, usual.optimizer, callbacks=[Stop()])
         with pytest.raises(KeyboardInterrupt):
             fit(made)
+        made.save(tmp_path / "c")
+        resumed = Own(usual.net, usual.loss, usual.optimizer)
+        resumed.restore(tmp_path / "c")
         made.callbacks.clear()
-        assert fit(made).epoch == EPOCHS
-        assert made.partial is None
+        for one in (made, resumed):
+            assert fit(one).epoch == EPOCHS
+            assert one.partial is None
+        assert position(resumed) == position(made)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda a, c: c.update(steps=0), "steps: expected a whole number >= 13, got 0"),
-        (lambda a, c: c.update(steps="13"), "steps: expected a whole number >= 13, got '13'"),
+        (lambda a, c: c.update(steps=0), "steps: expected a whole number >= 10, got 0"),
+        (lambda a, c: c.update(steps=12), "steps: expected a whole number >= 13, got 12"),
+        (lambda a, c: c.update(steps="13"), "steps: expected a whole number >= 10, got '13'"),
         (lambda a, c: c.update(epoch=0), "its epoch is 0, its history has 2"),
         (lambda a, c: c.update(epoch=-1), "epoch: expected a whole number >= 0, got -1"),
         (lambda a, c: c["fits"][0].update(began=5), "began: expected a whole number from 0 to 2"),

@@ -62,6 +62,10 @@ class Run(Protocol):
         """Whether the fit evaluates a validation set."""
 
     @property
+    def fit_epochs(self) -> int:
+        """Epochs of the fit that have ended, before an interruption too."""
+
+    @property
     def epoch_steps(self) -> int:
         """Steps made in the epoch in progress."""
 
@@ -318,19 +322,19 @@ class LearnsNothing(Callback):
     """
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.stop_after = stop_after and whole_number("stop_after", stop_after, 1)
+        self.stop_after = None if stop_after is None else whole_number("stop_after", stop_after, 1)
         self._guessing: float | None = None
         self._epochs = 0
         self._loss: float | None = None
 
     def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
         """Find out what guessing costs."""
-        self._guessing, self._loss, self._epochs = trainer.guessing_loss(), None, 0
+        self._guessing, self._epochs = trainer.guessing_loss(), trainer.fit_epochs
+        self._loss = trainer.history[-1]["train_loss"] if self._epochs else None
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Remember the loss, and end the fit if that is asked for."""
-        self._loss = row["train_loss"]
-        self._epochs += 1
+        self._loss, self._epochs = row["train_loss"], trainer.fit_epochs
         if self.stop_after and self._epochs >= self.stop_after and self._nothing:
             trainer.stop()
 
@@ -390,7 +394,9 @@ class Checkpoint(Callback):
     ) -> None:
         self.path = Path(path)
         self.every = whole_number("every", every, 1)
-        self.every_seconds = every_seconds and positive("every_seconds", every_seconds)
+        self.every_seconds = (
+            None if every_seconds is None else positive("every_seconds", every_seconds)
+        )
         self.keep = whole_number("keep", keep, 1)
         self.best = best if best is None else one_of("best", best, MEASURED)
         self.metadata = metadata
@@ -404,7 +410,7 @@ class Checkpoint(Callback):
         if self.best and self.best.startswith("validation") and not trainer.validates:
             raise ValueError(f"best: {self.best!r} is not measured: give fit validation=")
         self._complete = False
-        self._ours = self._ours or trainer.optimizer.steps > 0
+        self._ours = trainer.optimizer.steps > 0
         if versions(self.path):
             check_writable(self.path)
             self._since = time.monotonic()
@@ -418,11 +424,12 @@ class Checkpoint(Callback):
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the checkpoint if it is time, and the best if this is it."""
-        if row["epoch"] % self.every == 0 or trainer.finished:
-            self._save(trainer)
+        # The best first: a run killed in between makes this epoch again, and finds it again.
         if self.best and self._is_best(row[self.best], trainer.history[self.best][:-1]):
             place = self.path.with_name(f"{self.path.stem}.best{self.path.suffix}")
             trainer.save(place, metadata=self.metadata)
+        if row["epoch"] % self.every == 0 or trainer.finished:
+            self._save(trainer)
 
     def interrupted(self, trainer: Run) -> None:
         """Write the checkpoint."""
@@ -444,5 +451,5 @@ class Checkpoint(Callback):
         if value is None or math.isnan(value):
             return False
         highest = bool(self.best and self.best.endswith(("accuracy", "match")))
-        others = (other for other in before if other is not None)
+        others = (other for other in before if other is not None and not math.isnan(other))
         return all(value > other if highest else value < other for other in others)

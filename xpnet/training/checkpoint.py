@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array
-from xpnet.checks import flag, whole_number
+from xpnet.checks import came, flag, whole_number
 from xpnet.config import Configurable
 from xpnet.files import UnreadableError, reading, versions
 from xpnet.layers import Network
@@ -37,6 +37,8 @@ __all__ = ["Resumable", "load_checkpoint", "read_metadata", "save_checkpoint"]
 PARTS = ("optimizer", "loss", "schedule", "seed")
 """What a trainer must be made with to go on with a run, beside the network."""
 
+CURE = "make it as it was, or begin another run with another file"
+
 
 class Resumable(Protocol):
     """What a checkpoint holds of a run, and brings back."""
@@ -55,6 +57,10 @@ class Resumable(Protocol):
     @property
     def partial(self) -> Partial | None:
         """The position within the epoch in progress."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether each batch makes one update."""
 
 
 def save_checkpoint(
@@ -156,14 +162,25 @@ class _Saved:
 
     def _check(self) -> None:
         """Raise unless the position, the history and the fits tell of one run."""
-        epoch, past = whole_number("epoch", self.epoch), self.fits
+        epoch = whole_number("epoch", self.epoch)
         if [row["epoch"] for row in self.history] != list(range(1, epoch + 1)):
             raise ValueError(f"its epoch is {epoch}, its history has {len(self.history)}")
-        done = 0 if self.partial is None else whole_number("batches", self.partial.batches)
-        if self.partial is not None and len(list(map(float, self.partial.record))) != len(RECORD):
-            raise ValueError(f"its record holds {len(self.partial.record)} of {len(RECORD)} sums")
-        least = done + (self.history[-1]["steps"] if self.history else 0)
-        whole_number("steps", self.steps, max(least, epoch))
+        if self.partial is not None:
+            whole_number("batches", self.partial.batches)
+            if len(list(map(float, self.partial.record))) != len(RECORD):
+                raise ValueError(f"its record holds {len(self.partial.record)} of {len(RECORD)}")
+        whole_number("steps", self.steps, self._steps_before)
+        self._check_fits()
+        if self.partial is not None and (not self.fits or self.fits[-1].finished):
+            raise ValueError("an epoch is in progress, but no fit")
+
+    @property
+    def _steps_before(self) -> int:
+        """Steps made before the epoch in progress."""
+        return int(self.history[-1]["steps"]) if self.history else 0
+
+    def _check_fits(self) -> None:
+        past, epoch = self.fits, self.epoch
         for fit in past:
             whole_number("began", fit.began, 0, epoch)
             flag("finished", fit.finished)
@@ -176,21 +193,24 @@ class _Saved:
             raise ValueError("a fit follows one that is not finished")
         if past and past[-1].given and not past[-1].finished and epoch >= past[-1].last:
             raise ValueError("its last fit is at its end, but not finished")
-        if self.partial is not None and (not past or past[-1].finished):
-            raise ValueError("an epoch is in progress, but no fit")
 
-    def check_fits(self, trainer: Resumable) -> None:
+    def check_goes_with(self, trainer: Resumable) -> None:
+        """Raise unless a trainer may go on with this."""
         path, own = self.path, _made_of(trainer)
         for part in PARTS:
             before, now = self.made_of[part], own[part]
-            if part == "schedule" and before in (now[::7], now):  # fewer values in older files
+            if part == "schedule" and before == now[::7]:  # fewer values in older files
                 continue
             if before != now:
-                raise UnreadableError(f"{path}: expected {part} {now}, got {before}")
+                raise UnreadableError(f"{path}: {_difference(now, before, part)}: {CURE}")
         check_arrays(trainer.net, self.arrays, str(path))
         if self.made_of["network"] != own["network"]:
-            difference = _difference(own["network"], self.made_of["network"])
-            raise UnreadableError(f"{path}: {difference}")
+            difference = _difference(own["network"], self.made_of["network"], "network")
+            raise UnreadableError(f"{path}: {difference}: {CURE}")
+        if trainer.plain:
+            done = self.partial.batches if self.partial else 0
+            with reading(path, "holds no whole checkpoint"):
+                whole_number("steps", self.steps, max(self._steps_before + done, self.epoch))
         with reading(path, "holds no state of such an optimizer"):
             trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
             for one in (self.hyperparameters, *(fit.left for fit in self.fits)):
@@ -211,7 +231,7 @@ def _in_order(row: dict[str, Any]) -> dict[str, Any]:
 def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True) -> None:
     """Bring a trainer, made as the one that was saved, to the saved position."""
     saved = _last_whole(Path(path))
-    saved.check_fits(trainer)
+    saved.check_goes_with(trainer)
     restore(trainer.net, saved.arrays, str(saved.path))
     trainer.optimizer.load_state(saved.slots, saved.steps)
     trainer.began_with = saved.made_of["optimizer"] if saved.fits else None
@@ -256,12 +276,19 @@ def _last_whole(path: Path) -> _Saved:
     raise first
 
 
-def _difference(own: Any, saved: Any, at: str = "network") -> str:
-    """Return where two descriptions of networks that are not equal differ."""
+def _difference(own: Any, saved: Any, at: str) -> str:
+    """Return where two descriptions that are not equal differ."""
     if type(own) is type(saved) is dict and own.keys() == saved.keys():
         key = next(key for key in own if own[key] != saved[key])
         return _difference(own[key], saved[key], f"{at}.{key}")
     if type(own) is type(saved) is list and len(own) == len(saved):
+        if [type(one) for one in own] == [str, dict]:  # a class's name and its arguments
+            same = own[0] == saved[0]
+            return _difference(own[1], saved[1], at) if same else _differ(own, saved, at)
         i = next(i for i, one in enumerate(own) if one != saved[i])
         return _difference(own[i], saved[i], f"{at}.{i}")
-    return f"expected {at} {own!r}, got {saved!r}"
+    return _differ(own, saved, at)
+
+
+def _differ(own: Any, saved: Any, at: str) -> str:
+    return f"expected {at} {came(own)}, got {came(saved)}"

@@ -66,9 +66,9 @@ def held_back() -> Iterator[Interrupts]:
         Whose ``deliver`` is to be called wherever an interruption loses nothing.
     """
     interrupts = Interrupts()
-    if threading.current_thread() is threading.main_thread():
-        interrupts.hold()
     try:
+        if threading.current_thread() is threading.main_thread():
+            interrupts.hold()
         yield interrupts
     finally:
         interrupts.release()

@@ -323,15 +323,18 @@ class Trainer(Constructible):
         """Return why steps through batches cannot be recorded and replayed; None if they may."""
         return self._unwanted() or not_recordable(self.net, batches.resident)
 
+    @property
+    def plain(self) -> bool:
+        """Whether each batch makes one update: the class has no step of its own."""
+        return type(self).step is Trainer.step
+
     def _unwanted(self) -> str | None:
         if self.graph == "off":
             return "graph='off' asks for it"
-        own = type(self).step is not Trainer.step
-        return f"{type(self).__name__} has a step of its own" if own else None
+        return None if self.plain else f"{type(self).__name__} has a step of its own"
 
     def _runner(self, batches: Batches) -> Runner:
-        plain = type(self).step is Trainer.step
-        if plain and batches.resident and self.net.device.records:
+        if self.plain and batches.resident and self.net.device.records:
             insist, unwanted = self.graph == "on", self._unwanted()
             return Recorded(self._step, batches, insist=insist, unwanted=unwanted)
         return Eager(self.step, self.optimizer, batches)
@@ -433,6 +436,11 @@ class Trainer(Constructible):
         if self.runner is None:
             return None
         return self.loss.of_guessing(self.net.output_shape, self.runner.batches.data.t)
+
+    @property
+    def fit_epochs(self) -> int:
+        """Epochs that have ended of the fit in progress, or of the last one."""
+        return 0 if self.fits.current is None else self.epoch - self.fits.current.began
 
     @property
     def epoch_steps(self) -> int:
