@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import json
 import math
+import shlex
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ import xpnet
 from xpnet import models, optimizers, plots, schedules, training
 from xpnet.data import NAMES as DATASETS
 from xpnet.data import Dataset
-from xpnet.files import replacing, versions
+from xpnet.files import contents, json_value, reading, replacing, versions
 from xpnet.layers import Network
 from xpnet.ops.precision import PRECISIONS
 from xpnet.training.checkpoint import read_metadata
@@ -255,8 +256,12 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except (ValueError, OSError, xpnet.DeviceError) as error:
         print(f"train.py: error: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and begun(args):
+            print(f"train.py: {what_is_left(args)}", file=sys.stderr)
         return 2
     except Interrupted as signalled:
+        if isinstance(signalled.__context__, OSError):  # of the checkpoint written at the signal
+            print(f"\ntrain.py: error: {signalled.__context__}", file=sys.stderr)
         print(f"\ntrain.py: interrupted: {what_is_left(args)}", file=sys.stderr)
         return EXIT[signalled.number]
     except KeyboardInterrupt:
@@ -269,9 +274,14 @@ def what_is_left(args: argparse.Namespace | None) -> str:
     """Return in words what an interrupted run has left."""
     if args is None or args.out is None:
         return "without --out nothing is kept"
-    if not versions(args.out / CHECKPOINT):
+    if not begun(args):
         return "no step was made, and nothing written"
-    return f"go on with --resume {args.out}"
+    return f"go on with --resume {shlex.quote(str(args.out))}"
+
+
+def begun(args: argparse.Namespace | None) -> bool:
+    """Return whether there is a run that is not finished."""
+    return args is not None and args.out is not None and bool(versions(args.out / CHECKPOINT))
 
 
 @contextlib.contextmanager
@@ -282,7 +292,7 @@ def spoken_warnings() -> Iterator[None]:
         print(f"train.py: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default", RuntimeWarning)
+        warnings.simplefilter("once", RuntimeWarning)
         warnings.showwarning = speak
         yield
 
@@ -293,7 +303,10 @@ def owned(out: Path | None) -> Iterator[None]:
     if out is None:
         yield
         return
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"--out {out}: expected a folder, got a file: name another") from None
     lock = filelock.FileLock(out / ".lock", blocking=False)
     try:
         lock.acquire()
@@ -313,10 +326,16 @@ def owned(out: Path | None) -> Iterator[None]:
 OWN = ("out", "resume", "overwrite", "quiet", "profile", "data_dir", "checkpoint_seconds")
 
 
+# Of these, what a run that goes on wants too.
+KEPT = ("data_dir", "checkpoint_seconds")
+
+
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Return the arguments of the command line, or of the run that it goes on with."""
     grammar = parser()
     args = grammar.parse_args(argv)
+    if args.data_dir:
+        args.data_dir = str(Path(args.data_dir).absolute())  # wherever the run goes on
     if args.resume is None:
         return args
     unset = argparse.Namespace(**dict.fromkeys(vars(args), None))
@@ -350,28 +369,38 @@ def made_of(args: argparse.Namespace) -> dict[str, Any]:
 def saved_arguments(out: Path) -> dict[str, Any] | None:
     """Return the arguments of the run in a folder, finished or not; None if there is none."""
     if versions(out / CHECKPOINT):
-        return dict(read_metadata(out / CHECKPOINT)["arguments"])
-    try:
-        summary = json.loads((out / "summary.json").read_text())
-        return dict(summary["arguments"])
-    except FileNotFoundError:
+        metadata = read_metadata(out / CHECKPOINT)
+        with reading(out / CHECKPOINT, "no checkpoint of this command"):
+            return dict(metadata["arguments"])
+    summary = saved_summary(out)
+    return None if summary is None else dict(summary["arguments"])
+
+
+def saved_summary(out: Path) -> dict[str, Any] | None:
+    """Return the summary of the finished run in a folder; None if there is none."""
+    path = out / "summary.json"
+    if not path.exists():
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{out / 'summary.json'}: no summary of a run ({error})") from None
+    with reading(path, "no summary of a run"):
+        summary = dict(json_value(contents(path).decode()))
+        return summary | {
+            "arguments": dict(summary["arguments"]),
+            "test_accuracy": float(summary["test_accuracy"]),
+        }
 
 
 def train(args: argparse.Namespace) -> None:
     """Train as the arguments say, print and write the results."""
     device = xpnet.device(args.device)
     checkpoint = args.out and args.out / CHECKPOINT
-    begun = bool(checkpoint and versions(checkpoint))
-    if begun and not (args.resume or args.overwrite):
+    goes_on = begun(args) and args.resume
+    if begun(args) and not (args.resume or args.overwrite):
         raise ValueError(
-            f"--out {args.out}: holds a run that is not finished: go on with it by --resume "
-            f"{args.out}, or begin anew with --overwrite"
+            f"--out {args.out}: holds a run that is not finished: {what_is_left(args)}, or begin "
+            f"anew with --overwrite"
         )
-    if args.resume and not begun and (args.out / "summary.json").exists():
-        summary = json.loads((args.out / "summary.json").read_text())
+    summary = saved_summary(args.out) if args.resume and not goes_on else None
+    if summary is not None:
         print(f"finished before: test accuracy {summary['test_accuracy']:.4f}")
         return
     train_data, test_data = xpnet.data.load(args.dataset, args.data_dir)
@@ -403,7 +432,7 @@ def train(args: argparse.Namespace) -> None:
     reason = not_recordable(net) if args.graph == "on" else None
     if reason:  # said before anything is printed
         raise ValueError(f"--graph on: {reason}")
-    if begun and args.resume:
+    if goes_on:
         trainer.restore(args.out / CHECKPOINT)
     trainer.callbacks.append(training.LearnsNothing())
     if checkpoint:
@@ -411,7 +440,7 @@ def train(args: argparse.Namespace) -> None:
             training.Checkpoint(
                 checkpoint,
                 every_seconds=args.checkpoint_seconds,
-                metadata={"arguments": made_of(args)},
+                metadata={"arguments": made_of(args) | {k: vars(args)[k] for k in KEPT}},
             )
         )
     if not args.quiet:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from scripts import train
+from xpnet import SGD, SoftmaxCrossEntropy, Trainer
+from xpnet.files import versions
+from xpnet.layers import Linear, Sequential
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.faster_bodies  # processes of their own take them anyway
@@ -175,12 +180,91 @@ class TestTheFolder:
         kept = (tmp_path / train.CHECKPOINT).read_bytes()
         assert train.main(arguments) == 2
         assert capsys.readouterr().err == (
-            f"train.py: error: --out {tmp_path}: holds a run that is not finished: go on with it "
-            f"by --resume {tmp_path}, or begin anew with --overwrite\n"
+            f"train.py: error: --out {tmp_path}: holds a run that is not finished: go on with "
+            f"--resume {tmp_path}, or begin anew with --overwrite\n"
         )
         assert (tmp_path / train.CHECKPOINT).read_bytes() == kept
         assert train.main([*arguments, "--overwrite"]) == 0
         assert names(tmp_path) == RESULTS
+
+    def test_where_the_data_lie_is_remembered_and_the_folder_quoted(
+        self, tmp_path, monkeypatch, capsys
+    ):
+        out, seen, fit = tmp_path / "a run", [], train.xpnet.Trainer.fit
+        load = train.xpnet.data.load
+
+        def look(name: str, folder: str | None) -> Any:
+            seen.append(folder)
+            return load(name, folder)
+
+        def interrupted(self: Any, *arguments: Any, **options: Any) -> None:
+            fit(self, *arguments, **options)
+            raise train.Interrupted(signal.SIGINT)
+
+        monkeypatch.setattr(train.xpnet.data, "load", look)
+        monkeypatch.chdir(tmp_path)
+        arguments = ["--limit-train", "50", "--epochs", "1", "--data-dir", "here"]
+        with monkeypatch.context() as patch:
+            patch.setattr(train.xpnet.Trainer, "fit", interrupted)
+            assert train.main([*arguments, "--out", str(out)]) == 130
+        assert capsys.readouterr().err.endswith(f"go on with --resume '{out}'\n")
+        assert train.main(["--resume", str(out)]) == 0
+        assert seen == [str(tmp_path / "here")] * 2
+        assert names(out) == RESULTS
+
+    @pytest.mark.parametrize("number", [None, signal.SIGINT], ids=["fit", "signal"])
+    def test_a_disk_that_is_full_is_named_and_the_last_whole_checkpoint_stays(
+        self, tmp_path, monkeypatch, capsys, number
+    ):
+        write = train.training.Checkpoint._save
+
+        def save(self: Any, trainer: Any) -> None:
+            if trainer.optimizer.steps > 3:
+                if number:
+                    signal.raise_signal(number)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            write(self, trainer)
+
+        monkeypatch.setattr(train.training.Checkpoint, "_save", save)
+        arguments = ["--limit-train", "50", "--epochs", "3", "--quiet", "--out", str(tmp_path)]
+        more = ["--batch-size", "25", "--checkpoint-seconds", "1e-9"]
+        assert train.main([*arguments, *more]) == (130 if number else 2)
+        errors = capsys.readouterr().err
+        assert (
+            f"error: [Errno 28] No space left on device: '{tmp_path / train.CHECKPOINT}'" in errors
+        )
+        assert f"go on with --resume {tmp_path}" in errors
+        monkeypatch.undo()
+        assert train.main(["--resume", str(tmp_path)]) == 0
+        assert names(tmp_path) == RESULTS
+
+    @pytest.mark.parametrize("below", ["", "further/down"])
+    def test_a_file_is_no_folder(self, tmp_path, capsys, below):
+        (tmp_path / "file").touch()
+        assert train.main(["--out", str(tmp_path / "file" / below)]) == 2
+        assert "expected a folder, got a file: name another\n" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"arguments": {}, "test_accuracy": "?"}'])
+    def test_a_summary_that_is_none_is_refused(self, tmp_path, capsys, text):
+        (tmp_path / "summary.json").write_text(text)
+        assert train.main(["--resume", str(tmp_path)]) == 2
+        assert "summary.json: no summary of a run (" in capsys.readouterr().err
+
+    def test_a_checkpoint_of_another_program_is_refused(self, tmp_path, capsys):
+        net = Sequential([Linear(2)], input_shape=(2,))
+        trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(lr=0.1))
+        trainer.save(tmp_path / train.CHECKPOINT)
+        assert train.main(["--resume", str(tmp_path)]) == 2
+        assert f"{train.CHECKPOINT}: no checkpoint of this command" in capsys.readouterr().err
+
+    def test_a_damaged_checkpoint_is_told_once(self, tmp_path, capsys):
+        interrupted(tmp_path)
+        newest = tmp_path / train.CHECKPOINT
+        if len(versions(newest)) < 2:  # it was interrupted so early
+            shutil.copy(newest, tmp_path / "checkpoint.1.safetensors")
+        newest.write_bytes(newest.read_bytes()[:-9])
+        assert train.main(["--resume", str(tmp_path), "--quiet"]) == 0
+        assert capsys.readouterr().err.count("going on from the version before it") == 1
 
     def test_a_run_that_is_finished_is_finished(self, tmp_path, capsys):
         arguments = ["--limit-train", "50", "--epochs", "1", "--out", str(tmp_path)]
