@@ -469,6 +469,23 @@ def test_a_signal_while_restoring_waits_until_all_is_restored(tmp_path, monkeypa
     assert position(fit(resumed)) == position(fit(trainer()))
 
 
+def test_a_signal_waits_for_a_step_that_evaluates(tmp_path):
+    made = trainer(callbacks=[Checkpoint(tmp_path / "c")])
+
+    def evaluate(grads: Any) -> None:
+        if made.optimizer.steps == 7:
+            signal.raise_signal(signal.SIGINT)
+            made.evaluate(data(1))
+
+    made.after_backward = evaluate
+    with pytest.raises(KeyboardInterrupt):
+        fit(made)
+    resumed = trainer()
+    resumed.restore(tmp_path / "c")
+    assert resumed.optimizer.steps == 8
+    assert position(fit(resumed)) == position(fit(trainer()))
+
+
 class TestInTheSameProcess:
     def test_a_fit_that_was_interrupted_goes_on(self, tmp_path):
         made, whole = trainer(callbacks=[Interrupt(2, 3)]), fit(trainer())

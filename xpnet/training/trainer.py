@@ -244,8 +244,8 @@ class Trainer(Constructible):
                     callback.fit_begins(self, epochs, len(batches))
                 self._run(fit, runner, batches, validation)
             finally:
-                self._partial = None if self._torn else self.partial
                 ended, self.runner = self.runner, None
+                self._partial = None if self._torn else self.partial
                 self._in_epoch, self.optimizer.lr_factor = False, 1.0
                 if fit.finished:
                     fit.left = self.optimizer.config()
@@ -304,8 +304,8 @@ class Trainer(Constructible):
         self._in_epoch, fit.finished = False, True
 
     def _let_interrupt(self) -> None:
-        """Let a signal end the fit, if one has come: here nothing is lost."""
-        if self._interrupts.pending is not None:
+        """Let a signal end the fit, if one has come and nothing would be lost."""
+        if self._interrupts.pending is not None and not self._torn:  # a step may evaluate
             for callback in self.callbacks:
                 callback.interrupted(self)
             self._interrupts.deliver()
@@ -508,7 +508,8 @@ class Trainer(Constructible):
         """Take up a run where a checkpoint left it.
 
         Then make the calls of :meth:`fit` that the run was made of: those that are finished return
-        at once, and the one that was interrupted goes on.
+        at once, with the optimizer's hyper-parameters as they left them, and the one that was
+        interrupted goes on.
 
         Parameters
         ----------
