@@ -297,6 +297,19 @@ class TestCheckpoint:
             run(checkpoint, epochs=1)
         assert versions(tmp_path / "c") == [tmp_path / "c"]
 
+    def test_what_diverged_takes_no_place_of_what_had_not(self, tmp_path):
+        class Break(Callback):
+            def step_ends(self, trainer):
+                if trainer.optimizer.steps == 4:
+                    trainer.net.params.flat[...] = math.nan
+
+        path = tmp_path / "c"
+        with pytest.raises(ValueError, match="the loss became nan"):
+            run(Break(), Checkpoint(path, every_seconds=1e-9), epochs=9)
+        newest, before = (read_arrays(version)[0]["params/0.W"] for version in versions(path))
+        assert np.isnan(newest).all()  # by the loss of the step it was not to be seen
+        assert np.isfinite(before).all()
+
     def test_the_best_by_what_is_not_measured_is_refused_before_a_step(self, tmp_path):
         with pytest.raises(ValueError, match=r"^best: 'validation_loss' is not measured: give fit"):
             run(Checkpoint(tmp_path / "c", best="validation_loss"), epochs=1)

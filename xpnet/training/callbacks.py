@@ -362,7 +362,8 @@ class Checkpoint(Callback):
     """The whole state of a run in a file, from which it continues as if never interrupted.
 
     It is written after epochs, if asked to also within them, when Ctrl-C or another signal ends
-    the fit, and at the fit's end.  :meth:`Trainer.restore` reads it.
+    the fit, and at the fit's end; never while the loss is infinite or NaN.
+    :meth:`Trainer.restore` reads it.
 
     Parameters
     ----------
@@ -441,6 +442,8 @@ class Checkpoint(Callback):
             self._save(trainer)
 
     def _save(self, trainer: Run) -> None:
+        if not math.isfinite(trainer.running_loss()):
+            return  # diverged: what is there is worth more
         # What another run left there is no version of this one.
         trainer.save(self.path, keep=self.keep if self._ours else 1, metadata=self.metadata)
         for stale in versions(self.path)[1:] if not self._ours else []:
