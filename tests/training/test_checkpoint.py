@@ -353,7 +353,9 @@ def test_each_difference_is_named(tmp_path):
     interrupted(tmp_path / "c")
     resumed = trainer()
     resumed.restore(tmp_path / "c")
-    with pytest.raises(ValueError, match=r"batch_size expected 7, got 8; epochs expected 4, got 9"):
+    with pytest.raises(
+        ValueError, match=r"batch_size expected 7, got 8; epochs expected 4, got 9: "
+    ):
         resumed.fit(data(), 9, 8, validation=data(1))
 
 

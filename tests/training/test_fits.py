@@ -47,6 +47,9 @@ def test_a_new_fit_leaves_the_others_behind():
 def test_an_interrupted_fit_goes_on_in_the_same_process():
     fits = Fits()
     fit = fits.begin(given(), 0, resume=True)
+    with pytest.raises(ValueError, match="epochs expected 3, got 4"):
+        fits.begin(given(epochs=4), 1, resume=True)
+    assert fits.current is fit
     assert fits.begin(given(), 1, resume=True) is fit
     fit.finished = True
     assert fits.begin(given(), 3, resume=True) is not fit

@@ -25,6 +25,9 @@ __all__ = ["Fit", "Fits", "depends_on", "given_to"]
 RESUMED_ELSEWHERE = ("device", "precision")
 """What an inexact resumption may change."""
 
+STEPS = {"epochs", "batch_size", "drop_last", "train"}
+"""What the number of a fit's steps comes from."""
+
 LOOKS = 100
 """Steps of a fit at which its schedule is looked at, or nearly that many."""
 
@@ -155,22 +158,22 @@ class Fits:
             The next one that is remembered was given something else.
         """
         now = dict(hyperparameters or {})
+        at = self._next if resume else len(self.all)
         if not resume:
-            self._next = len(self.all)
             for fit in self.all:
                 fit.finished = True
         elif self.unfinished and self._next == len(self.all):
-            self._next -= 1  # interrupted, and called again in the same process
+            at -= 1  # interrupted, and called again in the same process
             self._restored = now  # changed on purpose, or not at all
-        if self._next == len(self.all):
+        if at == len(self.all):
             self.all.append(Fit(given, epoch, hyperparameters=now))
         else:
-            fit = self.all[self._next]
+            fit = self.all[at]
             untouched = now == self._restored
-            self._check(fit, given, fit.hyperparameters if untouched else now)
+            self._check(at, given, fit.hyperparameters if untouched else now)
             fit.given = given
-        self._next += 1
-        return self.all[self._next - 1]
+        self._next = at + 1
+        return self.all[at]
 
     def forget(self, fit: Fit) -> None:
         """Forget the fit in progress, the last one."""
@@ -185,8 +188,11 @@ class Fits:
         if differing:
             warn_of_bits(differing)
 
-    def _check(self, fit: Fit, given: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    def _check(self, at: int, given: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        fit = self.all[at]
         differing = differences(fit.given, given) | differences(fit.hyperparameters, now)
+        if differing.keys() & STEPS:
+            differing.pop("schedule", None)  # it was looked at where the steps were others
         allowed = () if self.exact else RESUMED_ELSEWHERE
         refused = [d for name, d in differing.items() if name not in allowed]
         if refused:
@@ -194,7 +200,7 @@ class Fits:
             if not differing.keys() - set(RESUMED_ELSEWHERE):
                 cure += ", or go on all the same, with other rounding, after restore(exact=False)"
             raise ValueError(
-                f"fit: the fit to go on with, number {self._next + 1} of this run, was given "
+                f"fit: the fit to go on with, number {at + 1} of this run, was given "
                 f"something else: {'; '.join(refused)}: {cure}"
             )
         if differing:
