@@ -152,6 +152,8 @@ def test_flags_are_true_or_false_and_nothing_else():
 def test_an_unknown_name_is_told_the_known_ones_and_the_nearest(value, end):
     with refused(f"init: expected 'he', 'xavier' or 'zeros', got {end}"):
         one_of("init", value, {"he": 1, "xavier": 2, "zeros": 3})
+    with refused("column: expected 'train_loss' or 'lr', got 'loss': did you mean 'train_loss'?"):
+        one_of("column", "loss", ["train_loss", "lr"])
     assert one_of("init", "zeros", ("he", "zeros")) == "zeros"
     with refused("mode: expected 'only', got 'other'"):
         one_of("mode", "other", ["only"])

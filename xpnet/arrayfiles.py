@@ -19,6 +19,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as tensor_bytes
 
 from xpnet.arrays import Array, HostArray, to_numpy
+from xpnet.checks import came, plain
 from xpnet.files import UnreadableError, check_values, contents, json_value, reading, replacing
 
 __all__ = ["read_arrays", "write_arrays"]
@@ -30,6 +31,14 @@ FORMAT = 2
 _NO_DIGEST = "0" * 64
 _COMPLEX = {"complex64": "float32", "complex128": "float64"}
 _PAIRS = "complex pairs: "
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of an array library as Python's own, for JSON, which has no others."""
+    result = plain(value)
+    if result is value:
+        raise TypeError(f"{came(value)} is no number, text, or list or dict of them")
+    return result
 
 
 def write_arrays(
@@ -68,7 +77,7 @@ def write_arrays(
             name, array, shape = _PAIRS + name, array.view(pairs), (*shape, 2)
         host[name] = array.reshape(shape)
     try:
-        rest = json.dumps({**about, "format": FORMAT}, sort_keys=True)
+        rest = json.dumps({**about, "format": FORMAT}, sort_keys=True, default=_plain)
         # first in the text and so in the file, where no text of others comes before it
         raw = tensor_bytes(host, metadata={KEY: f'{{"digest": "{_NO_DIGEST}", {rest[1:]}'})
         check_values(_header(raw))

@@ -11,7 +11,9 @@ import functools
 import inspect
 import math
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "came",
     "check_call",
     "check_fields",
+    "file_path",
     "finite",
     "flag",
     "fraction",
@@ -182,8 +185,21 @@ def nearest(value: Any, known: Iterable[str], likeness: float = 0.6) -> str:
     from difflib import get_close_matches  # for a mistake alone: importing it takes a while
 
     by_lower = {choice.lower(): choice for choice in known}
-    near = get_close_matches(value.lower(), by_lower, 1, likeness) if isinstance(value, str) else []
+    if not isinstance(value, str):
+        return ""
+    near = get_close_matches(value.lower(), by_lower, 1, likeness)
+    near = near or [one for one in by_lower if len(value) > 2 and value.lower() in one]
     return f": did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def file_path(value: Any, name: str = "path") -> Path:
+    """Return the path of a file."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected the path of a file, got {came(value)}")
+    path = Path(value)
+    if "\0" in str(path):
+        raise ValueError(f"{name}: expected no null character in a path, got {came(str(path))}")
+    return path
 
 
 def function(name: str, value: Any, of: str) -> Any:
@@ -197,8 +213,8 @@ def function(name: str, value: Any, of: str) -> Any:
     return value
 
 
-def takes_exactly(value: Callable[..., Any], count: int) -> str | None:
-    """Return the parameters of a function that cannot be called with so many arguments.
+def takes_exactly(value: Callable[..., Any], count: int, names: Iterable[str] = ()) -> str | None:
+    """Return the parameters of a function that cannot be called with so many arguments, and names.
 
     None for one that can, and for one that does not tell.
     """
@@ -207,7 +223,7 @@ def takes_exactly(value: Callable[..., Any], count: int) -> str | None:
     except (TypeError, ValueError):
         return None
     try:
-        signature.bind(*range(count))
+        signature.bind(*range(count), **dict.fromkeys(names))
     except TypeError:
         return f"({', '.join(signature.parameters)})"
     return None

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from xpnet.checks import whole_number
+from xpnet.checks import file_path, whole_number
 
 try:
     import fcntl
@@ -71,7 +71,7 @@ def replacing(path: str | os.PathLike[str], keep: int = 1) -> Iterator[Path]:
     OSError
         Of the system, in the block too: where it was about the temporary file it names ``path``.
     """
-    path, keep = Path(path), whole_number("keep", keep, 1)
+    path, keep = file_path(path), whole_number("keep", keep, 1)
     with _naming(path):
         if _is_stream(path):
             with _poured_into(path) as part:
@@ -314,7 +314,7 @@ def contents(path: str | os.PathLike[str], most: int | None = None) -> bytes:
     OSError
         It leads nowhere or to a folder, or the file cannot be read.
     """
-    path = Path(path)
+    path = file_path(path)
     status = path.stat()
     size, mode = status.st_size, status.st_mode
     if stat.S_ISDIR(mode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -333,7 +334,7 @@ READERS = {
     "history": History.load,
     "parameters": read_params,
     "idx": idx.read,
-    "csv": lambda path: load_spreadsheet(path, **({"labels": path} if path.suffix else {})),
+    "csv": lambda path: load_spreadsheet(path, labels=path),
 }
 every_reader = pytest.mark.parametrize("reader", READERS)
 
@@ -382,6 +383,21 @@ def test_a_place_where_nothing_can_be_written(writer, name, error, tmp_path):
     with pytest.raises(OSError, match=f"{error}: '{tmp_path}/{name}'$"):
         WRITERS[writer](tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("call", [*READERS.items(), *WRITERS.items()], ids=lambda row: row[0])
+@pytest.mark.parametrize(
+    ("path", "error", "said"),
+    [
+        (None, TypeError, "path: expected the path of a file, got None"),
+        (b"a.csv", TypeError, "path: expected the path of a file, got b'a.csv'"),
+        (io.BytesIO(), TypeError, "path: expected the path of a file, got <_io.BytesIO"),
+        ("a\0.csv", ValueError, r"path: expected no null character in a path, got 'a\x00.csv'"),
+    ],
+    ids=["nothing", "bytes", "an open file", "a null character"],
+)
+def test_what_is_no_path(call, path, error, said):
+    mistake(lambda: call[1](path), error, f"^{re.escape(said)}")
 
 
 @pytest.mark.parametrize("keep", [0, -1, 2.5, "all", None])

@@ -13,12 +13,12 @@ import math
 import os
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xpnet.checks import file_path
 from xpnet.files import MAX_UNPACKED, contents, most_unpacked, replacing
 
 __all__ = ["MAX_BYTES", "parse", "read", "unpack", "write"]
@@ -196,7 +196,7 @@ def write(path: str | os.PathLike[str], array: ArrayLike) -> None:
     ValueError
         IDX has no such dtype.
     """
-    path = Path(path)
+    path = file_path(path)
     array = np.asarray(array)
     code = _CODES.get(array.dtype.newbyteorder("="))
     if code is None:

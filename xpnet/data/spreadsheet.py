@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from xpnet.arrays import HostArray, to_numpy
+from xpnet.checks import file_path
 from xpnet.data.archives import Archive
 from xpnet.data.datasets import Dataset
 from xpnet.data.workbook import read_sheets
@@ -63,7 +64,7 @@ def load_spreadsheet(
     Reading takes a few times the size of the file, unpacked: of which an ``.xlsx`` or ``.npz`` may
     have no more than :func:`xpnet.files.most_unpacked` tells.
     """
-    path = Path(path)
+    path = file_path(path)
     suffix = _format(path)
     if labels is not None and suffix != ".csv":
         raise ValueError(f"{path}: labels of their own go with a .csv only; this file holds both")
@@ -72,7 +73,7 @@ def load_spreadsheet(
     elif suffix == ".npz":
         X, y = _read_archive(path)
     elif labels is not None:
-        X, y = _read_csv(path), _read_csv(Path(labels))
+        X, y = _read_csv(path), _read_csv(file_path(labels, "labels"))
     else:
         table = _read_csv(path)
         if table.ndim != 2 or table.shape[1] != PIXELS + 1:
@@ -103,7 +104,7 @@ def save_spreadsheet(data: Dataset, path: str | os.PathLike[str]) -> None:
     ImportError
         An ``.xlsx`` is to be written and openpyxl is not installed.
     """
-    path = Path(path)
+    path = file_path(path)
     suffix = _format(path)
     x, t = to_numpy(data.x), to_numpy(data.t)
     if x.ndim != 4 or x.shape[1] != 1 or min(x.shape[2:]) < SIDE:
