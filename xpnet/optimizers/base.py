@@ -9,6 +9,7 @@ whatever the number of layers.
 from __future__ import annotations
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping
 from numbers import Number
@@ -300,6 +301,8 @@ class Optimizer(Configurable, ABC):
                 raise ValueError(
                     f"{path!r}: expected {dtype} {shape}, got {came.dtype} {came.shape}"
                 )
+            if not (abs(came) < math.inf).all():
+                raise ValueError(f"{path!r}: expected finite numbers, got NaN or infinity")
             if name in self.real_slots and (came < 0).any():
                 raise ValueError(f"{path!r}: expected means or sums of squares, got {came.min()}")
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array
-from xpnet.checks import came, flag, whole_number
+from xpnet.checks import came, file_path, flag, whole_number
 from xpnet.config import Configurable
 from xpnet.files import UnreadableError, reading, versions
 from xpnet.layers import Network
@@ -179,6 +179,15 @@ class _Saved:
         """Steps made before the epoch in progress."""
         return int(self.history[-1]["steps"]) if self.history else 0
 
+    def _check_steps(self) -> None:
+        """Raise unless each batch was a step: those of one's own may make fewer updates."""
+        least = self._steps_before + (self.partial.batches if self.partial else 0)
+        whole_number("steps", self.steps, max(least, self.epoch))
+        last = self.fits[-1] if self.fits else None
+        within = last and last.given and not last.finished and self.epoch > last.began
+        if within and self.steps != least:  # there was no step beside those of its epochs
+            raise ValueError(f"its steps are {self.steps}, those of its epochs {least}")
+
     def _check_fits(self) -> None:
         past, epoch = self.fits, self.epoch
         for fit in past:
@@ -208,9 +217,8 @@ class _Saved:
             difference = _difference(own["network"], self.made_of["network"], "network")
             raise UnreadableError(f"{path}: {difference}: {CURE}")
         if trainer.plain:
-            done = self.partial.batches if self.partial else 0
             with reading(path, "holds no whole checkpoint"):
-                whole_number("steps", self.steps, max(self._steps_before + done, self.epoch))
+                self._check_steps()
         with reading(path, "holds no state of such an optimizer"):
             trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
             for one in (self.hyperparameters, *(fit.left for fit in self.fits)):
@@ -230,7 +238,7 @@ def _in_order(row: dict[str, Any]) -> dict[str, Any]:
 
 def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True) -> None:
     """Bring a trainer, made as the one that was saved, to the saved position."""
-    saved = _last_whole(Path(path))
+    saved = _last_whole(file_path(path))
     saved.check_goes_with(trainer)
     restore(trainer.net, saved.arrays, str(saved.path))
     trainer.optimizer.load_state(saved.slots, saved.steps)
@@ -253,7 +261,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     OSError
         It cannot be read.
     """
-    return _last_whole(Path(path)).metadata
+    return _last_whole(file_path(path)).metadata
 
 
 def _last_whole(path: Path) -> _Saved:
