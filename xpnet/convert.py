@@ -6,6 +6,7 @@ Lists, frames, series and tables are known by what they can do, never by their l
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from datetime import date, timedelta
 from numbers import Number
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from xpnet.checks import came
 __all__ = ["WORDS_AS_LABELS", "WORDS_AS_SAMPLES", "as_array", "is_array"]
 
 WORDS_AS_SAMPLES = "give each word a column of its own, or write .astype(float) of numbers"
+DATES = "take them from an origin, in a unit: (dates - dates.min()) / np.timedelta64(1, 'D')"
 WORDS_AS_LABELS = "number them: names, t = np.unique(labels, return_inverse=True)"
 
 _WIDER = {
@@ -145,10 +147,7 @@ def _numbers(name: str, value: Any, words: str, frame: Any = None) -> HostArray:
     if host.size and (host.dtype.kind in "US" or host.dtype.char == "T"):
         _refuse_entry(name, host, 0, words, frame)
     if host.dtype.kind in "mM":
-        raise TypeError(
-            f"{name}: expected numbers, got {host.dtype}: take them from an origin, in a unit: "
-            f"(dates - dates.min()) / np.timedelta64(1, 'D')"
-        )
+        raise TypeError(f"{name}: expected numbers, got {host.dtype}: {DATES}")
     if host.dtype.kind not in "biufc":
         raise TypeError(
             f"{name}: expected numbers, got an array of records ({host.dtype}): write "
@@ -201,7 +200,8 @@ def _refuse_entry(name: str, host: HostArray, k: int, words: str, frame: Any) ->
             f"{name}: expected samples of one shape, got a {type(one).__name__} of {len(one)} "
             f"{where}: np.stack(...) joins arrays of one shape"
         )
-    raise TypeError(f"{name}: expected numbers, got {came(one)} {where}")
+    cure = f": {DATES}" if isinstance(one, (date, timedelta)) else ""
+    raise TypeError(f"{name}: expected numbers, got {came(one)} {where}{cure}")
 
 
 def _place(index: tuple[int, ...]) -> str:

@@ -42,9 +42,12 @@ class Loss(Configurable, ABC):
     ----------
     accepts : tuple of str
         The kinds of numbers that scores may be of: ``"real"``, ``"complex"``.
+    targets_within : tuple of float
+        The least and the greatest number that a target may be, where it is no label.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("real",)
+    targets_within: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
 
     def __init__(self) -> None:
         self._gradient: Array | None = None
@@ -232,6 +235,7 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     label_smoothing = Hyperparameter(fraction)
+    targets_within = (0.0, math.inf)
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -260,7 +264,7 @@ class SoftmaxCrossEntropy(Loss):
         if scores.ndim != 2 or scores.shape[1] < 2:
             raise ValueError(
                 f"SoftmaxCrossEntropy: expected scores (n, k) of two classes or more, "
-                f"got {tuple(scores.shape)}"
+                f"got {tuple(scores.shape)}: a single output's yes or no is for SigmoidCrossEntropy"
             )
 
 
@@ -274,6 +278,8 @@ class SigmoidCrossEntropy(Loss):
     all answers that are right.  Labels (n,) of several outputs are one class a sample, that of
     the highest score.
     """
+
+    targets_within = (0.0, 1.0)
 
     def compute(self, scores: Array, targets: Array, weights: Array | None) -> tuple[Array, Array]:
         """Return the mean loss and its gradient with respect to the scores."""
@@ -354,7 +360,9 @@ if not TYPE_CHECKING:  # which knows the names, and would know all with this
         __name__,
         __all__,
         BCELoss="write SigmoidCrossEntropy()",
+        BCEWithLogitsLoss="write SigmoidCrossEntropy()",
         CrossEntropyLoss="write SoftmaxCrossEntropy()",
+        MSE="write SquaredError()",
         MSELoss="write SquaredError()",
         MeanSquaredError="write SquaredError()",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,39 @@ ON_EVERY_LIBRARY = {
         lambda xp: predict(xp.array(X * 1j, "complex64"), ReLU(), place=xp.device), ValueError,
         r'^ReLU "0": expected real x, got complex64$',
     ),
+    "labels of -1 and 1 for a yes or no": (
+        lambda xp: fit(xp.array(X), xp.array([-1, 1, 1, -1]), 1, SigmoidCrossEntropy), ValueError,
+        r"^d: expected targets of 0 to 1, which SigmoidCrossEntropy takes, got -1 of sample 0: "
+        r"write \(t \+ 1\) / 2$",
+    ),
+    "a third answer to yes or no": (
+        lambda xp: fit(xp.array(X), xp.array([0, 1, 2, 0]), 1, SigmoidCrossEntropy), ValueError,
+        r"^d: expected targets of 0 to 1, .* got 2 of sample 2$",
+    ),
+    "percent in place of shares": (
+        lambda xp: fit(xp.array(X), xp.array(40 * np.eye(4, 3)), 3, SigmoidCrossEntropy),
+        ValueError, r"^d: expected targets of 0 to 1, .* got 40\.0 of sample 0$",
+    ),
+    "a class of negative weight": (
+        lambda xp: fit(xp.array(X), xp.array(-np.eye(4, 3))), ValueError,
+        r"^d: expected targets >= 0, which SoftmaxCrossEntropy takes, got -1\.0 of sample 0$",
+    ),
+    "complex numbers to come near to": (
+        lambda xp: fit(xp.array(X), xp.array([0, 1j, 2, 0], "complex64"), 1, SquaredError),
+        ValueError, r"^SquaredError: expected real targets, got complex64$",
+    ),
+    "one output for classes": (
+        lambda xp: fit(xp.array(X), xp.array(T), 1), ValueError,
+        r"expected scores \(n, k\) of two classes or more, got \(4, 1\): .* SigmoidCrossEntropy$",
+    ),
+    "numbers past float32's range": (
+        lambda xp: predict(xp.array(np.eye(4, 3) * 1e300, "float64"), place=xp.device), ValueError,
+        r'^x: expected numbers of at most 3\.4e38, .* got 1e\+300: scale them, or build',
+    ),
+    "targets past float32's range": (
+        lambda xp: fit(xp.array(X), xp.array(np.eye(4, 1) * -1e39, "float64"), 1, SquaredError),
+        ValueError, r"^d: t: expected numbers of at most 3\.4e38, .* got 1e\+39: scale them",
+    ),
     "NaN among the samples": (
         lambda xp: Dataset(xp.array(X * [1, np.nan, 1]), xp.array(T), name="d").check(),
         ValueError, r"^d: expected finite numbers, got nan in x of sample 0, at \[1\]$",
@@ -228,6 +263,11 @@ ROWS = {
     "dates": (
         lambda: Dataset(DATES[:, None], T), TypeError,
         r"^data: x: expected numbers, got datetime64\[D\]: take them from an origin, in a unit:",
+    ),
+    "a column of dates in a frame": (
+        lambda: Dataset(Frame([[31, date(2026, 1, 2)]]), [0]), TypeError,
+        r"^data: x: expected numbers, got datetime\.date\(2026, 1, 2\) at \[0, 1\] \(column 't.*: "
+        r"take them from an origin",
     ),
     "times between dates": (
         lambda: Dataset(X, DATES - DATES[0]), TypeError,

@@ -28,7 +28,7 @@ def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
     Raises
     ------
     ValueError
-        There are whole numbers that the network's dtype cannot hold.
+        There are whole numbers that the network's dtype cannot hold, or numbers past its range.
     """
     if x.ndim == 1 and net.input_shape == (1,):
         x = x[:, None]
@@ -40,7 +40,7 @@ def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
         if isinstance(first, Rescale):
             _check_held(x, _real_of(net.dtype), name)
     if kind == "real" and net.dtype.startswith("float"):
-        return device_of(x).asarray(x, net.dtype)
+        return as_floats(x, net.dtype, name)
     return x
 
 
@@ -50,7 +50,7 @@ def as_floats(x: Array, dtype: str, name: str) -> Array:
     Raises
     ------
     ValueError
-        There are whole numbers that the dtype cannot hold.
+        There are whole numbers that the dtype cannot hold, or numbers past its range.
     """
     dtype = _real_of(dtype)
     _check_held(x, dtype, name)
@@ -58,6 +58,14 @@ def as_floats(x: Array, dtype: str, name: str) -> Array:
 
 
 def _check_held(x: Array, dtype: str, name: str) -> None:
+    if dtype_name(x) == "float64" and dtype == "float32" and math.prod(x.shape):
+        xp = namespace(x)
+        peak = max(float(xp.max(x)), -float(xp.min(x)))
+        if float(xp.finfo(xp.float32).max) < peak < math.inf:
+            raise ValueError(
+                f"{name}: expected numbers of at most 3.4e38, which float32 holds, got {peak:.3g}: "
+                f'scale them, or build the network with dtype="float64"'
+            )
     most = 2 ** (24 if dtype == "float32" else 53)
     if dtype_name(x) in LONG and math.prod(x.shape):
         host = to_numpy(x)

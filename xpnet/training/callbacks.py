@@ -16,6 +16,7 @@ from xpnet.arrays import Array
 from xpnet.checks import (
     Constructible,
     came,
+    file_path,
     nearest,
     one_of,
     positive,
@@ -301,7 +302,7 @@ class HistoryFile(Callback):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = file_path(path)
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the file."""
@@ -342,8 +343,8 @@ class LearnsNothing(Callback):
         """Warn if nothing was learned."""
         if trainer.finished and self._nothing:
             warnings.warn(
-                f"the network has learned nothing: its training loss, {self._loss:.4f}, is not "
-                f"below {self._guessing:.4f}, that of the best constant answer: try a lower "
+                f"the network has learned nothing: its training loss, {self._loss:.4g}, is not "
+                f"below {self._guessing:.4g}, that of the best constant answer: try a lower "
                 f"learning rate ({trainer.optimizer.lr:g}) or other initial weights, and see "
                 f"whether the samples belong to their targets",
                 RuntimeWarning,
@@ -393,7 +394,7 @@ class Checkpoint(Callback):
         best: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = file_path(path)
         self.every = whole_number("every", every, 1)
         self.every_seconds = (
             None if every_seconds is None else positive("every_seconds", every_seconds)

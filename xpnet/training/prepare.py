@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from xpnet.arrays import Array, dtype_kind, namespace
+from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
 from xpnet.checks import function, instance, not_negative
 from xpnet.data import Dataset
 from xpnet.data.datasets import as_labels
@@ -12,14 +13,16 @@ from xpnet.layers import Network
 from xpnet.layers.fit import shape_cure
 from xpnet.layers.inputs import as_floats, as_samples, warn_of_scale
 from xpnet.losses import Answers, Loss
-from xpnet.schedules import Schedule
+from xpnet.schedules import Schedule, constant
 
 __all__ = [
     "answers",
     "check_dataset",
     "check_fit",
-    "check_functions",
-    "check_network",
+    "check_targets",
+    "checked_after_backward",
+    "checked_network",
+    "checked_schedule",
     "not_finite",
     "prepared",
     "rate_factors",
@@ -42,19 +45,26 @@ def check_dataset(name: str, data: Any) -> None:
     )
 
 
-def check_network(name: str, net: Any) -> None:
-    """Raise one clear sentence unless this is a network, built."""
+def checked_network(name: str, net: Any) -> Network:
+    """Return a network; raise one clear sentence unless it is one, built."""
     example = "Sequential([...], input_shape=(1, 28, 28))"
-    if not instance(name, net, Network, example).is_root:
+    checked: Network = instance(name, net, Network, example)
+    if not checked.is_root:
         raise ValueError(f"{name}: expected a network, got layers without a shape: write {example}")
+    return checked
 
 
-def check_functions(schedule: Any, after_backward: Any) -> None:
-    """Raise one clear sentence unless the functions that a trainer calls take what it gives."""
-    if schedule is not None:
-        function("schedule", schedule, "(step, total), such as xpnet.schedules.one_cycle()")
-    if after_backward is not None:
-        function("after_backward", after_backward, "(grads)")
+def checked_schedule(name: str, given: Any) -> Schedule:
+    """Return a schedule, the constant one for None."""
+    if given is None:
+        return constant()
+    schedule: Schedule = function(name, given, "(step, total), such as xpnet.schedules.one_cycle()")
+    return schedule
+
+
+def checked_after_backward(name: str, given: Any) -> Any:
+    """Return a function of the gradients, or None."""
+    return given if given is None else function(name, given, "(grads)")
 
 
 def rate_factors(schedule: Schedule, steps: range, total: int) -> list[float]:
@@ -90,6 +100,23 @@ def check_fit(net: Network, data: Dataset) -> None:
         )
     if not data.warned and warn_of_scale(net, data.x, data.name):
         data.warned.add("scale")
+
+
+def check_targets(net: Network, loss: Loss, data: Dataset) -> None:
+    """Raise one clear sentence unless the numbers to come near to are such as a loss takes."""
+    low, high = loss.targets_within
+    if _are_labels(net, data) or dtype_kind(namespace(data.t), data.t.dtype) == "complex":
+        return
+    host = to_numpy(data.t)
+    outside = (host < low) | (host > high)  # NaN is neither
+    if outside.any():
+        first = int(outside.argmax())
+        expected = f"of {low:g} to {high:g}" if high < math.inf else f">= {low:g}"
+        cure = ": write (t + 1) / 2" if high == 1 and bool((abs(host) == 1).all()) else ""
+        raise ValueError(
+            f"{data.name}: expected targets {expected}, which {type(loss).__name__} takes, got "
+            f"{host.flat[first]} of sample {first * len(host) // host.size}{cure}"
+        )
 
 
 def prepared(net: Network, data: Dataset) -> Dataset:
@@ -131,9 +158,8 @@ def _target_shape(net: Network, data: Dataset) -> tuple[int, ...]:
 def _targets(net: Network, data: Dataset) -> Array:
     if _are_labels(net, data):
         return data.t if data.has_labels else as_labels(data.t, net.output_shape[0], data.name)
-    if dtype_kind(namespace(data.t), data.t.dtype) == "complex":
-        return data.t
-    numbers = as_floats(data.t, net.dtype, f"{data.name}: t")
+    exact_or_real = dtype_kind(namespace(data.t), data.t.dtype) != "complex"
+    numbers = as_floats(data.t, net.dtype, f"{data.name}: t") if exact_or_real else data.t
     if data.has_labels:  # a single output's, that a loss may take for the classes 0 and 1
         return data.t
     return numbers if tuple(data.t.shape[1:]) == net.output_shape else numbers[:, None]

@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from xpnet import checks
-from xpnet.checks import check_fields, function, plain, positive, whole_number
+from xpnet.checks import (
+    arguments,
+    check_fields,
+    function,
+    plain,
+    positive,
+    takes_exactly,
+    whole_number,
+)
 from xpnet.data import Dataset
 from xpnet.random import Stream
 from xpnet.training.history import History
@@ -99,6 +107,7 @@ class Trial:
         return "validation_loss" if self.accuracy is None else "validation_accuracy"
 
 
+@arguments("write random_search(make_trainer, data, space, trials=..., epochs=...)")
 def random_search(
     make_trainer: Callable[..., Trainer],
     data: Dataset,
@@ -166,6 +175,12 @@ def random_search(
     if not space:
         raise ValueError("space: expected at least one range to draw from, got none")
     ranges = {name: _range(name, given) for name, given in space.items()}
+    given = takes_exactly(make_trainer, 0, ranges)
+    if given is not None:
+        raise TypeError(
+            f"make_trainer: expected a function that takes {', '.join(ranges)} by name, as space "
+            f"has them, got one of {given}"
+        )
     train, compared = data.split(held_out, seed) if validation is None else (data, validation)
     stream = Stream(seed, "search")
     results: list[Trial] = []

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from xpnet.arrays import Array
 from xpnet.checks import (
     Constructible,
+    Hyperparameter,
     arguments,
     flag,
     instance,
@@ -24,7 +25,7 @@ from xpnet.data.batches import fits
 from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
-from xpnet.schedules import Schedule, constant
+from xpnet.schedules import Schedule
 from xpnet.training.callbacks import Callback, checked_callbacks
 from xpnet.training.checkpoint import configuration, configure, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
@@ -36,8 +37,10 @@ from xpnet.training.prepare import (
     answers,
     check_dataset,
     check_fit,
-    check_functions,
-    check_network,
+    check_targets,
+    checked_after_backward,
+    checked_network,
+    checked_schedule,
     not_finite,
     prepared,
     rate_factors,
@@ -114,6 +117,17 @@ class Trainer(Constructible):
 
     cure = "write Trainer(net, loss, optimizer), and all else by name"
 
+    net = Hyperparameter(checked_network)
+    loss: Hyperparameter[Loss] = Hyperparameter(instance, Loss, "xpnet.SoftmaxCrossEntropy()")
+    optimizer: Hyperparameter[Optimizer] = Hyperparameter(
+        instance, Optimizer, "xpnet.Adam(lr=1e-3)"
+    )
+    schedule = Hyperparameter(checked_schedule)
+    callbacks = Hyperparameter(lambda name, given: checked_callbacks(given))
+    after_backward = Hyperparameter(checked_after_backward)
+    seed = Hyperparameter(whole_number)
+    graph = Hyperparameter(one_of, get_args(Graph))
+
     def __init__(
         self,
         net: Network,
@@ -126,18 +140,13 @@ class Trainer(Constructible):
         seed: int = 0,
         graph: Graph = "auto",
     ) -> None:
-        check_network("net", net)
-        instance("loss", loss, Loss, "xpnet.SoftmaxCrossEntropy()")
-        instance("optimizer", optimizer, Optimizer, "xpnet.Adam(lr=1e-3)")
-        check_functions(schedule, after_backward)
-        one_of("graph", graph, get_args(Graph))
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
-        self.schedule = schedule or constant()
-        self.callbacks = checked_callbacks(callbacks)
+        self.schedule = schedule
+        self.callbacks = callbacks
         self.after_backward = after_backward
-        self.seed = whole_number("seed", seed)
+        self.seed = seed
         self.graph = graph
         self.not_replayed: str | None = None
         self.history = History()
@@ -215,9 +224,11 @@ class Trainer(Constructible):
         self._check_idle("fit")
         check_dataset("fit", train)
         epochs = whole_number("epochs", epochs, 1)
+        checked_callbacks(self.callbacks)  # some may have been appended
         for data in (train, validation):
             if data is not None:
                 check_fit(self.net, data)
+                check_targets(self.net, self.loss, data)
         batches = Batches(
             prepared(self.net, train),
             batch_size,
@@ -463,6 +474,7 @@ class Trainer(Constructible):
             Samples computed at a time.
         """
         check_fit(self.net, data)
+        check_targets(self.net, self.loss, data)
         place, data = self.net.device, prepared(self.net, data)
         stats = Stats(place, answers(self.net, self.loss, data))
         batches = Batches(data, batch_size, device=place, shuffle=False)
