@@ -70,6 +70,23 @@ __all__ = [
 ]
 
 
+_MODULES = (
+    data, layers, losses, optimizers, training, training.metrics, schedules, initializers, models,
+    functions, devices,
+)  # fmt: skip
+"""Where a name may be that is not here."""
+
+_ELSEWHERE = {
+    "accuracy": "write xpnet.Trainer(net, loss, optimizer).evaluate(Dataset(x, t)).accuracy",
+    "callbacks": "write xpnet.training",
+    "load_model": "write xpnet.load(path)",
+    "metrics": "write xpnet.training.metrics",
+    "nn": "write xpnet.layers",
+    "optim": "write xpnet.optimizers",
+    "save": "write net.save(path)",
+}
+"""What to write instead of names that other libraries have."""
+
 _LATER = ("book", "plots")
 """Modules that are imported when they are asked for: they need more than a network does."""
 
@@ -83,10 +100,12 @@ else:
         """Import what is imported later, and tell where else a name is, or the nearest one."""
         if name in _LATER:
             return import_module(f"xpnet.{name}")
-        for module in (data, layers, losses, optimizers, training, schedules, initializers, models):
+        for module in _MODULES:
             if name in module.__all__:
                 raise AttributeError(f"xpnet has no {name!r}: write {module.__name__}.{name}")
-        raise AttributeError(f"xpnet has no {name!r}{nearest(name, [*__all__, *_LATER])}")
+        cure = _ELSEWHERE.get(name)
+        told = f": {cure}" if cure else nearest(name, [*__all__, *_LATER])
+        raise AttributeError(f"xpnet has no {name!r}{told}")
 
 
 def __dir__() -> list[str]:

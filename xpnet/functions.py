@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from xpnet.arrays import Array, is_complex, namespace
+from xpnet.checks import names_in
 from xpnet.ops import elementwise
 
 __all__ = [
@@ -85,3 +88,7 @@ def one_hot(labels: Array, classes: int, dtype: str = "float32") -> Array:
     columns = xp.arange(classes, dtype=xp.int64, device=labels.device)
     hit = xp.astype(labels, xp.int64)[:, None] == columns[None, :]
     return xp.astype(hit, getattr(xp, dtype))
+
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace, to_numpy
-from xpnet.checks import finite, positive, whole_number
+from xpnet.checks import finite, names_in, positive, whole_number
 from xpnet.devices import device_of
 from xpnet.layers import Layer
 from xpnet.losses import Loss
@@ -203,3 +203,7 @@ def _state_restored(layer: Layer) -> Iterator[None]:
     finally:
         for name, array in kept.items():
             layer.state[name] = array
+
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xpnet.arrays import Array, to_numpy
+from xpnet.checks import names_in
 from xpnet.files import replacing
 from xpnet.training.metrics import MEASURES
 
@@ -586,3 +587,7 @@ def bars(
     if title:
         figure.suptitle(title)
     save_figure(figure, path)
+
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

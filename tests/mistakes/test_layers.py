@@ -292,6 +292,10 @@ MISTAKES = {
         lambda: net(InADict()), ValueError,
         'a dict in "parts" hides ReLU: keep layers as attributes',
     ),
+    "build in place of setup": (
+        lambda: type("Own", (ReLU,), {"build": lambda self, shape, rng, dtype: shape}), TypeError,
+        r"^Own: defines build: define setup\(self, input_shape, rng\), which build calls",
+    ),
     "a part that setup forgets": (
         lambda: net(Unbuilt()), ValueError,
         r'its setup leaves "inner" unbuilt: call self.inner.build',

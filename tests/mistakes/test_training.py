@@ -36,6 +36,17 @@ def with_method(name, function):
     return [type("Mine", (Callback,), {name: function})()]
 
 
+def with_later(callback):
+    """Return a trainer to whose callbacks one was added by hand."""
+    made = trainer()
+    made.callbacks.append(callback)
+    return made
+
+
+def search(make_trainer):
+    return training.random_search(make_trainer, Dataset(X, T), {"lr": [0.1]}, trials=1, epochs=1)
+
+
 class Whole(Callback):
     """A callback that has every stage and helpers of its own."""
 
@@ -157,6 +168,29 @@ ROWS = {
     ),
     "a seed below zero": (
         lambda: trainer(seed=-1), ValueError, r"^seed: expected a whole number >= 0, got -1$",
+    ),
+    # parts, later
+    "the name of a loss, later": (
+        lambda: setattr(trainer(), "loss", "mse"), TypeError, r"^loss: expected a Loss, .* 'mse'$",
+    ),
+    "the class of an optimizer, later": (
+        lambda: setattr(trainer(), "optimizer", Adam), TypeError,
+        r"^optimizer: expected an Optimizer, .*, got the class Adam: write Adam\(",
+    ),
+    "a schedule that was not called, later": (
+        lambda: setattr(trainer(), "schedule", schedules.cosine), ValueError,
+        r"^schedule: expected a function of \(step, total\), .* write cosine",
+    ),
+    "layers for a network, later": (
+        lambda: setattr(trainer(), "net", [Linear(3)]), TypeError, r"^net: expected a Network, ",
+    ),
+    "one callback alone, later": (
+        lambda: setattr(trainer(), "callbacks", Table()), TypeError,
+        r"^callbacks: expected a list, got one Table alone: put it into brackets, callbacks=\[",
+    ),
+    "a function among the callbacks, later": (
+        lambda: with_later(print).fit(Dataset(X, T), 1), TypeError,
+        r"^callbacks: expected Callback objects, got the function print: derive a class from",
     ),
     # the learning rate
     "a rate in quotes": (
@@ -310,6 +344,27 @@ ROWS = {
         lambda: trainer(callbacks=with_method("step_ends", lambda self, trainer, loss: None)),
         TypeError, r"^callbacks: Mine\.step_ends is called with \(trainer\), but takes \(trainer",
     ),
+    "seconds between checkpoints, none": (
+        lambda: training.Checkpoint("run", every_seconds=0), ValueError,
+        r"^every_seconds: expected a number above 0, got 0$",
+    ),
+    "no epochs without learning": (
+        lambda: training.LearnsNothing(stop_after=0), ValueError,
+        r"^stop_after: expected a whole number >= 1, got 0$",
+    ),
+    # random search
+    "a maker that takes a dict": (
+        lambda: search(lambda values: trainer()), TypeError,
+        r"^make_trainer: expected a function that takes lr by name, as space has them, got one of "
+        r"\(values\)$",
+    ),
+    "a maker that takes other names": (
+        lambda: search(lambda rate: trainer()), TypeError, r"^make_trainer: .* one of \(rate\)$",
+    ),
+    "a search without trials": (
+        lambda: training.random_search(trainer, Dataset(X, T), {"lr": [1]}, epochs=1), TypeError,
+        r"^random_search: missing a required argument: 'trials': write random_search\(",
+    ),
     # sizes, the way another library writes them
     "channels that come in": (
         lambda: Conv2d(1, 16, 3), TypeError,
@@ -391,6 +446,50 @@ ROWS = {
     ),
     "xpnet.Dataset": (
         lambda: xpnet.Dataset, AttributeError, r"^xpnet has no 'Dataset': write xpnet\.data\.D",
+    ),
+    "xpnet.metrics": (
+        lambda: xpnet.metrics, AttributeError, r"^xpnet has no 'metrics': write xpnet\.training\.m",
+    ),
+    "xpnet.confusion_matrix": (
+        lambda: xpnet.confusion_matrix, AttributeError,
+        r"^xpnet has no 'confusion_matrix': write xpnet\.training\.metrics\.confusion_matrix$",
+    ),
+    "training.confusion_matrix": (
+        lambda: training.confusion_matrix, AttributeError,
+        r" has no 'confusion_matrix': write xpnet\.training\.metrics\.confusion_matrix$",
+    ),
+    "xpnet.save": (
+        lambda: xpnet.save, AttributeError, r"^xpnet has no 'save': write net\.save\(path\)$",
+    ),
+    "xpnet.softmax": (
+        lambda: xpnet.softmax, AttributeError, r": write xpnet\.functions\.softmax$",
+    ),
+    "functions.softmx": (
+        lambda: xpnet.functions.softmx, AttributeError,
+        r"^module 'xpnet\.functions' has no 'softmx': did you mean 'softmax'\?$",
+    ),
+    "plots.curve": (
+        lambda: xpnet.plots.curve, AttributeError, r" has no 'curve': did you mean 'curves'\?$",
+    ),
+    "gradients.gradientcheck": (
+        lambda: xpnet.gradients.gradientcheck, AttributeError,
+        r": did you mean 'gradient_check'\?$",
+    ),
+    "devices.Devices": (
+        lambda: xpnet.devices.Devices, AttributeError, r" has no 'Devices': did you mean 'device'",
+    ),
+    "data.DataLoader": (
+        lambda: xpnet.data.DataLoader, AttributeError, r": write Batches\(data, batch_size\)$",
+    ),
+    "history.history": (
+        lambda: fit().history, AttributeError,
+        r"^History has no 'history': a column is history\[\"train_loss\"\], a row is hist",
+    ),
+    "history.loss": (
+        lambda: fit().loss, AttributeError, r"^History has no 'loss': write history\[\"train_loss",
+    ),
+    "history['loss']": (
+        lambda: fit()["loss"], ValueError, r"^history: .* got 'loss': did you mean 'train_loss'\?$",
     ),
     "xpnet.Addam": (
         lambda: xpnet.Addam, AttributeError, r"^xpnet has no 'Addam': did you mean 'Adam'\?$",

@@ -355,6 +355,11 @@ class TestHistory:
         assert history[-1] is self.ROWS[1]
         assert history["train_loss"] == [0.1 + 0.2, None]
 
+    def test_a_slice_is_a_history_of_some_rows(self):
+        history = History(list(self.ROWS))
+        assert history[-1:].rows == [self.ROWS[1]]
+        assert history[1:]["train_loss"] == [None]
+
     def test_a_column_that_some_rows_lack_was_not_measured_there(self):
         assert History([{"epoch": 1}, {"epoch": 2, "f1": 0.5}])["f1"] == [None, 0.5]
 

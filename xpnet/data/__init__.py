@@ -21,4 +21,9 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which knows the names, and would know all with this
-    __getattr__ = names_in(__name__, __all__)
+    __getattr__ = names_in(
+        __name__,
+        __all__,
+        DataLoader="write Batches(data, batch_size)",
+        load_mnist="write load('mnist')",
+    )

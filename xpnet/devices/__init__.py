@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from typing import TYPE_CHECKING
 
 from xpnet.arrays import Array, declare, library
+from xpnet.checks import names_in
 from xpnet.devices.base import Device, DeviceError, Recorder
 from xpnet.devices.cupy import CuPyDevice
 from xpnet.devices.host import CPU, HostDevice
@@ -96,3 +98,7 @@ def device(name: str | Device) -> Device:
 def device_of(x: Array) -> Device:
     """Return the device that an array lies on: that of its name, too."""
     return _by_library.get(library(x).name, StandardDevice).of(x)
+
+
+if not TYPE_CHECKING:  # which knows the names, and would know all with this
+    __getattr__ = names_in(__name__, __all__)

@@ -100,6 +100,15 @@ class Layer(Configurable, ABC):
         self._composite = False
         self._cache: Any = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a class that replaces ``build``: its layers would never count as built."""
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}: defines build: define setup(self, input_shape, rng), which build "
+                f"calls, and return the output shape there"
+            )
+
     def __getattr__(self, name: str) -> Any:
         """Say what is missing where a layer is used before it is built, or as a network."""
         kind = type(self).__name__

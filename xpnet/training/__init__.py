@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from xpnet.checks import names_in
+from xpnet.training import metrics
 from xpnet.training.callbacks import (
     Callback,
     Checkpoint,
@@ -39,4 +40,8 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # which knows the names, and would know all with this
-    __getattr__ = names_in(__name__, __all__)
+    __getattr__ = names_in(
+        __name__,
+        __all__,
+        **{name: f"write xpnet.training.metrics.{name}" for name in metrics.__all__},
+    )

@@ -10,10 +10,20 @@ from pathlib import Path
 from typing import Any, overload
 
 from xpnet.arrays import to_numpy
-from xpnet.checks import one_of, whole_number
+from xpnet.checks import file_path, missing_attribute, one_of, whole_number
 from xpnet.files import check_values, contents, json_value, reading, replacing
 
 __all__ = ["History"]
+
+ELSEWHERE = {
+    "history": 'a column is history["train_loss"], a row is history[-1]',
+    "accuracy": 'write history["train_accuracy"] or history["validation_accuracy"]',
+    "loss": 'write history["train_loss"] or history["validation_loss"]',
+    "keys": "the names of the columns are those of history[-1]",
+    "columns": "the names of the columns are those of history[-1]",
+    "to_csv": "write history.save(path), in lines of JSON",
+}
+"""What to write instead of names that the histories of other libraries have."""
 
 
 class History:
@@ -44,8 +54,13 @@ class History:
     @overload
     def __getitem__(self, key: int) -> dict[str, Any]: ...
 
-    def __getitem__(self, key: str | int) -> list[Any] | dict[str, Any]:
-        """Return a column by its name, or a row by its number, from the end if it is negative.
+    @overload
+    def __getitem__(self, key: slice) -> History: ...
+
+    def __getitem__(self, key: str | int | slice) -> list[Any] | dict[str, Any] | History:
+        """Return a column by its name, a row by its number, or some rows by a slice of numbers.
+
+        A negative number counts from the end.
 
         Raises
         ------
@@ -56,6 +71,8 @@ class History:
             if self.rows:
                 one_of("history", key, dict.fromkeys(name for row in self.rows for name in row))
             return [row.get(key) for row in self.rows]
+        if isinstance(key, slice):
+            return History(self.rows[key])
         n = len(self.rows)
         if n == 0:
             raise ValueError(f"history: no epoch has ended yet, so there is no row {key!r}")
@@ -66,6 +83,10 @@ class History:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where what is looked for is to be had."""
+        raise missing_attribute(self, name, ELSEWHERE)
 
     def __repr__(self) -> str:
         last = f", last {self.rows[-1]}" if self.rows else ""
@@ -89,7 +110,7 @@ class History:
     def save(self, path: str | Path) -> None:
         """Write the rows as JSON lines, replacing the file whole; null is NaN or infinite."""
         text = "".join(json.dumps(row) + "\n" for row in self.as_json())
-        with replacing(Path(path)) as part:
+        with replacing(path) as part:
             part.write_text(text)
 
     @classmethod
@@ -103,7 +124,7 @@ class History:
         OSError
             The file cannot be read.
         """
-        rows = []
+        rows, path = [], file_path(path)
         with reading(path, "no history of xpnet"):
             text = contents(path).decode()
             check_values(text)
