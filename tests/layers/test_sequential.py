@@ -152,6 +152,27 @@ def test_a_nested_one_is_built_by_its_parent():
     assert list(net.params) == ["0.0.W", "0.0.b", "1.W", "1.b"]
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: Sequential([Flatten()]),
+        lambda: Sequential([Rescale(1 / 255), Sequential([Flatten(), ReLU()])]),
+        lambda: Sequential([Residual(Sequential([ReLU(), ReLU()])), Flatten()]),
+    ],
+    ids=["plain", "nested", "residual"],
+)
+def test_one_that_learns_nothing_may_stand_below_all_that_learn(first):
+    x = np.arange(12, dtype=np.float32).reshape(3, 1, 2, 2)
+    net = Sequential([first(), Linear(2)], input_shape=(1, 2, 2))
+    inner = first()
+    inner.build((1, 2, 2), Stream(0))
+    np.testing.assert_array_equal(
+        net.forward(x, train=True), inner.forward(x) @ net.params["1.W"] + net.params["1.b"]
+    )
+    net.backward(np.ones((3, 2), np.float32))
+    assert (net.grads["1.b"] == 3).all()
+
+
 def test_every_layer_knows_its_path():
     net = Sequential(
         [Linear(4), Residual([Tanh(), Linear(4)], Sequential([Linear(4)])), Linear(2)],

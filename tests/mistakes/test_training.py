@@ -371,6 +371,10 @@ ROWS = {
         r"^Conv2d: expected \(filters, size\) by position and stride, pad, .* by name, got 3"
         r" by position: write Conv2d\(16, 3, stride=1, pad=1\): the input's channels are found",
     ),
+    "padding in pairs of pairs": (
+        lambda: Conv2d(16, 3, pad=((1, 1), (1, 1))), ValueError,
+        r"^pad: expected a whole number >= 0, got \(1, 1\)$",
+    ),
     "stride by position": (
         lambda: MaxPool2d(2, 2), TypeError,
         r"^MaxPool2d: expected \(size\) by position and stride, pad by name, got 2 by position",

@@ -323,6 +323,9 @@ def _check_parts(layer: Layer) -> None:
             )
     for name, value in vars(layer).items():
         hidden = [part for part in _within(value) if id(part) not in names]
+        if hidden:  # unless a part has them: walking is for these alone
+            found = {id(part) for _, part in layer.walk(innermost=False)}
+            hidden = [part for part in hidden if id(part) not in found]
         if hidden:
             raise ValueError(
                 f'{layer.label}: a {type(value).__name__} in "{name}" hides {hidden[0].label}: '
