@@ -27,6 +27,7 @@ from xpnet.checks import (
     names_in,
     not_negative,
     number,
+    one_length,
     one_of,
     pair,
     plain,
@@ -157,6 +158,12 @@ def test_an_unknown_name_is_told_the_known_ones_and_the_nearest(value, end):
     assert one_of("init", "zeros", ("he", "zeros")) == "zeros"
     with refused("mode: expected 'only', got 'other'"):
         one_of("mode", "other", ["only"])
+
+
+def test_one_length_may_be_a_pair_of_equal_ones():
+    assert one_length("pad", (2, 2)) == one_length("pad", [np.int64(2), 2]) == 2
+    with refused("pad: expected one number for height and width, got (2, 1)"):
+        one_length("pad", (2, 1))
 
 
 def test_a_function_is_what_can_be_called():

@@ -215,7 +215,7 @@ class TestUserErrors:
                 r"precision 'bf16' is of float32 numbers, the net",
             ),
             ("--graph on", r"--graph on: the network is on cpu: GPUs through CuPy \('gpu'\)"),
-            ("--out pyproject.toml", r"pyproject\.toml"),
+            ("--out pyproject.toml", r"--out: expected a folder, but pyproject\.toml is a file"),
             ("--profile functions", r"argument --profile: invalid choice: 'functions'"),
             ("--colour", r"unrecognized arguments: --colour"),
         ],
@@ -301,6 +301,14 @@ class TestUserErrors:
         assert capsys.readouterr().err == "\ntrain.py: interrupted\n"
 
     @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+    @pytest.mark.parametrize("rate", ["1", "1e3", "1e6"])
+    def test_a_run_that_learned_nothing_says_so(self, rate, capsys):
+        few = ["--limit-train", "300", "--epochs", "2", "--quiet"]
+        assert train.main([*few, "--lr", rate]) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("test accuracy 0.")
+        assert re.match(r"train\.py: the network has learned nothing: .* best constant answer", err)
+
     def test_a_run_that_diverges_says_so(self, capsys):
         assert train.main(["--quiet", "--optimizer", "sgd", "--lr", "1e30", "--epochs", "2"]) == 2
         assert "train.py: error: the loss became" in capsys.readouterr().err

@@ -105,7 +105,9 @@ def check_fit(net: Network, data: Dataset) -> None:
 def check_targets(net: Network, loss: Loss, data: Dataset) -> None:
     """Raise one clear sentence unless the numbers to come near to are such as a loss takes."""
     low, high = loss.targets_within
-    if _are_labels(net, data) or dtype_kind(namespace(data.t), data.t.dtype) == "complex":
+    if low == -math.inf or _are_labels(net, data):
+        return
+    if dtype_kind(namespace(data.t), data.t.dtype) == "complex":
         return
     host = to_numpy(data.t)
     outside = (host < low) | (host > high)  # NaN is neither
