@@ -505,6 +505,7 @@ def fit_and_report(
         "not_replayed": trainer.not_replayed,
         "backend": place.library,
         "versions": environment(place),
+        "bits_depend_on": trainer.fits.all[-1].depends,
         "arguments": made_of(args),
     }
     with handling(signal.SIG_IGN):  # a moment, and all is done

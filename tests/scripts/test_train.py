@@ -23,7 +23,7 @@ SUMMARY = {
     "test_accuracy", "test_loss", "epochs", "steps", "train_seconds", "samples_per_second",
     "parameters", "dataset", "model", "device", "backend", "versions", "seed", "dtype",
     "optimizer", "schedule", "batch_size", "train_samples",
-    "replayed", "not_replayed", "precision",
+    "replayed", "not_replayed", "precision", "bits_depend_on",
 }  # fmt: skip
 
 needs_mnist = pytest.mark.skipif(
@@ -105,6 +105,8 @@ class TestARun:
         assert summary["samples_per_second"] == pytest.approx(3 * 1293 / sum(seconds))
         assert summary["versions"]["xpnet"] == xpnet.__version__
         assert summary["versions"].keys() >= {"python", "numpy", "hardware"}
+        assert summary["bits_depend_on"]["threads"] >= 1
+        assert summary["bits_depend_on"]["bodies"]["numpy"] == summary["versions"]["numpy"]
 
     def test_the_network_predicts_as_well_as_the_summary_says(self, run):
         net = xpnet.load(run[1] / "model.safetensors")
