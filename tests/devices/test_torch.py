@@ -62,3 +62,9 @@ def test_an_unusable_torch_device_raises_one_sentence(monkeypatch, name, torch, 
     with pytest.raises(DeviceError, match=sentence):
         device(name)
     torch_devices._working.cache_clear()
+
+
+def test_a_gpu_by_the_name_that_it_has_elsewhere_is_told():
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match="did you mean 'torch:cuda:0'"):
+        device("torch:gpu")

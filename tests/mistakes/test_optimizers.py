@@ -206,9 +206,6 @@ MISTAKES = {
     "NumPy's name": (lambda: xpnet.device("numpy"), ValueError, "'numpy': did you mean 'cpu'"),
     "capital letters": (lambda: xpnet.device("GPU"), ValueError, "'GPU': did you mean 'gpu'"),
     "PyTorch alone": (lambda: xpnet.device("torch"), ValueError, "did you mean 'torch:cpu'"),
-    "PyTorch's GPU by ours": (
-        lambda: xpnet.device("torch:gpu"), ValueError, "did you mean 'torch:cuda:0'",
-    ),
     "a number for a device": (lambda: xpnet.device(0), ValueError, NAMES + "0$"),
     "a negative GPU": (lambda: xpnet.device("gpu:-1"), ValueError, NAMES + "'gpu:-1'"),
     "a second processor": (lambda: xpnet.device("cpu:1"), ValueError, NAMES + "'cpu:1'"),

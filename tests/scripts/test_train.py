@@ -217,7 +217,7 @@ class TestUserErrors:
                 r"precision 'bf16' is of float32 numbers, the net",
             ),
             ("--graph on", r"--graph on: the network is on cpu: GPUs through CuPy \('gpu'\)"),
-            ("--out pyproject.toml", r"--out: expected a folder, but pyproject\.toml is a file"),
+            ("--out pyproject.toml", r"--out pyproject\.toml: expected a folder, got a file"),
             ("--profile functions", r"argument --profile: invalid choice: 'functions'"),
             ("--colour", r"unrecognized arguments: --colour"),
         ],

@@ -270,7 +270,7 @@ def test_a_network_file_is_no_checkpoint(tmp_path):
             "got ['SoftmaxCrossEntropy', {'label_smoothing': 0.0}]",
         ),
         ({"seed": 12}, "expected seed 12, got 11: make it as it was, or begin another run with"),
-        ({"schedule": "constant"}, "expected schedule.0 1.0, got 0.04"),
+        ({"schedule": "constant"}, "expected schedule's factor 1.0 at step 0 of 100, got 0.04"),
         ({"hidden": [9]}, "'params/2.W': expected float32 (3, 9), got float32 (3, 8)"),
         ({"hidden": [8, 8]}, "the file lacks 'params/10.W'"),
         ({"hidden": []}, "the network has no 'params/3.beta'"),
@@ -310,7 +310,7 @@ def test_a_checkpoint_of_another_schedule_is_refused_and_changes_nothing(tmp_pat
     made.schedule = schedules.step(0.5, 0.3)
     before = position(made)
     with pytest.raises(
-        ValueError, match=r"expected schedule's factor \S+ at step \d+ of 100, got \S+$"
+        ValueError, match=r"expected schedule's factor \S+ at step \d+ of 100, got \S+: make it as"
     ):
         made.restore(path)
     assert position(made) == before

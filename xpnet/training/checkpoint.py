@@ -211,7 +211,9 @@ class _Saved:
             if part == "schedule" and before == now[::7]:  # fewer values in older files
                 continue
             if before != now:
-                raise UnreadableError(f"{path}: {_difference(now, before, part)}: {CURE}")
+                schedule = part == "schedule"
+                what = _other_factor(now, before) if schedule else _difference(now, before, part)
+                raise UnreadableError(f"{path}: {what}: {CURE}")
         check_arrays(trainer.net, self.arrays, str(path))
         if self.made_of["network"] != own["network"]:
             difference = _difference(own["network"], self.made_of["network"], "network")
@@ -282,6 +284,14 @@ def _last_whole(path: Path) -> _Saved:
         return saved
     assert first is not None
     raise first
+
+
+def _other_factor(own: list[float], saved: Any) -> str:
+    """Return in words where two schedules of 100 steps part, the second out of a file."""
+    if not isinstance(saved, list) or len(saved) != len(own):
+        return f"expected schedule's factors at {len(own)} steps, got {came(saved)}"
+    step = next(i for i, one in enumerate(own) if one != saved[i])
+    return f"expected schedule's factor {own[step]} at step {step} of 100, got {saved[step]}"
 
 
 def _difference(own: Any, saved: Any, at: str) -> str:

@@ -139,7 +139,7 @@ def test_a_process_that_can_write_nowhere_computes_with_one_warning(tmp_path):
     blocked.touch()
     shape, warning = subprocess.run(
         [sys.executable, "-c", PROGRAM], text=True, check=True, capture_output=True,
-        env=os.environ | {"NUMBA_CACHE_DIR": str(blocked)},
+        env=os.environ | {"NUMBA_CACHE_DIR": str(blocked), "XPNET_NUMBA": "1"},
     ).stdout.splitlines()  # fmt: skip
     assert shape == "(2, 2)"
     assert warning.startswith(f"compiled loops cannot be kept in {blocked}")
