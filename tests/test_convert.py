@@ -6,6 +6,8 @@ import array
 import decimal
 import fractions
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -149,3 +151,15 @@ def test_a_list_or_array_may_hold_nan_which_a_check_finds():
 def test_what_holds_no_numbers_is_told_where(value, sentence):
     with pytest.raises((TypeError, ValueError), match=f"^x: .*{re.escape(sentence)}"):
         as_array("x", value)
+
+
+def test_masked_arrays_are_looked_for_without_importing_them():
+    """An import that a fork finds under way is one that its child waits for for ever."""
+    program = (
+        "import sys, numpy as np; from xpnet.convert import as_array; as_array('x', np.ones(3)); "
+        "print('numpy.ma' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -157,7 +157,9 @@ def _numbers(name: str, value: Any, words: str, frame: Any = None) -> HostArray:
 
 
 def _check_unmasked(name: str, value: Any) -> None:
-    if np.ma.is_masked(value):
+    # np.ma is imported when it is first named, which a fork must not find under way
+    special = isinstance(value, np.ndarray) and type(value) is not np.ndarray
+    if special and np.ma.is_masked(value):
         first = tuple(int(i) for i in np.argwhere(np.ma.getmaskarray(value))[0])
         raise ValueError(
             f"{name}: expected numbers everywhere, got a masked array that hides the one at "
