@@ -12,6 +12,7 @@ import inspect
 import math
 import operator
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "came",
     "check_call",
     "check_fields",
+    "distinct_names",
     "file_path",
     "finite",
     "flag",
@@ -172,6 +174,21 @@ def one_of(name: str, value: S, choices: Iterable[str]) -> S:
         expected = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"{name}: expected {expected}, got {came(value)}{nearest(value, known)}")
     return value
+
+
+def distinct_names(name: str, value: Any) -> tuple[str, ...]:
+    """Return names, at least one and each another, as a tuple; arrays of them will do."""
+    given = value.tolist() if hasattr(value, "tolist") else value
+    if (
+        not isinstance(given, (list, tuple))
+        or not given
+        or not all(isinstance(one, str) for one in given)
+    ):
+        raise ValueError(f"{name}: expected names, such as ['cat', 'dog'], got {came(value)}")
+    if len(set(given)) < len(given):
+        repeated = Counter(given).most_common(1)[0][0]
+        raise ValueError(f"{name}: expected names that differ, got {came(repeated)} twice")
+    return tuple(map(str, given))
 
 
 def nearest(value: Any, known: Iterable[str], likeness: float = 0.6) -> str:

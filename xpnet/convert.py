@@ -15,7 +15,7 @@ import numpy as np
 from xpnet.arrays import Array, HostArray, dtype_name, library, namespace
 from xpnet.checks import came
 
-__all__ = ["WORDS_AS_LABELS", "WORDS_AS_SAMPLES", "as_array", "is_array"]
+__all__ = ["WORDS_AS_LABELS", "WORDS_AS_SAMPLES", "as_array", "as_words", "is_array"]
 
 WORDS_AS_SAMPLES = "give each word a column of its own, or write .astype(float) of numbers"
 DATES = "take them from an origin, in a unit: (dates - dates.min()) / np.timedelta64(1, 'D')"
@@ -69,6 +69,42 @@ def as_array(name: str, value: Any, words: str = WORDS_AS_SAMPLES) -> Array:
     return xp.astype(value, getattr(xp, wider))
 
 
+def as_words(name: str, value: Any) -> list[str] | None:
+    """Return labels that are words, one a sample; None where these are no words.
+
+    Parameters
+    ----------
+    name : str
+        What the labels are, for messages.
+    value
+        What :func:`as_array` takes, with words in the place of numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A word is missing or masked, or these are neither words nor numbers in an order.
+    """
+    if is_array(value) and not isinstance(value, np.ndarray):
+        return None
+    _check_unmasked(name, value)
+    if isinstance(value, (list, tuple)):  # which an array would make words of all
+        words = list(value)
+    else:
+        host = value if isinstance(value, np.ndarray) else _as_given(name, value, WORDS_AS_LABELS)
+        if host.dtype.kind not in "OUT":
+            return None
+        words = (host[:, 0] if host.ndim == 2 and host.shape[1] == 1 else host).tolist()
+    if not any(isinstance(word, str) for word in words):
+        return None
+    for k, word in enumerate(words):
+        if not isinstance(word, str):
+            raise ValueError(
+                f"{name}: expected a word for each sample, got {came(word)} at {_place((k,))}: "
+                f"fill it, or drop its sample"
+            )
+    return words
+
+
 def is_array(value: Any) -> bool:
     """Return whether a value is an array of a library that xpnet computes with."""
     try:
@@ -78,7 +114,8 @@ def is_array(value: Any) -> bool:
     return True
 
 
-def _on_host(name: str, value: Any, words: str) -> HostArray:
+def _as_given(name: str, value: Any, words: str) -> HostArray:
+    """Return what something that is no array of any library turns into, whatever it holds."""
     if value is None or isinstance(value, (str, bytes)):
         cure = f": {words}" if value is not None else ""
         raise TypeError(f"{name}: expected numbers, got {came(value)}{cure}")
@@ -97,7 +134,11 @@ def _on_host(name: str, value: Any, words: str) -> HostArray:
         raise TypeError(
             f"{name}: expected dense numbers, got a {type(value).__name__}: write x.toarray()"
         )
-    host = _numbers(name, _as_host_array(name, value), words, value)
+    return _as_host_array(name, value)
+
+
+def _on_host(name: str, value: Any, words: str) -> HostArray:
+    host = _numbers(name, _as_given(name, value, words), words, value)
     if not isinstance(value, (list, tuple)) and host.dtype.kind in "fc":
         missing = np.isnan(host)  # what a frame has for whole numbers that are not there
         if missing.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal
@@ -19,10 +19,20 @@ from xpnet.arrays import (
     namespace,
     to_numpy,
 )
-from xpnet.checks import Constructible, check_fields, number, one_of, whole_number
-from xpnet.convert import WORDS_AS_LABELS, WORDS_AS_SAMPLES, as_array, is_array
+from xpnet.checks import (
+    Constructible,
+    check_fields,
+    distinct_names,
+    flag,
+    nearest,
+    number,
+    one_of,
+    whole_number,
+)
+from xpnet.convert import WORDS_AS_LABELS, WORDS_AS_SAMPLES, as_array, as_words, is_array
 from xpnet.data import catalog, idx
 from xpnet.devices import Device, device, device_of
+from xpnet.files import listed
 from xpnet.random import Stream
 
 __all__ = ["NAMES", "Dataset", "as_labels", "load"]
@@ -56,12 +66,15 @@ class Dataset(Constructible):
         output.
     name : str
         What the data is called in messages and records.
+    class_names : sequence of str, optional
+        What the classes are called, in order: there are then as many ``classes``, and ``t`` may be
+        words, which become labels.
 
     Raises
     ------
     ValueError
         There are no samples, ``x`` and ``t`` differ in length or device, a value is missing, or
-        with ``classes`` a label is out of range or no whole number.
+        with ``classes`` a label is out of range or no whole number, or a word is no class's name.
     TypeError
         ``x`` or ``t`` holds no numbers.
     """
@@ -72,9 +85,12 @@ class Dataset(Constructible):
     t: Array
     classes: int | None = None
     name: str = "data"
+    class_names: Sequence[str] | None = field(default=None, kw_only=True)
     warned: set[str] = field(default_factory=set, init=False)  # of what: its parts share it
 
     def __post_init__(self) -> None:
+        if self.class_names is not None:
+            self._name_classes(distinct_names(f"{self.name}: class_names", self.class_names))
         check_fields(self, x=self._entered, t=self._entered)
         n = int(self.x.shape[0])
         if n == 0:
@@ -97,9 +113,32 @@ class Dataset(Constructible):
         elif self._is_integral() and tuple(self.t.shape) == (n, 1):
             object.__setattr__(self, "t", self.t[:, 0])
 
+    def _name_classes(self, names: tuple[str, ...]) -> None:
+        if self.classes not in (None, len(names)):
+            raise ValueError(
+                f"{self.name}: expected as many class_names as classes, got {len(names)} names for "
+                f"{self.classes} classes"
+            )
+        object.__setattr__(self, "classes", len(names))
+        object.__setattr__(self, "class_names", names)
+
+    def _numbered(self, words: list[str]) -> list[int]:
+        """Return the numbers of the classes that words name."""
+        numbers = {name: number for number, name in enumerate(self.class_names or ())}
+        for k, word in enumerate(words):
+            if word not in numbers:
+                raise ValueError(
+                    f"{self.name}: t: expected one of the class_names, {_few(numbers)}, got "
+                    f"{word!r} at index {k}{nearest(word, numbers)}"
+                )
+        return [numbers[word] for word in words]
+
     def _entered(self, field: str, value: Any) -> Array:
         """Return what was given as x or t as an array, that of a list beside the other's."""
         words = WORDS_AS_LABELS if field == "t" else WORDS_AS_SAMPLES
+        if field == "t" and self.class_names is not None:
+            named = as_words(f"{self.name}: t", value)
+            value = value if named is None else self._numbered(named)
         made = as_array(f"{self.name}: {field}", value, words)
         if not made.shape:
             raise ValueError(
@@ -133,12 +172,16 @@ class Dataset(Constructible):
 
     def __repr__(self) -> str:
         classes = "" if self.classes is None else f", {self.classes} classes"
+        if self.class_names is not None:
+            classes += f" ({_few(self.class_names)})"
         return (
             f"Dataset({self.name!r}: {len(self)} samples, x {_summary(self.x)}, "
             f"t {_summary(self.t)}{classes}, on {device_of(self.x).name})"
         )
 
-    def split(self, fraction: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+    def split(
+        self, fraction: float, seed: int = 0, *, stratify: bool = False
+    ) -> tuple[Dataset, Dataset]:
         """Divide the samples at random into two parts.
 
         Parameters
@@ -147,6 +190,8 @@ class Dataset(Constructible):
             The share of the samples that is held out, rounded to whole samples.
         seed : int
             Equal seeds give equal parts, on every array library.
+        stratify : bool
+            Whether of each class the same share is held out, rounded up or down to whole samples.
 
         Returns
         -------
@@ -155,13 +200,23 @@ class Dataset(Constructible):
         Raises
         ------
         ValueError
-            A part would be empty.
+            A part would be empty, or ``stratify`` is asked of targets that are no labels.
         """
         n = len(self)
         words = f"a fraction between 0 and 1 that leaves both parts of {n} samples at least one"
         count = round(n * number("split", fraction, lambda x: 0 < round(n * x) < n, words))
         order = Stream(seed, "split").permutation(n)
-        return self._gather(order[count:]), self._gather(order[:count])
+        held_out = np.arange(n) < count
+        if flag("stratify", stratify):
+            held_out = _stratified(self._labels_to_stratify()[order], count)
+        return self._gather(order[~held_out]), self._gather(order[held_out])
+
+    def _labels_to_stratify(self) -> HostArray:
+        if not self.has_labels:
+            raise ValueError(
+                f"stratify: expected {self.name} to have labels, got targets {_summary(self.t)}"
+            )
+        return to_numpy(self.t)
 
     def take(self, n: int) -> Dataset:
         """Return the first ``n`` samples, as views where the array library has them.
@@ -286,6 +341,22 @@ def as_labels(t: Array, classes: int, name: str, whose: str = "") -> Array:
     return labels if xp.isdtype(t.dtype, "integral") else xp.astype(labels, xp.int64)
 
 
+def _stratified(labels: HostArray, count: int) -> HostArray:
+    """Return which samples are held out: ``count`` in all, of each class the first ones.
+
+    Of the numbers that each class's share would be, those nearest below a whole one are rounded up.
+    """
+    _, which, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    exact = sizes * count / len(labels)
+    counts = np.floor(exact).astype(np.int64)
+    short = count - int(counts.sum())
+    counts[np.argsort(counts - exact, kind="stable")[:short]] += 1
+    held_out = np.zeros(len(labels), bool)
+    for label, number_held_out in enumerate(counts):
+        held_out[np.flatnonzero(which == label)[:number_held_out]] = True
+    return held_out
+
+
 def _first_not_finite(array: Array) -> tuple[int, ...] | None:
     """Return where the first number lies that is not finite, reading some samples at a time."""
     xp = namespace(array)
@@ -298,6 +369,12 @@ def _first_not_finite(array: Array) -> tuple[int, ...] | None:
             first, *rest = np.argwhere(~np.isfinite(to_numpy(some)))[0].tolist()
             return (start + first, *rest)
     return None
+
+
+def _few(names: Iterable[str]) -> str:
+    """Return the first few of some names, for a sentence."""
+    known = list(names)
+    return listed(known[:5]) + (f" and {len(known) - 5} more" if len(known) > 5 else "")
 
 
 def _summary(array: Array) -> str:
