@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from xpnet.checks import names_in
 from xpnet.data.batches import Batches
 from xpnet.data.catalog import DownloadError
+from xpnet.data.csvfiles import from_csv
 from xpnet.data.datasets import NAMES, Dataset, load
+from xpnet.data.frames import from_arrays, from_frame
 from xpnet.data.moons import two_moons
 from xpnet.data.spreadsheet import load_spreadsheet, save_spreadsheet
 
@@ -14,6 +16,9 @@ __all__ = [
     "Batches",
     "Dataset",
     "DownloadError",
+    "from_arrays",
+    "from_csv",
+    "from_frame",
     "load",
     "load_spreadsheet",
     "save_spreadsheet",

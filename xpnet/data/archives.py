@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
 
-from xpnet.files import most_unpacked
+import numpy as np
+from numpy.lib import format as npy
 
-__all__ = ["MAX_MEMBERS", "Archive"]
+from xpnet.arrays import HostArray
+from xpnet.files import UnreadableError, contents, listed, most_unpacked, reading
+
+__all__ = ["MAX_MEMBERS", "Archive", "npz_arrays"]
 
 MAX_MEMBERS = 2**12
 """The most members that an archive may have: each takes some 500 bytes, however short it is."""
@@ -16,6 +23,7 @@ MAX_MEMBERS = 2**12
 _ENTRY = b"PK\1\2"
 _CHUNK = 2**16
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others are unpacked without a bound
+_NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 class Archive:
@@ -23,8 +31,8 @@ class Archive:
 
     Parameters
     ----------
-    raw : bytes
-        The whole file.
+    file : bytes or binary file
+        The whole file, or one that is open.
 
     Raises
     ------
@@ -32,11 +40,11 @@ class Archive:
         Here and below, whatever zipfile raises for damaged bytes; and ValueError beyond a bound.
     """
 
-    def __init__(self, raw: bytes) -> None:
-        if raw.count(_ENTRY) > MAX_MEMBERS:
-            raise ValueError(f"more than {MAX_MEMBERS} members")
-        self._zip = zipfile.ZipFile(io.BytesIO(raw))
-        self._room = most_unpacked(len(raw))
+    def __init__(self, file: bytes | IO[bytes]) -> None:
+        stream = io.BytesIO(file) if isinstance(file, bytes) else file
+        size = _check_entries(stream)
+        self._zip = zipfile.ZipFile(stream)
+        self._room = most_unpacked(size)
 
     def __contains__(self, name: str) -> bool:
         return name in self._zip.NameToInfo
@@ -61,3 +69,55 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return the bytes of a member."""
         return b"".join(self.chunks(name))
+
+
+def _check_entries(stream: IO[bytes]) -> int:
+    """Return the size of an archive, once it is known to have not too many members."""
+    size = entries = 0
+    tail = b""
+    while chunk := stream.read(2**20):
+        size, window = size + len(chunk), tail + chunk
+        entries += window.count(_ENTRY)
+        tail = window[1 - len(_ENTRY) :]
+        if entries > MAX_MEMBERS:
+            raise ValueError(f"more than {MAX_MEMBERS} members")
+    return size
+
+
+def npz_arrays(path: Path, names: Sequence[str], cure: str = "") -> list[HostArray]:
+    """Return some arrays of a NumPy archive; ``cure`` ends the sentence about a missing one.
+
+    Raises
+    ------
+    ValueError
+        One is missing, or the file is damaged; the sentence begins with the path.
+    OSError
+        The file is missing or cannot be read.
+    """
+    raw = contents(path)
+    with reading(path, "no NumPy archive, or a damaged one"):
+        archive = Archive(raw)
+        found = [name.removesuffix(".npy") for name in archive.names]
+    for name in names:
+        if name not in found:
+            raise UnreadableError(
+                f"{path}: expected an array {name!r}, got only {listed(found)}{cure}"
+            )
+    with reading(path, f"{' or '.join(names)} cannot be read"):
+        return [_array(archive.read(f"{name}.npy")) for name in names]
+
+
+def _array(raw: bytes) -> HostArray:
+    """Return the array in the bytes of a ``.npy`` file, if they are as many as it says."""
+    file = io.BytesIO(raw)
+    version = npy.read_magic(file)
+    if version not in _NPY_HEADERS:
+        raise ValueError(f"version {version} of the format is not known")
+    shape, fortran, dtype = _NPY_HEADERS[version](file)
+    start = file.tell()
+    if dtype.hasobject:
+        raise ValueError("holds objects")
+    if math.prod(shape) * dtype.itemsize != len(raw) - start:
+        raise ValueError(f"not the bytes of a {dtype} array of shape {str(shape)[:100]}")
+    flat = np.frombuffer(raw, dtype, offset=start)
+    return flat.reshape(shape, order="F" if fortran else "C")

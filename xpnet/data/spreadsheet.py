@@ -8,28 +8,24 @@ archives.
 from __future__ import annotations
 
 import io
-import math
 import os
 import warnings
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
 
 from xpnet.arrays import HostArray, to_numpy
 from xpnet.checks import file_path
-from xpnet.data.archives import Archive
+from xpnet.data.archives import npz_arrays
 from xpnet.data.datasets import Dataset
 from xpnet.data.workbook import read_sheets
-from xpnet.files import UnreadableError, contents, listed, reading, replacing
+from xpnet.files import contents, reading, replacing
 
 __all__ = ["load_spreadsheet", "save_spreadsheet"]
 
 SIDE = 20
 PIXELS = SIDE * SIDE
 FORMATS = ".xlsx, .csv or .npz"
-
-_NPY_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def load_spreadsheet(
@@ -71,7 +67,7 @@ def load_spreadsheet(
     if suffix == ".xlsx":
         X, y = read_sheets(path, ["X", "y"])
     elif suffix == ".npz":
-        X, y = _read_archive(path)
+        X, y = npz_arrays(path, ("X", "y"))
     elif labels is not None:
         X, y = _read_csv(path), _read_csv(file_path(labels, "labels"))
     else:
@@ -133,34 +129,6 @@ def _format(path: Path) -> str:
     if suffix not in (".xlsx", ".csv", ".npz"):
         raise ValueError(f"{path}: expected a file that ends in {FORMATS}")
     return suffix
-
-
-def _read_archive(path: Path) -> tuple[HostArray, HostArray]:
-    raw = contents(path)
-    with reading(path, "no NumPy archive, or a damaged one"):
-        archive = Archive(raw)
-        names = [name.removesuffix(".npy") for name in archive.names]
-    for name in ("X", "y"):
-        if name not in names:
-            raise UnreadableError(f"{path}: expected an array {name!r}, got only {listed(names)}")
-    with reading(path, "X or y cannot be read"):
-        return _array(archive.read("X.npy")), _array(archive.read("y.npy"))
-
-
-def _array(raw: bytes) -> HostArray:
-    """Return the array in the bytes of a ``.npy`` file, if they are as many as it says."""
-    file = io.BytesIO(raw)
-    version = npy.read_magic(file)
-    if version not in _NPY_HEADERS:
-        raise ValueError(f"version {version} of the format is not known")
-    shape, fortran, dtype = _NPY_HEADERS[version](file)
-    start = file.tell()
-    if dtype.hasobject:
-        raise ValueError("holds objects")
-    if math.prod(shape) * dtype.itemsize != len(raw) - start:
-        raise ValueError(f"not the bytes of a {dtype} array of shape {str(shape)[:100]}")
-    flat = np.frombuffer(raw, dtype, offset=start)
-    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _read_csv(path: Path) -> HostArray:
