@@ -22,6 +22,7 @@ ROOT = Path(xpnet.__file__).parent
 
 # Which modules may import a library.  A folder stands for the modules in it.
 IMPORTERS = {
+    "PIL": ["data/folders.py"],
     "array_api_compat": ["arrays.py"],
     "array_api_extra": [],
     "array_api_strict": [],

@@ -7,6 +7,7 @@ from xpnet.data.batches import Batches
 from xpnet.data.catalog import DownloadError
 from xpnet.data.csvfiles import from_csv
 from xpnet.data.datasets import NAMES, Dataset, load
+from xpnet.data.folders import from_folder
 from xpnet.data.frames import from_arrays, from_frame
 from xpnet.data.moons import two_moons
 from xpnet.data.spreadsheet import load_spreadsheet, save_spreadsheet
@@ -18,6 +19,7 @@ __all__ = [
     "DownloadError",
     "from_arrays",
     "from_csv",
+    "from_folder",
     "from_frame",
     "load",
     "load_spreadsheet",
