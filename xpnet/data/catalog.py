@@ -1,37 +1,35 @@
-"""What data sets exist, where they come from and how they are verified.
+"""What data sets exist and where they come from.
 
-:func:`fetch` finds a data set's files on this machine or downloads them; :func:`read` reads one
-and verifies it.  Nothing enters the data folder before it is verified, and a file that already
-lies there is verified each time it is read.
+:func:`fetch` finds a data set's files on this machine or downloads them; :func:`read` reads and
+verifies them.  Nothing enters the data folder before it is verified, and a file that already lies
+there is verified each time it is read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import IO, Any, Literal
 
-import numpy as np
-
 from xpnet.checks import one_of
-from xpnet.data import idx
-from xpnet.files import contents, replacing
+from xpnet.data.layouts import (
+    ArchiveFile,
+    CifarArchive,
+    Digest,
+    EmnistArchive,
+    IdxFile,
+    IdxFiles,
+    Layout,
+    Part,
+    SourceFile,
+)
+from xpnet.files import replacing
 
-__all__ = [
-    "SOURCES",
-    "Digest",
-    "DownloadError",
-    "Source",
-    "SourceFile",
-    "data_folder",
-    "fetch",
-    "read",
-]
+__all__ = ["SOURCES", "DownloadError", "Source", "data_folder", "fetch", "read"]
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 
@@ -41,80 +39,43 @@ class DownloadError(OSError):
 
 
 @dataclass(frozen=True)
-class Digest:
-    """How a file is recognised.
-
-    Attributes
-    ----------
-    algorithm : str
-        A name that hashlib knows.
-    of : {"payload", "gzip"}
-        Whether the decompressed bytes are hashed or the file as it is published.
-    hexdigest : str
-    """
-
-    algorithm: str
-    of: Literal["payload", "gzip"]
-    hexdigest: str
-
-    def matches(self, data: bytes | bytearray) -> bool:
-        """Whether ``data`` has this digest."""
-        found = hashlib.new(self.algorithm, data, usedforsecurity=False)
-        return found.hexdigest() == self.hexdigest
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a data set: a uint8 array in the IDX format.
-
-    Attributes
-    ----------
-    name : str
-        As published, with ``.gz``.
-    shape : tuple of int
-    digest : Digest
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    digest: Digest
-
-    @property
-    def payload_bytes(self) -> int:
-        """The size of the decompressed file: the IDX header and one byte an item."""
-        return 4 + 4 * len(self.shape) + math.prod(self.shape)
-
-    @property
-    def max_download_bytes(self) -> int:
-        """The size cap of a download: gzip makes nothing larger than this."""
-        return self.payload_bytes + 2**16
-
-
-@dataclass(frozen=True)
 class Source:
-    """A data set: its files and where they are found.
+    """A data set of images: what it holds, and where its files are found.
 
     Attributes
     ----------
     name : str
-        Also the folder, inside the data folder, that downloads go into.
-    files : tuple of SourceFile
-        Train images, train labels, test images, test labels.
+    layout : Layout
+        Which files there are, and how they are read.
     mirrors : tuple of str
         URLs that a file's name is appended to, in the order in which they are tried.
-    folder : str
-        Where, inside the data folder, torchvision keeps the same files.
+    folders : tuple of str
+        Where, inside the data folder, the files may lie: downloads go into the first, torchvision
+        keeps the same files in the second.
+    classes : int
+    class_names : tuple of str, optional
+        Where they say more than the number.
+    shape : (int, int, int)
+        Channels, height and width of an image.
     """
 
     name: str
-    files: tuple[SourceFile, ...]
+    layout: Layout
     mirrors: tuple[str, ...]
-    folder: str
+    folders: tuple[str, ...]
+    classes: int = 10
+    class_names: tuple[str, ...] | None = None
+    shape: tuple[int, ...] = (1, 28, 28)
+
+    @property
+    def files(self) -> tuple[SourceFile, ...]:
+        """The files, as published."""
+        return self.layout.files
 
 
-def _files(
+def _like_mnist(
     algorithm: str, of: Literal["payload", "gzip"], hexdigests: Sequence[str]
-) -> tuple[SourceFile, ...]:
+) -> IdxFiles:
     """Return the four files that MNIST and the sets made after it consist of."""
     shapes = {
         "train-images-idx3-ubyte.gz": (60_000, 28, 28),
@@ -122,9 +83,28 @@ def _files(
         "t10k-images-idx3-ubyte.gz": (10_000, 28, 28),
         "t10k-labels-idx1-ubyte.gz": (10_000,),
     }
-    return tuple(
-        SourceFile(name, shape, Digest(algorithm, of, hexdigest))
-        for (name, shape), hexdigest in zip(shapes.items(), hexdigests, strict=True)
+    return IdxFiles(
+        tuple(
+            IdxFile(name, shape, Digest(algorithm, of, hexdigest))
+            for (name, shape), hexdigest in zip(shapes.items(), hexdigests, strict=True)
+        )
+    )
+
+
+_EMNIST = ArchiveFile(
+    "gzip.zip", 600_000_000, Digest("md5", "archive", "58c8d27c78d21e728a6bc7b3cc06412e")
+)
+
+
+def _emnist(split: str, names: str | None, first_label: int = 0) -> Source:
+    """Return a way to split EMNIST, whose classes are called by one letter each."""
+    return Source(
+        f"emnist-{split}",
+        EmnistArchive(_EMNIST, split, first_label),
+        mirrors=("https://biometrics.nist.gov/cs_links/EMNIST/",),
+        folders=("emnist", "EMNIST/raw"),
+        classes=len(names or digits),
+        class_names=None if names is None else tuple(names),
     )
 
 
@@ -134,7 +114,7 @@ SOURCES = {
     for source in (
         Source(
             "mnist",
-            _files(
+            _like_mnist(
                 "sha256",
                 "payload",
                 (
@@ -149,11 +129,11 @@ SOURCES = {
                 "https://storage.googleapis.com/cvdf-datasets/mnist/",
                 "https://raw.githubusercontent.com/fgnt/mnist/master/",
             ),
-            folder="MNIST/raw",
+            folders=("mnist", "MNIST/raw"),
         ),
         Source(
             "fashion-mnist",
-            _files(
+            _like_mnist(
                 "md5",
                 "payload",
                 (
@@ -167,11 +147,15 @@ SOURCES = {
                 "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
                 "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
             ),
-            folder="FashionMNIST/raw",
+            folders=("fashion-mnist", "FashionMNIST/raw"),
+            class_names=(
+                "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
+                "Bag", "Ankle boot",
+            ),
         ),
         Source(
             "kmnist",
-            _files(
+            _like_mnist(
                 "md5",
                 "gzip",
                 (
@@ -182,10 +166,38 @@ SOURCES = {
                 ),
             ),
             mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
-            folder="KMNIST/raw",
+            folders=("kmnist", "KMNIST/raw"),
+            class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        ),
+        _emnist("byclass", digits + ascii_uppercase + ascii_lowercase),
+        _emnist("bymerge", digits + ascii_uppercase + "abdefghnqrt"),
+        _emnist("balanced", digits + ascii_uppercase + "abdefghnqrt"),
+        _emnist("letters", ascii_uppercase, first_label=1),
+        _emnist("digits", None),
+        _emnist("mnist", None),
+        Source(
+            "cifar-10",
+            CifarArchive(
+                ArchiveFile(
+                    "cifar-10-binary.tar.gz",
+                    170_052_171,
+                    Digest(
+                        "sha256",
+                        "archive",
+                        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                    ),
+                )
+            ),
+            mirrors=("https://www.cs.toronto.edu/~kriz/",),
+            folders=("cifar-10",),
+            class_names=(
+                "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
+                "truck",
+            ),
+            shape=(3, 32, 32),
         ),
     )
-}
+}  # fmt: skip
 """The data sets that can be downloaded, by name."""
 
 
@@ -197,9 +209,9 @@ def fetch(
 ) -> dict[str, Path]:
     """Find a data set's files on this machine, or download them.
 
-    A file is taken as it lies, with or without ``.gz``, from ``<data_dir>/<name>`` or from
-    torchvision's folder, such as ``<data_dir>/MNIST/raw``.  What is missing is downloaded into
-    ``<data_dir>/<name>`` from the first mirror whose file proves right.
+    A file is taken as it lies, with or without ``.gz``, from the first of ``Source.folders`` or
+    from torchvision's folder, such as ``<data_dir>/MNIST/raw``.  What is missing is downloaded into
+    the first folder, from the first mirror whose file proves right.
 
     Parameters
     ----------
@@ -231,52 +243,26 @@ def fetch(
     return found
 
 
-def read(file: SourceFile, path: Path) -> np.ndarray[Any, np.dtype[Any]]:
-    """Read a file that :func:`fetch` found, and verify it.
-
-    A digest of the published gzip says nothing about a file that was packed anew or unpacked;
-    then only its shape is checked.
+def read(source: Source, paths: Mapping[str, Path]) -> tuple[Part, Part]:
+    """Read the files that :func:`fetch` found, and verify them.
 
     Returns
     -------
-    ndarray of uint8
-        Of ``file.shape``.
+    train, test : (x, t)
+        ``x`` uint8 of shape (n, *source.shape); ``t`` int64 of shape (n,).
 
     Raises
     ------
     ValueError
-        The file is damaged; the message names it and says what is wrong.
+        A file is damaged; the message names it and says what is wrong.
     """
-    try:
-        if path.stat().st_size > file.max_download_bytes:
-            raise ValueError(f"{path}: {_too_large(file, path.stat().st_size)}")
-        return _verified(file, contents(path), str(path), published=False)
-    except ValueError as error:
-        raise ValueError(f"{error}; delete the file to download it again") from None
-
-
-def _verified(
-    file: SourceFile, raw: bytes, name: str, *, published: bool
-) -> np.ndarray[Any, np.dtype[Any]]:
-    payload = idx.unpack(raw, name, max_bytes=file.payload_bytes)
-    array = idx.parse(payload, name)
-    if array.shape != file.shape or array.dtype != np.uint8:
-        raise ValueError(
-            f"{name}: expected a uint8 array of shape {file.shape}, "
-            f"got {array.dtype} of shape {array.shape}"
-        )
-    of_payload = file.digest.of == "payload"
-    if (of_payload or published) and not file.digest.matches(payload if of_payload else raw):
-        raise ValueError(
-            f"{name}: the {file.digest.algorithm} digest of its {file.digest.of} is not that of "
-            f"the published file"
-        )
-    return array
-
-
-def _too_large(file: SourceFile, size: int | None) -> str:
-    found = "more" if size is None else f"{size}"
-    return f"expected at most {file.max_download_bytes} bytes, got {found}"
+    train, test = source.layout.read(paths)
+    for x, _ in (train, test):
+        if x.shape[1:] != source.shape:
+            raise ValueError(
+                f"{source.name}: expected images of shape {source.shape}, got {x.shape[1:]}"
+            )
+    return train, test
 
 
 def _source(name: str) -> Source:
@@ -296,11 +282,7 @@ def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
 def _find(source: Source, root: Path) -> dict[str, Path]:
     found = {}
     for file in source.files:
-        places = (
-            root / folder / name
-            for folder in (source.name, source.folder)
-            for name in (file.name, file.name.removesuffix(".gz"))
-        )
+        places = (root / folder / name for folder in source.folders for name in file.names)
         path = next(filter(Path.is_file, places), None)
         if path is not None:
             found[file.name] = path
@@ -311,7 +293,7 @@ def _download(source: Source, root: Path, progress: bool | None) -> None:
     """Download the missing files, or raise a DownloadError."""
     import filelock
 
-    folder = root / source.name
+    folder = root / source.folders[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock").acquire()
@@ -329,10 +311,10 @@ def _download_file(source: Source, file: SourceFile, root: Path, progress: bool 
     failures = []
     for mirror in source.mirrors:
         try:
-            with replacing(root / source.name / file.name) as part:
+            with replacing(root / source.folders[0] / file.name) as part:
                 with part.open("wb") as stream:
                     _get(mirror + file.name, file, stream, progress)
-                _verified(file, part.read_bytes(), file.name, published=True)
+                file.verify(part, file.name)
         except (OSError, ValueError) as error:
             failures.append(f"{mirror}{file.name}: {_reason(error)}")
         else:
@@ -356,7 +338,7 @@ def _get(url: str, file: SourceFile, stream: IO[bytes], progress: bool | None) -
             stack.enter_context(closing(response))  # pooch leaves a broken one open
             length = int(response.headers.get("Content-Length", 0))
             if response.ok and length > file.max_download_bytes:
-                raise ValueError(f"{file.name}: {_too_large(file, length)}")
+                raise ValueError(f"{file.name}: {file.too_large(length)}")
             bar.total = length or None
 
         pooch.HTTPDownloader(
@@ -377,7 +359,7 @@ class _CappedWriter:
     def write(self, chunk: bytes) -> None:
         self._room -= len(chunk)
         if self._room < 0:
-            raise ValueError(f"{self._file.name}: {_too_large(self._file, None)}")
+            raise ValueError(f"{self._file.name}: {self._file.too_large(None)}")
         self._stream.write(chunk)
         self._bar.update(len(chunk))
 
@@ -403,12 +385,12 @@ def _reason(error: BaseException) -> str:
 def _instructions(source: Source, root: Path, failures: Sequence[str]) -> str:
     found = _find(source, root)
     missing = [file.name for file in source.files if file.name not in found]
+    known = " or ".join(f"{folder}/" for folder in source.folders)
     return "\n  ".join(
         [
             f"{source.name}: could not download {', '.join(missing)}:",
             *failures,
-            f"Put these files into {root / source.name}, or name a folder that holds them as "
-            f"{source.name}/ or {source.folder}/ with --data-dir or the environment variable "
-            f"XPNET_DATA.",
+            f"Put these files into {root / source.folders[0]}, or name a folder that holds them as "
+            f"{known} with --data-dir or the environment variable XPNET_DATA.",
         ]
     )

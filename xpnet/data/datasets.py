@@ -384,14 +384,17 @@ def _summary(array: Array) -> str:
 def load(
     name: str = "digits", data_dir: str | os.PathLike[str] | None = None
 ) -> tuple[Dataset, Dataset]:
-    """Load a data set of 28x28 images of ten classes; each file is verified as it is read.
+    """Load a data set of images by name; each file is verified as it is read.
 
     Parameters
     ----------
-    name : {"digits", "mnist", "fashion-mnist", "kmnist"}
-        The digits come with xpnet: 1 437 and 360 small scans, enlarged (see
-        ``digits/ATTRIBUTION.md``).  The others have 60 000 and 10 000 images and are downloaded
-        when they are not found.
+    name : str
+        ``"digits"`` come with xpnet: 1 437 and 360 small scans, enlarged (see
+        ``digits/ATTRIBUTION.md``).  The others are downloaded when they are not found: ``"mnist"``,
+        ``"fashion-mnist"`` and ``"kmnist"``, 60 000 and 10 000 grey images of 28x28 in ten classes;
+        ``"emnist-byclass"`` (62 classes), ``"emnist-bymerge"`` and ``"emnist-balanced"`` (47),
+        ``"emnist-letters"`` (26), ``"emnist-digits"`` and ``"emnist-mnist"`` (10), of the same
+        size; ``"cifar-10"``, 50 000 and 10 000 colour images of 32x32.
     data_dir : path, optional
         The folder that holds the data sets or receives them: by default the environment variable
         ``XPNET_DATA``, else the user's cache folder.
@@ -399,7 +402,7 @@ def load(
     Returns
     -------
     train, test : Dataset
-        ``x`` uint8 of shape (n, 1, 28, 28), 0 to 255; ``t`` int64 of shape (n,).
+        ``x`` uint8 of shape (n, c, h, w), 0 to 255; ``t`` int64 of shape (n,), from 0.
 
     Raises
     ------
@@ -411,15 +414,12 @@ def load(
     if one_of("data set", name, NAMES) == "digits":
         return _digits("train"), _digits("t10k")
     source = catalog.SOURCES[name]
-    paths = catalog.fetch(source, data_dir)
-    images, labels, test_images, test_labels = (
-        catalog.read(file, paths[file.name]) for file in source.files
-    )
-    return _of_images(images, labels, name), _of_images(test_images, test_labels, name)
+    train, test = catalog.read(source, catalog.fetch(source, data_dir))
+    return _of_source(source, *train), _of_source(source, *test)
 
 
-def _of_images(images: HostArray, labels: HostArray, name: str) -> Dataset:
-    return Dataset(images[:, None], labels.astype(np.int64), classes=10, name=name)
+def _of_source(source: catalog.Source, x: HostArray, t: HostArray) -> Dataset:
+    return Dataset(x, t, source.classes, source.name, class_names=source.class_names)
 
 
 def _digits(part: Literal["train", "t10k"]) -> Dataset:
@@ -427,7 +427,8 @@ def _digits(part: Literal["train", "t10k"]) -> Dataset:
     labels = _embedded(f"{part}-labels-idx1-ubyte.gz")
     bright = (images.astype(np.uint16) * 255 + 8) // 16  # 0 to 16 becomes 0 to 255, rounded
     large = bright.astype(np.uint8).repeat(3, axis=1).repeat(3, axis=2)
-    return _of_images(np.pad(large, ((0, 0), (2, 2), (2, 2))), labels, "digits")
+    x = np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
+    return Dataset(x, labels.astype(np.int64), classes=10, name="digits")
 
 
 def _embedded(file: str) -> HostArray:
