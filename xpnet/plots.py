@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet.arrays import Array, to_numpy
-from xpnet.checks import names_in
+from xpnet.checks import distinct_names, names_in
 from xpnet.files import replacing
 from xpnet.training.metrics import MEASURES
 
@@ -283,19 +283,21 @@ def image_grid(
     title: str = "",
     diverging: bool = False,
 ) -> None:
-    """Draw grey images in a grid, each with its words above it.
+    """Draw images in a grid, each with its words above it.
 
     Parameters
     ----------
-    images : sequence of (str, array of shape (h, w) or (1, h, w)), or a mapping of them
+    images : sequence of (str, array), or a mapping of them
+        Of shape (h, w) or (1, h, w), grey, or (3, h, w), red, green and blue: whole numbers of 0 to
+        255, or others of 0 to 1.
     path : path
         The picture's file; its suffix decides the format.
     columns : int
         Images in a row.
     title : str
     diverging : bool
-        Whether the numbers have signs (weights): then 0 is white, below it blue, above it red, and
-        all images share one scale.
+        Whether the numbers of grey images have signs (weights): then 0 is white, below it blue,
+        above it red, and all images share one scale.
 
     Raises
     ------
@@ -307,9 +309,10 @@ def image_grid(
     if not arrays:
         raise ValueError("image_grid: expected at least one image, got none")
     for array in arrays:
-        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] != 1):
+        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[0] not in (1, 3)):
             raise ValueError(
-                f"image_grid: expected images (h, w) or (1, h, w), got {tuple(array.shape)}"
+                f"image_grid: expected images (h, w), (1, h, w) or (3, h, w), "
+                f"got {tuple(array.shape)}"
             )
     columns = min(columns, len(arrays))
     rows = -(-len(arrays) // columns)
@@ -323,7 +326,9 @@ def image_grid(
     for number, ((words, _), array) in enumerate(zip(pairs, arrays, strict=True)):
         x, y = number % columns * 1.1, -(number // columns) * height
         shown = axis.imshow(
-            array.reshape(array.shape[-2:]),
+            np.moveaxis(array, 0, -1)
+            if array.shape[:-2] == (3,)
+            else array.reshape(array.shape[-2:]),
             extent=(x, x + 1, y - 1, y),
             interpolation="nearest",
             **look,
@@ -338,7 +343,9 @@ def image_grid(
     save_figure(figure, path)
 
 
-def confusion(matrix: Any, path: str | Path, title: str = "") -> None:
+def confusion(
+    matrix: Any, path: str | Path, title: str = "", *, class_names: Sequence[str] | None = None
+) -> None:
     """Draw a confusion matrix: the errors in colour, every count in figures.
 
     Parameters
@@ -348,16 +355,21 @@ def confusion(matrix: Any, path: str | Path, title: str = "") -> None:
     path : path
         The picture's file; its suffix decides the format.
     title : str
+    class_names : sequence of str, optional
+        What the classes are called, such as ``data.class_names``: by default their numbers.
 
     Raises
     ------
     ValueError
-        It is no square matrix.
+        It is no square matrix, or there are not as many names.
     """
     counts = to_numpy(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
         raise ValueError(f"confusion: expected a matrix (k, k), got {tuple(counts.shape)}")
     k = len(counts)
+    names = range(k) if class_names is None else distinct_names("class_names", class_names)
+    if len(names) != k:
+        raise ValueError(f"class_names: expected one for each of {k} classes, got {len(names)}")
     errors = counts.copy()
     errors[range(k), range(k)] = 0  # or the diagonal would drown them
     figure = new_figure(figsize=(0.52 * k + 1.6, 0.46 * k + 1.3))
@@ -379,7 +391,9 @@ def confusion(matrix: Any, path: str | Path, title: str = "") -> None:
                     color=colour,
                     weight=weight,
                 )
-    axis.set(xlabel="class taken", ylabel="true class", xticks=range(k), yticks=range(k))
+    axis.set(xlabel="class taken", ylabel="true class")
+    axis.set_xticks(range(k), names, rotation=90 if max(len(str(n)) for n in names) > 2 else 0)
+    axis.set_yticks(range(k), names)
     figure.colorbar(shown, label="errors")
     if title:
         figure.suptitle(title, fontsize="medium")

@@ -24,7 +24,8 @@ import numpy as np
 import pytest
 
 from xpnet.data import catalog, idx
-from xpnet.data.catalog import Digest, DownloadError, Source, SourceFile
+from xpnet.data.catalog import DownloadError, Source
+from xpnet.data.layouts import Digest, IdxFile, IdxFiles
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 ARRAYS = {
@@ -44,10 +45,10 @@ def source(*mirrors: str, of: str = "payload") -> Source:
     """Return a tiny data set of two files with digests by hashlib alone."""
     published = PAYLOADS if of == "payload" else PACKED
     files = tuple(
-        SourceFile(name, array.shape, Digest("md5", of, hashlib.md5(published[name]).hexdigest()))
+        IdxFile(name, array.shape, Digest("md5", of, hashlib.md5(published[name]).hexdigest()))
         for name, array in ARRAYS.items()
     )
-    return Source("tiny", files, mirrors, "TINY/raw")
+    return Source("tiny", IdxFiles(files), mirrors, ("tiny", "TINY/raw"))
 
 
 @dataclass
@@ -137,25 +138,60 @@ def put(folder: Path, contents: dict[str, bytes]) -> None:
 # What the catalog holds
 
 
-def test_every_source_names_four_files_of_sixty_and_ten_thousand_samples():
-    assert set(catalog.SOURCES) == {"mnist", "fashion-mnist", "kmnist"}
+LIKE_MNIST = ("mnist", "fashion-mnist", "kmnist")
+EMNIST_CLASSES = {
+    "emnist-byclass": 62, "emnist-bymerge": 47, "emnist-balanced": 47, "emnist-letters": 26,
+    "emnist-digits": 10, "emnist-mnist": 10,
+}  # fmt: skip
+
+
+def test_the_catalog_knows_these_sets():
+    assert tuple(catalog.SOURCES) == (*LIKE_MNIST, *EMNIST_CLASSES, "cifar-10")
     for name, entry in catalog.SOURCES.items():
         assert entry.name == name
+        assert entry.class_names is None or len({*entry.class_names}) == entry.classes
+        assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in entry.mirrors)
+        for file in entry.files:
+            assert len(file.digest.hexdigest) == 2 * hashlib.new(file.digest.algorithm).digest_size
+
+
+def test_sets_like_mnist_are_four_files_of_sixty_and_ten_thousand_samples():
+    for entry in map(catalog.SOURCES.get, LIKE_MNIST):
+        assert (entry.classes, entry.shape) == (10, (1, 28, 28))
         assert [(file.name, file.payload_bytes) for file in entry.files] == [
             ("train-images-idx3-ubyte.gz", 47_040_016),
             ("train-labels-idx1-ubyte.gz", 60_008),
             ("t10k-images-idx3-ubyte.gz", 7_840_016),
             ("t10k-labels-idx1-ubyte.gz", 10_008),
         ]
-        assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in entry.mirrors)
-        for digest in (file.digest for file in entry.files):
-            assert len(digest.hexdigest) == 2 * hashlib.new(digest.algorithm).digest_size
+
+
+def test_every_split_of_emnist_is_in_one_archive():
+    for name, classes in EMNIST_CLASSES.items():
+        entry = catalog.SOURCES[name]
+        assert (entry.classes, entry.shape) == (classes, (1, 28, 28))
+        (file,) = entry.files
+        assert (file.name, entry.mirrors[0] + file.name) == (
+            "gzip.zip", "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
+        )  # fmt: skip
+        assert file.digest.hexdigest == "58c8d27c78d21e728a6bc7b3cc06412e"
+        assert entry.folders == ("emnist", "EMNIST/raw")
+
+
+def test_classes_of_emnist_are_called_by_their_letters():
+    names = {name: catalog.SOURCES[name].class_names for name in EMNIST_CLASSES}
+    assert names["emnist-letters"] == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert names["emnist-byclass"][10] == "A"
+    assert names["emnist-byclass"][36:] == tuple("abcdefghijklmnopqrstuvwxyz")
+    assert names["emnist-balanced"] == names["emnist-bymerge"]
+    assert names["emnist-balanced"][36:] == tuple("abdefghnqrt")
+    assert names["emnist-digits"] is None
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(
         ValueError,
-        match=r"^data set: expected 'mnist', 'fashion-mnist' or 'kmnist', got 'minst': did",
+        match=r"^data set: expected 'mnist', 'fashion-mnist', .* or 'cifar-10', got 'minst': did",
     ):
         catalog.fetch("minst")
 
@@ -180,7 +216,7 @@ def test_files_are_accepted_as_they_lie_with_no_network(tmp_path, nobody, folder
         name: tmp_path / folder / (name.removesuffix(".gz") if plain else name) for name in ARRAYS
     }
     for file in source().files:
-        np.testing.assert_array_equal(catalog.read(file, paths[file.name]), ARRAYS[file.name])
+        np.testing.assert_array_equal(file.read(paths[file.name]), ARRAYS[file.name])
     assert files_in(tmp_path) == set(contents)
 
 
@@ -248,7 +284,7 @@ def test_a_damaged_local_file_is_named_and_kept(tmp_path, nobody, raw, reason):
     path = catalog.fetch(source(nobody), tmp_path)[IMAGES]
     message = re.escape(f"{path}: {reason}") + ".*; delete the file to download it again$"
     with pytest.raises(ValueError, match=f"^{message}"):
-        catalog.read(source().files[0], path)
+        source().files[0].read(path)
     assert path.read_bytes() == raw
 
 
@@ -257,13 +293,13 @@ def test_a_gzip_digest_says_nothing_of_a_file_packed_anew_but_its_shape_is_check
     path = tmp_path / IMAGES
     for raw in (PACKED[IMAGES], REPACKED[IMAGES], PAYLOADS[IMAGES]):
         path.write_bytes(raw)
-        np.testing.assert_array_equal(catalog.read(file, path), ARRAYS[IMAGES])
+        np.testing.assert_array_equal(file.read(path), ARRAYS[IMAGES])
     idx.write(path, ARRAYS[IMAGES][:49])
     with pytest.raises(ValueError, match=r"got uint8 of shape \(49, 8, 8\); delete the file"):
-        catalog.read(file, path)
+        file.read(path)
     idx.write(path, ARRAYS[IMAGES].view(np.int8))
     with pytest.raises(ValueError, match=r"got int8 of shape \(50, 8, 8\); delete the file"):
-        catalog.read(file, path)
+        file.read(path)
 
 
 # Downloads
@@ -365,7 +401,7 @@ def test_after_a_faulty_mirror_the_next_is_tried_and_its_file_used(
 def test_an_honest_mirror_may_pack_otherwise_where_the_payload_is_known(tmp_path, serve, raw):
     paths = catalog.fetch(source(serve(images=Reply(raw)).url), tmp_path)
     assert paths[IMAGES].read_bytes() == raw
-    np.testing.assert_array_equal(catalog.read(source().files[0], paths[IMAGES]), ARRAYS[IMAGES])
+    np.testing.assert_array_equal(source().files[0].read(paths[IMAGES]), ARRAYS[IMAGES])
 
 
 def test_a_download_must_have_the_gzip_digest_where_only_that_is_known(tmp_path, serve):
@@ -456,7 +492,7 @@ def data_dir() -> Path:
 def test_the_real_mnist_files_have_their_digests(data_dir):
     paths = catalog.fetch("mnist", data_dir)
     for file in catalog.SOURCES["mnist"].files:
-        assert catalog.read(file, paths[file.name]).shape == file.shape
+        assert file.read(paths[file.name]).shape == file.shape
         wrong = replace(file, digest=replace(file.digest, hexdigest="0" * 64))
         with pytest.raises(ValueError, match="the sha256 digest of its payload is not that of"):
-            catalog.read(wrong, paths[file.name])
+            wrong.read(paths[file.name])

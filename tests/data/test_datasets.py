@@ -422,10 +422,10 @@ def test_the_digits_carry_their_source_and_licence():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    assert NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")
+    assert ("digits", *catalog.SOURCES) == NAMES
     with pytest.raises(
         ValueError,
-        match=r"^data set: expected 'digits', 'mnist', 'fashion-mnist' or 'kmnist', got 'minst': "
+        match=r"^data set: expected 'digits', 'mnist', .* or 'cifar-10', got 'minst': "
         r"did you mean 'mnist'\?$",
     ):
         load("minst")
@@ -441,9 +441,8 @@ def test_load_reads_what_fetch_finds(tmp_path, monkeypatch):
     files = tuple(
         dataclasses.replace(f, shape=a.shape) for f, a in zip(kmnist.files, arrays, strict=True)
     )
-    monkeypatch.setitem(
-        datasets.catalog.SOURCES, "kmnist", dataclasses.replace(kmnist, files=files)
-    )
+    layout = dataclasses.replace(kmnist.layout, files=files)
+    monkeypatch.setitem(catalog.SOURCES, "kmnist", dataclasses.replace(kmnist, layout=layout))
     (tmp_path / "kmnist").mkdir()
     for file, array in zip(files, arrays, strict=True):
         idx.write(tmp_path / "kmnist" / file.name, array)
@@ -453,6 +452,7 @@ def test_load_reads_what_fetch_finds(tmp_path, monkeypatch):
     np.testing.assert_array_equal(test.x, arrays[2].reshape(4, 1, 28, 28), strict=True)
     np.testing.assert_array_equal(test.t, arrays[3].astype(np.int64), strict=True)
     assert train.name == test.name == "kmnist"
+    assert train.class_names == test.class_names == kmnist.class_names
 
     (tmp_path / "kmnist" / files[1].name).write_bytes(b"<html>")
     with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz: .* HTML page .*; delete"):
