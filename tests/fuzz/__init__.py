@@ -12,17 +12,22 @@ import json
 import pickle
 import random
 import re
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 import xpnet
 from xpnet.book._files import read_params
-from xpnet.data import idx, load_spreadsheet, save_spreadsheet
+from xpnet.data import catalog, from_arrays, from_csv, idx, load_spreadsheet, save_spreadsheet
+from xpnet.data.folders import image_header, image_pixels
+from xpnet.data.layouts import CifarArchive
 from xpnet.layers import BatchNorm, Conv2d, Flatten, Linear, ReLU, Residual, Sequential
 from xpnet.training.history import History
 
@@ -91,6 +96,65 @@ def _inside_zip(raw: bytes, change: Bytes) -> bytes:
     return packed.getvalue()
 
 
+def _tables(folder: Path) -> list[bytes]:
+    numbers = "\n".join(f"{k % 3},{k},{k / 7},{-k}" for k in range(40))
+    words = "\n".join(f'"{word}",{k},"{k}"' for k, word in enumerate(["cat", "dog", "a b"] * 9))
+    return [f"label,a,b,c\n{numbers}\n".encode(), f"label,a,b\n{words}\n".encode()]
+
+
+def _read_table(path: Path) -> Any:
+    return from_csv(path, target=0)
+
+
+def _npz(folder: Path) -> list[bytes]:
+    np.savez_compressed(folder / "a.npz", x=np.arange(12.0).reshape(4, 3), t=np.arange(4))
+    return [(folder / "a.npz").read_bytes()]
+
+
+def _images(suffix: str) -> Callable[[Path], list[bytes]]:
+    def samples(folder: Path) -> list[bytes]:
+        colours = (np.arange(16 * 16 * 3) * 5 % 256).astype(np.uint8).reshape(16, 16, 3)
+        found = []
+        for pixels in (colours, colours[..., 0]):
+            packed = io.BytesIO()
+            Image.fromarray(pixels).save(packed, suffix)
+            found.append(packed.getvalue())
+        return found
+
+    return samples
+
+
+def _read_image(path: Path) -> Any:
+    image_header(path)
+    return image_pixels(path, (8, 8), 3)
+
+
+def _emnist(folder: Path) -> list[bytes]:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for part in ("train", "test"):
+            for kind, shape in (("images-idx3", (3, 28, 28)), ("labels-idx1", (3,))):
+                idx.write(folder / "a.gz", np.ones(shape, np.uint8))
+                name = f"gzip/emnist-letters-{part}-{kind}-ubyte.gz"
+                archive.writestr(name, (folder / "a.gz").read_bytes())
+    return [packed.getvalue()]
+
+
+def _cifar(folder: Path) -> list[bytes]:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in (*CifarArchive.TRAIN, CifarArchive.TEST):
+            member = tarfile.TarInfo(f"{CifarArchive.FOLDER}/{name}")
+            member.size = 3073
+            archive.addfile(member, io.BytesIO(bytes(range(256)) * 13))
+    return [packed.getvalue()]
+
+
+def _parts(name: str, **changed: Any) -> Callable[[Path], Any]:
+    """Return a reader of an archive that takes whatever digest it has."""
+    return replace(catalog.SOURCES[name].layout, **changed).parts
+
+
 def _pickles(folder: Path) -> list[bytes]:
     rng = np.random.default_rng(0)
     shared = rng.normal(size=3).astype("f4")
@@ -146,6 +210,12 @@ READERS = {
     "csv": Reader(".csv", load_spreadsheet, _spreadsheets(".csv")),
     "npz": Reader(".npz", load_spreadsheet, _spreadsheets(".npz"), _inside_zip),
     "xlsx": Reader(".xlsx", load_spreadsheet, _spreadsheets(".xlsx"), _inside_zip),
+    "table": Reader(".csv", _read_table, _tables),
+    "arrays": Reader(".npz", from_arrays, _npz, _inside_zip),
+    "png": Reader(".png", _read_image, _images("png")),
+    "jpeg": Reader(".jpg", _read_image, _images("jpeg")),
+    "emnist": Reader(".zip", _parts("emnist-letters"), _emnist, _inside_zip),
+    "cifar": Reader(".tar.gz", _parts("cifar-10", rows=1), _cifar, _inside_gzip),
     "pickle": Reader(".pkl", read_params, _pickles),
     "model": Reader(".safetensors", xpnet.load, _models, _sealed),
     "checkpoint": Reader(".safetensors", xpnet.load, _checkpoints, _sealed),

@@ -12,7 +12,9 @@ import pytest
 from tests.fuzz import READERS, damaged, files, verdict
 
 ROOT = Path(__file__).parents[2]
-MANY = dict.fromkeys(READERS, 100_000) | dict.fromkeys(("xlsx", "model", "checkpoint"), 20_000)
+MANY = dict.fromkeys(READERS, 100_000) | dict.fromkeys(
+    ("xlsx", "model", "checkpoint", "emnist", "cifar", "png", "jpeg"), 20_000
+)
 every_kind = pytest.mark.parametrize("kind", READERS)
 
 
