@@ -59,6 +59,7 @@ EXAMPLES = """\
 examples:
   python scripts/train.py                                   the digits that come with xpnet
   python scripts/train.py --dataset mnist --model simple-convnet --epochs 3
+  python scripts/train.py --dataset cifar-10 --model fast-convnet --epochs 10
   python scripts/train.py --dataset mnist --device gpu --out runs/first
   python scripts/train.py --resume runs/first               go on with a run that was interrupted
   python scripts/train.py --optimizer sgd --lr 0.1 --schedule constant --validation-split 0.1
@@ -122,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         choices=list(models.BY_NAME),
         default="mlp",
-        help="mlp (the default, 784-256-128-10), or a convolutional network",
+        help="mlp (the default: 256 and 128 hidden units), or a convolutional network",
     )
     how.add_argument("--epochs", type=WHOLE, default=20, help="passes over the images (20)")
     how.add_argument("--batch-size", type=WHOLE, default=100, help="images in a step (100)")

@@ -471,3 +471,19 @@ def test_every_check_is_public():
     assert {name for name in made if not name.startswith("_")} - {"T", "S", "P"} == set(
         checks.__all__
     )
+
+
+@pytest.mark.parametrize("value", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
+def test_names_come_as_a_tuple_of_plain_words(value):
+    names = checks.distinct_names("names", value)
+    assert names == ("cat", "dog")
+    assert {type(name) for name in names} == {str}
+
+
+@pytest.mark.parametrize("value", ["cat", [], None, 3, [1, 2], ["cat", 1], {"cat": 1}])
+def test_what_are_no_names_is_refused(value):
+    message = f"names: expected names, such as ['cat', 'dog'], got {value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        checks.distinct_names("names", value)
+    with pytest.raises(ValueError, match=r"^names: expected names that differ, got 'b' twice$"):
+        checks.distinct_names("names", ["a", "b", "c", "b"])

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import HAS_TORCH, Backend
 from xpnet.arrays import dtype_name, to_numpy
-from xpnet.convert import as_array, is_array
+from xpnet.convert import as_array, as_words, is_array
 from xpnet.devices import device_of
 
 ROWS = [[1, 3], [2, -4]]
@@ -163,3 +163,34 @@ def test_masked_arrays_are_looked_for_without_importing_them():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["b", "a"], ("b", "a"), np.array(["b", "a"]), np.array(["b", "a"], object),
+        np.array([["b"], ["a"]]), np.array(["b", "a"], np.dtypes.StringDType()),
+        Frame(["b", "a"], object), Table(["b", "a"]), np.ma.array(["b", "a"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_labels_that_are_words_are_known_whatever_holds_them(value):
+    words = as_words("t", value)
+    assert words == ["b", "a"]
+    assert {type(word) for word in words} <= {str, np.str_}
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 0], (1.5, 2.0), np.arange(2), Frame([1, 2]), [[1, 0], [0, 1]]]
+)
+def test_labels_that_are_numbers_are_no_words(value):
+    assert as_words("t", value) is None
+
+
+def test_arrays_of_any_library_are_no_words(xp: Backend):
+    assert as_words("t", xp.array([1, 0])) is None
+
+
+def test_a_masked_word_is_refused():
+    with pytest.raises(ValueError, match=r"^t: .* hides the one at index 1"):
+        as_words("t", np.ma.array(["a", "b"], mask=[False, True]))

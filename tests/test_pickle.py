@@ -180,7 +180,7 @@ def own_rule(stream: Stream, shape: Any, fan_in: int, fan_out: int) -> Any:
 
 def behaviour_of_a_data_set(data: Dataset) -> Any:
     one, other = data.split(0.5, seed=1)
-    return repr(data), data.x, data.t, one.x, other.t, data.classes, data.name
+    return repr(data), data.x, data.t, one.x, other.t, data.classes, data.name, data.class_names
 
 
 def memory_mapped() -> Dataset:
@@ -193,6 +193,7 @@ DATA_SETS = {
     "labels": lambda: Dataset(Stream(0, "x").normal((6, 2)), np.arange(6) % 3, 3, "rows"),
     "targets": lambda: Dataset(np.ones((4, 1, 2, 2), "u1"), np.linspace(0, 1, 4)[:, None]),
     "memory-mapped": memory_mapped,
+    "names of classes": lambda: Dataset(np.eye(4), ["b", "a"] * 2, class_names=["a", "b"]),
 }
 
 # Runs

@@ -145,9 +145,32 @@ def test_image_grid(diverging: bool, tmp_path: Path) -> None:
 def test_image_grid_says_what_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         plots.image_grid([], tmp_path / "no.png")
-    for shape in ((5,), (3, 5, 5), (1, 1, 5, 5)):
+    for shape in ((5,), (2, 5, 5), (1, 1, 5, 5)):
         with pytest.raises(ValueError, match="expected images"):
             plots.image_grid([("", np.ones(shape))], tmp_path / "no.png")
+
+
+def test_image_grid_shows_colours_where_there_are_three_channels(tmp_path, drawn):
+    colours = np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
+    plots.image_grid([("ship", colours), ("7", colours[:1])], tmp_path / "i.png")
+    shown, grey = drawn[0].axes[0].images
+    np.testing.assert_array_equal(shown.get_array(), colours.transpose(1, 2, 0))
+    np.testing.assert_array_equal(grey.get_array(), colours[0])
+
+
+def test_confusion_calls_the_classes_by_their_names(tmp_path, drawn):
+    def ticks(axis):
+        return [label.get_text() for label in axis.get_ticklabels()]
+
+    plots.confusion(np.eye(3, dtype=int), tmp_path / "c.png", class_names=["ant", "bee", "cat"])
+    plots.confusion(np.eye(3, dtype=int), tmp_path / "c.png")
+    (named, *_), (numbered, *_) = (figure.axes for figure in drawn)
+    assert ticks(named.xaxis) == ticks(named.yaxis) == ["ant", "bee", "cat"]
+    assert ticks(numbered.xaxis) == ticks(numbered.yaxis) == ["0", "1", "2"]
+    with pytest.raises(
+        ValueError, match=r"^class_names: expected one for each of 2 classes, got 3"
+    ):
+        plots.confusion(np.eye(2), tmp_path / "no.png", class_names=["ant", "bee", "cat"])
 
 
 def test_confusion(tmp_path: Path) -> None:

@@ -5,17 +5,34 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from tests.data.test_frames import Frame
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+
+
+def put_data(folder: Path) -> None:
+    """Put the files that the README reads into a folder."""
+    header = ",".join(["label", *(f"pixel{k}" for k in range(784))])
+    (folder / "train.csv").write_text(f"{header}\n7{',255' * 784}\n")
+    (folder / "test.csv").write_text(f"{header[6:]}\n{','.join('0' * 784)}\n")
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (folder / "pets" / part / name).mkdir(parents=True)
+            Image.new("RGB", (30, 20)).save(folder / "pets" / part / name / "one.png")
+    np.savez(folder / "data.npz", x_train=np.eye(3), y_train=np.arange(3))
 
 
 def test_the_python_in_the_readme_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    put_data(tmp_path)
+    names: dict[str, object] = {"frame": Frame({"size": [1.5, 2], "species": ["setosa", "other"]})}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()
@@ -24,11 +41,10 @@ def test_the_python_in_the_readme_runs_from_top_to_bottom(
     assert errors.keys() == {"gamma", "x"}
     assert max(errors.values()) < 1e-6
     assert (tmp_path / "convnet.safetensors").exists()
+    assert (tmp_path / "submission.csv").read_text().startswith("ImageId,Label\n1,")
 
 
 def test_the_op_of_the_readme_has_equal_bodies() -> None:
-    import numpy as np
-
     import xpnet
 
     names: dict[str, object] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
+import pickle
 import re
 from fractions import Fraction
 from importlib import resources
@@ -200,6 +202,120 @@ class TestWhatEnters:
         data = Dataset([[0.5, 1], [2, 3]], [[1, -2], [3, 4]])
         np.testing.assert_array_equal(data.x, np.array([[0.5, 1], [2, 3]]), strict=True)
         np.testing.assert_array_equal(data.t, np.array([[1, -2], [3, 4]]), strict=True)
+
+
+class TestClassNames:
+    """What the classes are called, with every part of the data."""
+
+    def test_words_become_the_numbers_of_their_names(self, xp: Backend):
+        x = xp.array(np.eye(4))
+        for words in (["dog", "cat", "ant", "dog"], np.array(["dog", "cat", "ant", "dog"])):
+            data = Dataset(x, words, class_names=["ant", "bee", "cat", "dog"])
+            assert to_numpy(data.t).tolist() == [3, 2, 0, 3]
+            assert (data.classes, data.class_names) == (4, ("ant", "bee", "cat", "dog"))
+            assert device_of(data.t) == xp.device
+
+    def test_labels_that_are_numbers_and_one_hot_rows_have_names_too(self, xp: Backend):
+        assert (
+            Dataset(xp.array(np.eye(2)), xp.array([1, 0]), class_names=("no", "yes")).classes == 2
+        )
+        rows = Dataset(xp.array(np.eye(2)), xp.array(np.eye(2)), class_names=("no", "yes"))
+        assert not rows.has_labels
+
+    def test_they_travel_with_every_part(self, library):
+        data = dataclasses.replace(numbered(10, library), class_names=list("abcdefghij"))
+        names = tuple("abcdefghij")
+        parts = [*data.split(0.3), *data.split(0.5, stratify=False), data.take(2), data.select([3])]
+        parts += [data.to("cpu"), data.astype("float64"), data.with_arrays(data.x, data.t)]
+        parts += [pickle.loads(pickle.dumps(data.to("cpu"))), copy.deepcopy(data.to("cpu"))]
+        assert [part.class_names for part in parts] == [names] * len(parts)
+
+    def test_the_first_few_are_shown(self):
+        names = ["ant", "bee", "cat", "dog", "eel", "fly", "gnu"]
+        shown = repr(Dataset(np.eye(2), ["ant", "gnu"], class_names=names))
+        assert "7 classes (ant, bee, cat, dog, eel and 2 more)" in shown
+        assert "2 classes (no, yes)" in repr(Dataset(np.eye(2), [0, 1], class_names=["no", "yes"]))
+
+    @pytest.mark.parametrize(
+        ("t", "options", "message"),
+        [
+            (
+                ["no", "yse"], {"class_names": ["no", "yes"]},
+                "d: t: expected one of the class_names, no, yes, got 'yse' at index 1: did you "
+                "mean 'yes'?",
+            ),
+            (
+                ["no", None], {"class_names": ["no", "yes"]},
+                "d: t: expected a word for each sample, got None at index 1: fill it, or drop its "
+                "sample",
+            ),
+            (
+                ["no", 1], {"class_names": ["no", "yes"]},
+                "d: t: expected a word for each sample, got 1 at index 1: fill it, or drop its "
+                "sample",
+            ),
+            (
+                [0, 2], {"class_names": ["no", "yes"]},
+                "d: expected labels of 0 to 1, got 2 at index 1",
+            ),
+            (
+                [0, 1], {"class_names": ["no", "yes"], "classes": 3},
+                "d: expected as many class_names as classes, got 2 names for 3 classes",
+            ),
+            (
+                [0, 1], {"class_names": ["no", "no"]},
+                "d: class_names: expected names that differ, got 'no' twice",
+            ),
+            (
+                [0, 1], {"class_names": [0, 1]},
+                "d: class_names: expected names, such as ['cat', 'dog'], got [0, 1]",
+            ),
+            (
+                [0, 1], {"class_names": "no"},
+                "d: class_names: expected names, such as ['cat', 'dog'], got 'no'",
+            ),
+        ],
+    )  # fmt: skip
+    def test_what_names_no_classes_is_refused(self, t, options, message):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            Dataset(np.eye(2), t, name="d", **options)
+
+
+class TestStratify:
+    """Splits that hold out the same share of each class."""
+
+    @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5, 0.77])
+    def test_each_class_gives_its_share_to_within_a_sample(self, library, fraction):
+        t = np.repeat([7, -1, 3, 0], [100, 40, 9, 1])
+        data = Dataset(library.asarray(np.arange(150)), library.asarray(t))
+        rest, held_out = data.split(fraction, seed=1, stratify=True)
+        assert len(held_out) == round(150 * fraction)
+        assert sorted(to_numpy(rest.x).tolist() + to_numpy(held_out.x).tolist()) == [*range(150)]
+        for label, count in zip(*np.unique(t, return_counts=True), strict=True):
+            share = (to_numpy(held_out.t) == label).sum()
+            assert abs(share - count * len(held_out) / 150) < 1
+        for part in (rest, held_out):
+            np.testing.assert_array_equal(to_numpy(part.t), t[to_numpy(part.x)])
+
+    def test_equal_seeds_give_equal_parts_on_every_library_and_others_others(self, library):
+        def held_out(seed, library):
+            t = library.asarray(np.arange(60) % 3)
+            data = Dataset(library.asarray(np.arange(60)), t)
+            return to_numpy(data.split(0.3, seed, stratify=True)[1].x).tolist()
+
+        assert held_out(4, library) == held_out(4, np) != held_out(5, np)
+
+    def test_the_parts_are_in_no_order_of_classes(self):
+        data = Dataset(np.arange(100), np.repeat([0, 1], 50))
+        for part in data.split(0.5, stratify=True):
+            assert np.abs(np.diff(part.t)).sum() > 10
+
+    def test_what_are_no_labels_is_refused(self):
+        message = r"^stratify: expected d to have labels, got targets float64 \(4,\)$"
+        with pytest.raises(ValueError, match=message):
+            Dataset(np.eye(4), np.linspace(0, 1, 4), name="d").split(0.5, stratify=True)
+        with pytest.raises(ValueError, match=r"^stratify: expected True or False, got 'yes'$"):
+            numbered().split(0.5, stratify="yes")
 
 
 class TestCheck:

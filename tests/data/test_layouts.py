@@ -3,65 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
-import io
 import re
-import struct
 import tarfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.published import cifar, emnist, idx, published
 from xpnet.data import catalog, load
 from xpnet.data.layouts import CifarArchive, EmnistArchive
 
 RNG = np.random.default_rng(0)
-
-
-# Files as they are published
-
-
-def idx(array: np.ndarray) -> bytes:
-    """Return a packed file of bytes in the IDX format, by the format's definition."""
-    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.tobytes(), mtime=0)
-
-
-def emnist(path: Path, split: str, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write upright images and the labels of a split as NIST does: turned over the diagonal."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("gzip/", b"")
-        archive.writestr("gzip/emnist-other-train-images-idx3-ubyte.gz", b"of another split")
-        for part, (images, labels) in parts.items():
-            turned = np.stack([image.T for image in images])
-            prefix = f"gzip/emnist-{split}-{part}"
-            archive.writestr(f"{prefix}-images-idx3-ubyte.gz", idx(turned))
-            archive.writestr(f"{prefix}-labels-idx1-ubyte.gz", idx(labels))
-
-
-def cifar(path: Path, batches: dict[str, bytes], folder: str = "cifar-10-batches-bin") -> None:
-    """Write batches as Toronto does."""
-    with tarfile.open(path, "w:gz") as archive:
-        top = tarfile.TarInfo(folder)
-        top.type = tarfile.DIRTYPE
-        archive.addfile(top)
-        for name, raw in {"batches.meta.txt": b"airplane\n", **batches}.items():
-            member = tarfile.TarInfo(f"{folder}/{name}")
-            member.size = len(raw)
-            archive.addfile(member, io.BytesIO(raw))
-
-
-def published(monkeypatch, path: Path, **changed: object) -> None:
-    """Let the catalog hold that a file is the published one, for the data set named ``name``."""
-    entry = catalog.SOURCES[str(changed.pop("name"))]
-    file = entry.layout.file
-    digest = hashlib.new(file.digest.algorithm, path.read_bytes()).hexdigest()
-    file = replace(file, digest=replace(file.digest, hexdigest=digest))
-    layout = replace(entry.layout, file=file, **changed)
-    monkeypatch.setitem(catalog.SOURCES, entry.name, replace(entry, layout=layout))
 
 
 IMAGES = RNG.integers(0, 256, (7, 28, 28), np.uint8)
@@ -91,7 +45,7 @@ def test_each_split_of_emnist_is_upright_and_its_labels_begin_at_0(
     path.parent.mkdir()
     parts = {"train": (IMAGES[:5], labels + first), "test": (IMAGES[5:], labels[:2] + first)}
     emnist(path, split, parts)
-    published(monkeypatch, path, name=f"emnist-{split}")
+    published(monkeypatch, f"emnist-{split}", path)
     train, test = load(f"emnist-{split}", tmp_path)
     np.testing.assert_array_equal(train.x, IMAGES[:5, None], strict=True)
     np.testing.assert_array_equal(train.t, labels.astype(np.int64), strict=True)
@@ -166,7 +120,7 @@ def test_cifar_is_channels_first_in_the_order_of_its_batches(tmp_path, monkeypat
     path = tmp_path / "cifar-10/cifar-10-binary.tar.gz"
     path.parent.mkdir()
     cifar(path, dict(reversed(BATCHES.items())))
-    published(monkeypatch, path, name="cifar-10", rows=3)
+    published(monkeypatch, "cifar-10", path, rows=3)
     train, test = load("cifar-10", tmp_path)
     assert (train.x.shape, test.x.shape) == ((15, 3, 32, 32), (3, 3, 32, 32))
     assert (train.x.dtype, train.t.dtype) == (np.uint8, np.int64)
@@ -252,7 +206,7 @@ def test_images_of_another_shape_than_the_entrys_are_refused(tmp_path, monkeypat
     path.parent.mkdir()
     small = {part: (IMAGES[:, :9, :9], np.ones(7, np.uint8)) for part in ("train", "test")}
     emnist(path, "letters", small)
-    published(monkeypatch, path, name="emnist-letters")
+    published(monkeypatch, "emnist-letters", path)
     message = r"^emnist-letters: expected images of shape \(1, 28, 28\), got \(1, 9, 9\)$"
     with pytest.raises(ValueError, match=message):
         load("emnist-letters", tmp_path)

@@ -40,6 +40,9 @@ class Frame:
     def to_numpy(self):
         return np.array(self.values, object)
 
+    def __getitem__(self, column):
+        return self.to_numpy()[:, self.columns.index(column)]
+
 
 class Sparse:
     """A sparse matrix, as SciPy has it."""
@@ -337,6 +340,30 @@ ROWS = {
     "classes by name": (
         lambda: Dataset(X, T, classes=["cat", "dog", "cow"]), ValueError,
         r"^data: classes: expected a whole number >= 1, got \['cat', 'dog', 'cow'\]$",
+    ),
+    "a word that is no class": (
+        lambda: Dataset(X, ["cat", "dog", "cow", "cat"], class_names=["cat", "dog"]), ValueError,
+        r"^data: t: expected one of the class_names, cat, dog, got 'cow' at index 2$",
+    ),
+    "more names than classes": (
+        lambda: Dataset(X, T, 2, class_names=["cat", "dog", "cow"]), ValueError,
+        r"^data: expected as many class_names as classes, got 3 names for 2 classes$",
+    ),
+    "a stratified split of numbers": (
+        lambda: Dataset(X, X).split(0.5, stratify=True), ValueError,
+        r"^stratify: expected data to have labels, got targets float32 \(4, 3\)$",
+    ),
+    "an array in place of a frame": (
+        lambda: xpnet.data.from_frame(X, target=0), TypeError,
+        r"^frame: expected a frame or table with columns by name, got ndarray of shape \(4, 3\)",
+    ),
+    "a column that is not there": (
+        lambda: xpnet.data.from_frame(Frame([[31, "Rome"]]), target="twon"), ValueError,
+        r"^target: expected a column of the frame, 'age', 'town', got 'twon': did you mean 'town'",
+    ),
+    "a dict without targets": (
+        lambda: xpnet.data.from_arrays({"x": X, "y": T}), ValueError,
+        r"^arrays: expected an array 't', got only x, y: say which, x=\.\.\., t=\.\.\.$",
     ),
     "no targets": (
         lambda: Dataset(X), TypeError,

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import xpnet
 from scripts import train
 from tests.conftest import HAS_TORCH
+from tests.published import cifar, emnist, published
 from xpnet import models, optimizers, schedules
+from xpnet.data.layouts import CifarArchive
 from xpnet.devices import DeviceError
 from xpnet.training import History
 
@@ -144,6 +147,37 @@ def test_the_same_command_gives_the_same_bytes(tmp_path, arguments):
     assert train.main(["--quiet", *arguments.split(), "--out", str(tmp_path / "b")]) == 0
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
     assert one == other
+
+
+class TestDataSets:
+    """Every model takes the channels, the size and the classes that a data set has."""
+
+    @pytest.fixture
+    def data_dir(self, tmp_path, monkeypatch) -> Path:
+        rng = np.random.default_rng(0)
+        for folder in ("emnist", "cifar-10"):
+            (tmp_path / folder).mkdir()
+        path = tmp_path / "emnist/gzip.zip"
+        part = rng.integers(0, 256, (6, 28, 28), np.uint8), np.array([0, 46, 1, 2, 3, 4], np.uint8)
+        emnist(path, "balanced", {"train": part, "test": part})
+        published(monkeypatch, "emnist-balanced", path)
+        path = tmp_path / "cifar-10/cifar-10-binary.tar.gz"
+        batch = bytes([9, *rng.integers(0, 256, 3072).tolist()])
+        cifar(path, dict.fromkeys([*CifarArchive.TRAIN, CifarArchive.TEST], batch))
+        published(monkeypatch, "cifar-10", path, rows=1)
+        return tmp_path
+
+    @pytest.mark.parametrize("model", models.BY_NAME)
+    @pytest.mark.parametrize(
+        ("name", "shape", "classes"),
+        [("emnist-balanced", (1, 28, 28), 47), ("cifar-10", (3, 32, 32), 10)],
+    )
+    def test_every_model_is_trained_on_it(self, data_dir, name, shape, classes, model):
+        options = f"--dataset {name} --model {model} --epochs 1 --batch-size 5 --quiet".split()
+        out = ["--data-dir", str(data_dir), "--out", str(data_dir / "out")]
+        assert train.main([*options, *out]) == 0
+        net = xpnet.load(data_dir / "out/model.safetensors")
+        assert (net.input_shape, net.output_shape) == (shape, (classes,))
 
 
 class TestProfile:
