@@ -146,6 +146,8 @@ def test_targets_that_are_no_whole_numbers_stay_numbers(table):
     data = from_csv(table("x,y\n1,.5\n2,3\n"), target="y")
     np.testing.assert_array_equal(data.t, [0.5, 3.0], strict=True)
     assert data.classes is None
+    large = from_csv(table("x,y\n1,1e300\n2,inf\n"), target="y")
+    np.testing.assert_array_equal(large.t, [1e300, np.inf], strict=True)
 
 
 # What is refused
@@ -161,6 +163,7 @@ REFUSED = {
         "kind,age\n1,NA\n", {}, "row 2, column 'age': expected a number, but it is missing: ",
     ),
     "NaN": ("kind,age\n1,3\n1,nan\n", {}, "row 3, column 'age': expected a number, but it is miss"),
+    "NaN with a sign": ("kind,age\n1,-nan\n", {}, "row 2, column 'age': expected a number, but it"),
     "a word": (
         "kind,age,town\n1,31,Rome\n", {},
         "row 2, column 'town': expected a number, got 'Rome': leave the column out, drop='town'",

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -152,6 +152,17 @@ def _is_number(field: str) -> bool:
     return "_" not in field
 
 
+def _is_missing(field: str) -> bool:
+    return field.strip().lower() in _MISSING or (_is_number(field) and math.isnan(float(field)))
+
+
+class _Block(NamedTuple):
+    """Some rows of a file: the number of their first line in it, and their lines."""
+
+    start: int
+    lines: list[str]
+
+
 class _Table:
     """The rows of a file, some at a time, and the names of its columns."""
 
@@ -164,7 +175,7 @@ class _Table:
             raise UnreadableError(f"{path}: expected a table, but it is empty")
         if sum(line.count(delimiter) for line in self._first) >= MAX_COLUMNS:
             raise UnreadableError(f"{path}: holds more than {MAX_COLUMNS} columns")
-        fields = [field.strip() for field in next(self._rows(self._first))[1]]
+        fields = [field.strip() for field in next(self._rows(_Block(1, self._first)))[1]]
         self.width = len(fields)
         self._named = self._has_header(fields) if header is None else flag("header", header)
         self.names = fields if self._named else [str(k) for k in range(self.width)]
@@ -217,16 +228,14 @@ class _Table:
         t: list[HostArray] = []
         labels: _Labels | None = None
         self._target = target
-        for line, lines in self._blocks():
-            if target is not None and not x and self._are_words(lines, target, class_names):
+        for block in self._blocks():
+            if target is not None and not x and self._are_words(block, target, class_names):
                 labels = _Labels(class_names)
-            numbers = features if target is None or labels else [*features, target]
-            block = self._numbers(line, lines, numbers)
-            x.append(_narrowed(block[:, : len(features)]))
-            if labels and target is not None:
-                t.append(self._numbered(line, lines, target, labels))
-            else:
-                t.append(block[:, -1].copy())
+            columns = features if target is None or labels else [*features, target]
+            numbers = self._numbers(block, columns)
+            x.append(_narrowed(numbers[:, : len(features)]))
+            if target is not None:
+                t.append(self._numbered(block, target, labels) if labels else numbers[:, -1].copy())
         if not x:
             raise UnreadableError(f"{self._path}: expected rows of numbers, got none{self.hint}")
         if target is None:
@@ -234,7 +243,7 @@ class _Table:
         targets = np.concatenate(t)
         if labels:
             return np.concatenate(x), labels.sorted(targets), tuple(labels.names)
-        whole = bool((np.isfinite(targets) & (targets == np.floor(targets))).all())
+        whole = bool(((abs(targets) < 2**53) & (targets == np.floor(targets))).all())
         return np.concatenate(x), targets.astype(np.int64) if whole else targets, class_names
 
     # Rows
@@ -257,51 +266,53 @@ class _Table:
             if room < 0:
                 raise UnreadableError(f"{self._path}: a quoted field has no end")
 
-    def _blocks(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the number of the first line and the lines of some rows, until the end."""
+    def _blocks(self) -> Iterator[_Block]:
+        """Yield the rows, some at a time, without the names of the columns."""
         if not self._named:
-            yield self._line, self._first
+            yield _Block(self._line, self._first)
         self._line += len(self._first)
         while lines := self._lines(_BLOCK):
-            yield self._line, lines
+            yield _Block(self._line, lines)
             self._line += len(lines)
 
-    def _rows(self, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row that is not blank, after the number of its last line in the block."""
-        reader = csv.reader(lines, delimiter=self._delimiter)
-        return ((reader.line_num, row) for row in reader if len(row) > 1 or "".join(row).strip())
+    def _rows(self, block: _Block) -> Iterator[tuple[str, list[str]]]:
+        """Yield where each row is that is not blank, and its fields."""
+        reader = csv.reader(block.lines, delimiter=self._delimiter)
+        for row in reader:
+            if len(row) > 1 or "".join(row).strip():
+                yield f"{self._path}: row {block.start + reader.line_num - 1}", row
 
-    def _are_words(self, lines: list[str], target: int, names: Sequence[str] | None) -> bool:
-        _, row = next(self._rows(lines))
-        field = row[target].strip() if target < len(row) else ""
-        return field in (names or ()) or not (_is_number(field) or field.lower() in _MISSING)
-
-    def _loaded(self, lines: list[str], columns: list[int], dtype: type) -> HostArray:
+    def _loaded(self, block: _Block, columns: list[int], dtype: type) -> HostArray:
         return np.loadtxt(
-            filter(str.strip, lines), dtype, None, self._delimiter,
+            filter(str.strip, block.lines), dtype, None, self._delimiter,
             usecols=columns, ndmin=2, quotechar='"',
         )  # fmt: skip
 
-    def _numbers(self, line: int, lines: list[str], columns: list[int]) -> HostArray:
+    def _numbers(self, block: _Block, columns: list[int]) -> HostArray:
         try:
-            block = self._loaded(lines, columns, np.float64)
+            numbers = self._loaded(block, columns, np.float64)
         except ValueError:
-            self._check(line, lines, columns)
+            self._check(block, columns)
             raise
-        if np.isnan(block).any():
-            self._check(line, lines, columns)
+        if np.isnan(numbers).any():
+            self._check(block, columns)
         # loadtxt passes over fields that it is not asked for, and so over those too many
-        full = self.width - 1
-        if any(one.count(self._delimiter) != full or '"' in one for one in lines if one.strip()):
-            self._check(line, lines, [])
-        return block
+        rows, full = filter(str.strip, block.lines), self.width - 1
+        if any(row.count(self._delimiter) != full or '"' in row for row in rows):
+            self._check(block, [])
+        return numbers
 
-    def _numbered(self, line: int, lines: list[str], target: int, labels: _Labels) -> HostArray:
-        words = self._loaded(lines, [target], object)[:, 0].tolist()
+    def _are_words(self, block: _Block, target: int, names: Sequence[str] | None) -> bool:
+        _, row = next(self._rows(block))
+        field = row[target].strip() if target < len(row) else ""
+        return field in (names or ()) or not (_is_number(field) or _is_missing(field))
+
+    def _numbered(self, block: _Block, target: int, labels: _Labels) -> HostArray:
+        words = self._loaded(block, [target], object)[:, 0].tolist()
         try:
             return labels.numbered([word.strip() for word in words])
         except KeyError:
-            self._check_words(line, lines, target, labels)
+            self._check_words(block, target, labels)
             raise UnreadableError(
                 f"{self._path}: column {self._called(target)} holds more than {MAX_CLASSES} words: "
                 f"expected a target of numbers, or of a few words that name classes"
@@ -309,32 +320,31 @@ class _Table:
 
     # What is wrong, by row and column
 
-    def _check(self, line: int, lines: list[str], columns: list[int]) -> None:
+    def _check(self, block: _Block, columns: list[int]) -> None:
         """Raise where a row differs in length, or has no number in one of some columns."""
-        for number, row in self._rows(lines):
-            where = f"{self._path}: row {line + number - 1}"
+        for where, row in self._rows(block):
             if len(row) != self.width:
                 raise UnreadableError(
                     f"{where}: expected {self.width} fields, as in the first row, got {len(row)}"
                 )
             for k in columns:
-                if row[k].strip().lower() in _MISSING:
-                    found = "but it is missing"
-                elif not _is_number(row[k]):
-                    found = f"got {came(row[k])}"
-                else:
-                    continue
-                name = self._called(k)
-                cure = f"leave the column out, drop={name}, or mend it in a frame, see from_frame"
-                if k == self._target:
-                    cure = "drop the row, or name the classes, class_names=[...]"
-                raise UnreadableError(f"{where}, column {name}: expected a number, {found}: {cure}")
+                if _is_missing(row[k]) or not _is_number(row[k]):
+                    found = "but it is missing" if _is_missing(row[k]) else f"got {came(row[k])}"
+                    raise UnreadableError(
+                        f"{where}, column {self._called(k)}: expected a number, {found}: "
+                        f"{self._cure(k)}"
+                    )
 
-    def _check_words(self, line: int, lines: list[str], target: int, labels: _Labels) -> None:
+    def _cure(self, column: int) -> str:
+        if column == self._target:
+            return "drop the row, or name the classes, class_names=[...]"
+        drop = self._called(column)
+        return f"leave the column out, drop={drop}, or mend it in a frame, see from_frame"
+
+    def _check_words(self, block: _Block, target: int, labels: _Labels) -> None:
         """Raise where there is no word, or one that names no class."""
-        for number, row in self._rows(lines):
-            word = row[target].strip()
-            where = f"{self._path}: row {line + number - 1}, column {self._called(target)}"
+        for row_is, row in self._rows(block):
+            word, where = row[target].strip(), f"{row_is}, column {self._called(target)}"
             if not word:
                 raise UnreadableError(
                     f"{where}: expected a class's name, but it is missing: drop the row"
