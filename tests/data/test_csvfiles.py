@@ -178,6 +178,13 @@ REFUSED = {
         'kind,age,town\n\n1,2,"a\nb"\n0,x,c\n', {"drop": "town"},
         "row 5, column 'age': expected a number, got 'x'",
     ),
+    "a word after very many blank lines": (
+        "kind,age\n" + "\n" * 300 + "1,x\n", {}, "row 302, column 'age': expected a number, got",
+    ),
+    "a word below a name of two lines": (
+        'kind,"age\nin years"\n1,x\n', {},
+        "row 3, column 'age\\nin years': expected a number, got 'x': leave the column out",
+    ),
     "a word without a header": (
         "1,2\n0,x\n", {"target": 0}, "row 2, column 1: expected a number, got 'x': leave the "
         "column out, drop=1, or",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xpnet.data import Dataset, load_spreadsheet, save_spreadsheet
+from xpnet.data import Dataset, archives, load_spreadsheet, save_spreadsheet
 
 
 def digits(n: int = 12, side: int = 28) -> Dataset:
@@ -234,3 +234,10 @@ def test_without_openpyxl_one_sentence_says_what_to_install(tmp_path, monkeypatc
     with pytest.raises(ImportError, match=r"openpyxl: run `pip install openpyxl`"):
         save_spreadsheet(digits(), tmp_path / "d.xlsx")
     assert not list(tmp_path.iterdir())
+
+
+def test_members_of_an_archive_are_counted_where_they_lie_across_two_reads(monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 0)
+    for before in range(2**20 - 4, 2**20 + 1):
+        with pytest.raises(ValueError, match=r"^more than 0 members$"):
+            archives.Archive(bytes(before) + b"PK\1\2")
