@@ -303,6 +303,14 @@ def image_grid(
     ------
     ValueError
         There is nothing to draw, or an array is no image.
+
+    Examples
+    --------
+    What a network gets wrong, by the names of the classes:
+
+    >>> names, wrong = data.class_names, misclassified(net.predict(data.x), data.t)
+    >>> taken = [(f"{names[t]} as {names[y]}", data.x[i]) for i, t, y, _ in zip(*wrong)]
+    >>> image_grid(taken, "wrong.png")
     """
     pairs = list(images.items() if isinstance(images, Mapping) else images)
     arrays = [to_numpy(image) for _, image in pairs]

@@ -107,17 +107,21 @@ class Dataset(Constructible):
                 f"{there.name}"
             )
         if self.classes is not None:
-            count = whole_number(f"{self.name}: classes", self.classes, 1)
+            count = self._count_of_classes()
             object.__setattr__(self, "classes", count)
             object.__setattr__(self, "t", self._of_classes(count))
         elif self._is_integral() and tuple(self.t.shape) == (n, 1):
             object.__setattr__(self, "t", self.t[:, 0])
 
+    def _count_of_classes(self) -> int:
+        return whole_number(f"{self.name}: classes", self.classes, 1)
+
     def _name_classes(self, names: tuple[str, ...]) -> None:
-        if self.classes not in (None, len(names)):
+        count = len(names) if self.classes is None else self._count_of_classes()
+        if count != len(names):
             raise ValueError(
                 f"{self.name}: expected as many class_names as classes, got {len(names)} names for "
-                f"{self.classes} classes"
+                f"{count} classes"
             )
         object.__setattr__(self, "classes", len(names))
         object.__setattr__(self, "class_names", names)
