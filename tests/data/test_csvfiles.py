@@ -137,6 +137,15 @@ def test_the_same_table_in_many_forms(table, text, options):
     np.testing.assert_array_equal(data.t, np.array([1, 0]), strict=True)
 
 
+def test_a_first_row_of_words_and_numbers_is_what_it_is_said_to_be(table):
+    path = table("5.1,3.5,setosa\n4.9,3.0,virginica\n")
+    data = from_csv(path, target=-1, header=False)
+    assert data.x.tolist() == [[5.1, 3.5], [4.9, 3.0]]
+    assert data.class_names == ("setosa", "virginica")
+    assert from_csv(table("kind,0,1\n1,2,3\n"), target="kind").x.tolist() == [[2, 3]]
+    assert from_csv(table("0,1,2\n1,2,3\n"), target="0").x.tolist() == [[2, 3]]
+
+
 def test_a_first_row_that_counts_may_be_a_sample(table):
     data = from_csv(table("0,1,2\n1,4,5\n"), target=0, header=False)
     assert data.x.tolist() == [[1, 2], [4, 5]]
@@ -237,7 +246,12 @@ REFUSED = {
         "target: expected a column 'kind': several are called so: give the number of one",
     ),
     "a first row that counts": (
-        "0,1,2\n1,2,3\n", {"target": 0}, "its first row counts the columns: say header=True, or",
+        "0,1,2\n1,2,3\n", {"target": 0},
+        "its first row counts the columns: say header=False if it is a sample, or header=True if",
+    ),
+    "a first row that is a sample with a word, or a header with a number": (
+        "5.1,3.5,setosa\n4.9,3.0,setosa\n", {"target": -1},
+        "its first row holds words and numbers: say header=False if it is a sample, or header=True",
     ),
     "the numbers of rows": (
         ",kind,age\n0,1,31\n1,0,45\n", {},
@@ -253,7 +267,7 @@ REFUSED = {
     "nothing": ("", {}, "expected a table, but it is empty"),
     "blank lines": ("\n\n", {}, "expected a table, but it is empty"),
     "another encoding": ("größe,kind\n1,2\n".encode("latin1"), {}, "expected a table of text in"),
-    "a workbook": (b"PK\3\4\xff\0\0", {}, "expected a table of text in UTF-8 ("),
+    "a packed file": (b"PK\3\4\xff\0\0", {}, "expected text, got a packed file: unpack it first"),
     "labels out of range": (
         "kind,age\n0,1\n2,3\n", {"classes": 2}, "expected labels of 0 to 1, got 2 at index 1",
     ),

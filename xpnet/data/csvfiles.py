@@ -89,7 +89,8 @@ def from_csv(
     delimiter : str
         What stands between two fields.
     header : bool, optional
-        Whether the first row names the columns: by default, if one of its fields is no number.
+        Whether the first row names the columns: by default, if it holds the target's name or no
+        numbers.
 
     Returns
     -------
@@ -117,10 +118,11 @@ def from_csv(
     path = Path(path)
     if not isinstance(delimiter, str) or len(delimiter) != 1:
         raise ValueError(f"delimiter: expected a single character, got {came(delimiter)}")
+    header = None if header is None else flag("header", header)
     sizes = None if shape is None else [whole_number("shape", n, 1) for n in _several(shape)]
     names = None if class_names is None else distinct_names("class_names", class_names)
     with _reading(path):
-        table = _Table(path, contents(path), delimiter, header)
+        table = _Table(path, delimiter, header, target)
     column = None if target is None else table.column("target", target)
     left_out = {column, *(table.column("drop", one) for one in _several(drop))}
     features = [k for k in range(table.width) if k not in left_out]
@@ -166,8 +168,13 @@ class _Block(NamedTuple):
 class _Table:
     """The rows of a file, some at a time, and the names of its columns."""
 
-    def __init__(self, path: Path, raw: bytes, delimiter: str, header: bool | None) -> None:
+    def __init__(
+        self, path: Path, delimiter: str, header: bool | None, target: Column | None
+    ) -> None:
         self._path, self._delimiter = path, delimiter
+        raw = contents(path)
+        if raw.startswith((b"PK\3\4", b"\x1f\x8b")):
+            raise UnreadableError(f"{path}: expected text, got a packed file: unpack it first")
         self._stream = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig")
         self._line = 1  # of the block that comes next
         self._first = self._lines(1)
@@ -177,21 +184,25 @@ class _Table:
             raise UnreadableError(f"{path}: holds more than {MAX_COLUMNS} columns")
         fields = [field.strip() for field in next(self._rows(_Block(1, self._first)))[1]]
         self.width = len(fields)
-        self._named = self._has_header(fields) if header is None else flag("header", header)
+        self._named = self._has_header(fields, target) if header is None else header
         self.names = fields if self._named else [str(k) for k in range(self.width)]
         others = [one for one in ";\t|," if one in self._first[0]] if self.width == 1 else []
         self.hint = f": say what stands between fields, delimiter={others[0]!r}" if others else ""
         self._target: int | None = None
 
-    def _has_header(self, fields: list[str]) -> bool:
-        if not all(map(_is_number, fields)):
+    def _has_header(self, fields: list[str], target: Column | None) -> bool:
+        """Return whether the first row names the columns, or raise where that is a guess."""
+        numbers = [field for field in fields if _is_number(field)]
+        counts = len(fields) > 2 and fields == [str(k) for k in range(len(fields))]
+        if target in fields or not numbers:
             return True
-        if len(fields) > 2 and fields == [str(k) for k in range(len(fields))]:
-            raise UnreadableError(
-                f"{self._path}: its first row counts the columns: say header=True, or header=False "
-                f"if it is a sample"
-            )
-        return False
+        if len(numbers) == len(fields) and not counts:
+            return False
+        found = "counts the columns" if counts else "holds words and numbers"
+        raise UnreadableError(
+            f"{self._path}: its first row {found}: say header=False if it is a sample, or "
+            f"header=True if it names the columns"
+        )
 
     def column(self, argument: str, which: Column) -> int:
         """Return the number of a column that an argument asks for by name or by number."""
