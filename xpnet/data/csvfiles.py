@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from xpnet.arrays import HostArray
-from xpnet.checks import arguments, came, distinct_names, flag, nearest, whole_number
+from xpnet.checks import arguments, came, distinct_names, file_path, flag, nearest, whole_number
 from xpnet.data.datasets import Dataset
 from xpnet.files import UnreadableError, contents, listed, reading
 
@@ -115,7 +115,7 @@ def from_csv(
     >>> train = from_csv("train.csv", target="label", classes=10, shape=(1, 28, 28))
     >>> test = from_csv("test.csv", target=None, shape=(1, 28, 28))
     """
-    path = Path(path)
+    path = file_path(path)
     if not isinstance(delimiter, str) or len(delimiter) != 1:
         raise ValueError(f"delimiter: expected a single character, got {came(delimiter)}")
     header = None if header is None else flag("header", header)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnet.arrays import HostArray
-from xpnet.checks import came, distinct_names, nearest, pair
+from xpnet.checks import came, distinct_names, file_path, nearest, pair
 from xpnet.data.datasets import Dataset
 from xpnet.files import UnreadableError, contents, listed, most_unpacked, reading
 
@@ -89,7 +89,7 @@ def from_folder(
     >>> train = from_folder("pets/train", size=64)
     >>> test = from_folder("pets/test", size=64, class_names=train.class_names)
     """
-    path = Path(path)
+    path = file_path(path)
     height_width = None if size is None else pair("size", size, 1)
     if channels not in (None, 1, 3):
         raise ValueError(f"channels: expected 1 for grey or 3 for colour, got {came(channels)}")

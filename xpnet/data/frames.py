@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.checks import arguments, came, nearest
+from xpnet.checks import arguments, came, file_path, nearest
 from xpnet.convert import as_array, as_words
 from xpnet.data.archives import npz_arrays
 from xpnet.data.datasets import Dataset
@@ -177,7 +176,7 @@ def from_arrays(
             )
         samples, targets = arrays[x], arrays[t]
     elif isinstance(arrays, (str, os.PathLike)):
-        samples, targets = npz_arrays(Path(arrays), (x, t), cure)
+        samples, targets = npz_arrays(file_path(arrays, "arrays"), (x, t), cure)
         name = str(arrays) if name is None else name
     else:
         raise TypeError(f"arrays: expected a dict of arrays or a path, got {came(arrays)}")
