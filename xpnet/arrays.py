@@ -27,6 +27,7 @@ __all__ = [
     "is_complex",
     "library",
     "namespace",
+    "real_dtype",
     "to_numpy",
 ]
 
@@ -185,3 +186,8 @@ def is_complex(x: Array) -> bool:
 def dtype_name(x: Array) -> str:
     """Return the standard name of an array's dtype, such as ``"float32"``."""
     return str(x.dtype).rpartition(".")[2]
+
+
+def real_dtype(dtype: str) -> str:
+    """Return the name of the dtype of a complex number's parts; a real dtype's own."""
+    return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)

@@ -610,3 +610,61 @@ def test_mnist_has_its_known_form_mean_and_deviation(mnist):
     assert (train.x.dtype, train.t.dtype) == (np.uint8, np.int64)
     assert train.x.mean() / 255 == pytest.approx(0.13066, abs=5e-6)
     assert train.x.std() / 255 == pytest.approx(0.3081, abs=5e-5)
+
+
+class TestWeights:
+    """How much each sample counts."""
+
+    def labelled(self) -> Dataset:
+        t = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2, 0])
+        return Dataset(np.arange(20.0, dtype="float32").reshape(10, 2), t, classes=3)
+
+    def test_balanced_classes_count_alike_and_the_mean_weight_is_1(self):
+        data = self.labelled().weighted("balanced")
+        for label in range(3):
+            assert data.weights[data.t == label].sum() == pytest.approx(10 / 3)
+        assert data.weights.mean() == pytest.approx(1)
+
+    def test_they_are_those_of_scikit_learn(self):
+        utils = pytest.importorskip("sklearn.utils.class_weight")
+        expected = utils.compute_sample_weight("balanced", self.labelled().t)
+        np.testing.assert_allclose(self.labelled().weighted("balanced").weights, expected)
+
+    def test_classes_have_weights_of_their_own_those_left_out_1(self):
+        data = self.labelled().weighted({1: 4, 2: 0.5})
+        np.testing.assert_array_equal(data.weights, [1, 1, 1, 1, 1, 1, 4, 4, 0.5, 1])
+
+    def test_classes_may_go_by_their_names(self):
+        data = Dataset([[1.0], [2.0]], ["ham", "spam"], class_names=["ham", "spam"])
+        np.testing.assert_array_equal(data.weighted({"spam": 5}).weights, [1, 5])
+
+    def test_they_go_wherever_their_samples_go(self, xp: Backend):
+        weights = np.arange(1, 11)
+        data = Dataset(self.labelled().x, self.labelled().t, 3, weights=weights).to(xp.device)
+        rest, held_out = data.split(0.3)
+        parts = [rest, held_out, data.take(4), data.select([9, 2]), data.astype("float64")]
+        for part in [*parts, pickle.loads(pickle.dumps(data))]:
+            first = to_numpy(part.x)[:, 0] / 2 + 1
+            np.testing.assert_array_equal(to_numpy(part.weights), first)
+            assert device_of(part.weights) == device_of(part.x)
+
+    @pytest.mark.parametrize(
+        ("weights", "words"),
+        [
+            ([1, 2], r"expected weights of shape \(10,\), real numbers, got int64 of shape \(2,\)"),
+            (np.ones((10, 1)), r"got float64 of shape \(10, 1\)"),
+            (-np.ones(10), r"expected weights >= 0, got -1\.0 at index 0"),
+            (np.full(10, np.nan), r"expected weights >= 0, got nan at index 0"),
+            (np.zeros(10), r"expected a weight above 0, got 10 of 0"),
+            ("balance", r"weights: expected 'balanced', got 'balance': did you mean 'balanced'"),
+            ({3: 1}, r"weights: expected labels of data, 0 to 2, got 3"),
+            ({0: -1}, r"weights: 0: expected a number >= 0, got -1"),
+        ],
+    )
+    def test_what_are_no_weights_is_said(self, weights, words):
+        with pytest.raises(ValueError, match=words):
+            self.labelled().weighted(weights)
+
+    def test_numbers_have_no_classes_to_weigh(self):
+        with pytest.raises(ValueError, match=r"expected labels, of which each class has a weight"):
+            Dataset(np.ones((3, 2)), np.ones((3, 1))).weighted("balanced")

@@ -571,6 +571,16 @@ def test_gathering_a_batch(dtype, pixels, targets, scale, shuffled, by_record):
         agree(mine, other, exact=True)
 
 
+@pytest.mark.parametrize("by_record", [False, True])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_rows_in_the_order_of_an_epoch(shuffled, by_record):
+    rng = np.random.default_rng(0)
+    rows, order = rng.normal(size=20).astype("float32"), rng.permutation(20) if shuffled else None
+    first = np.array([0.5, 3.0, 2.0]) if by_record else 8
+    ours = own(batch.gather, gpu(rows), gpu(order), gpu(first), n=4)
+    agree(ours, generic(batch.gather, rows, order, first, n=4), exact=True)
+
+
 FLAT, ONE, DEEP = ((5, 4), (1500, 10)), ((7, 1),), ((3, 2, 2),)
 ANSWERS = [
     *((None, by_labels, shape) for shape in FLAT + ONE for by_labels in (False, True)),
@@ -584,19 +594,21 @@ ANSWERS = [
 ]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("answers", "by_labels", "shape"), ANSWERS)
-def test_the_statistics_of_an_epoch(dtype, answers, by_labels, shape):
+def test_the_statistics_of_an_epoch(dtype, answers, by_labels, shape, weighted):
     scores, rng = draw(shape, dtype, whole=True) / 2, np.random.default_rng(1)
     if answers is not None and answers.right_or_wrong:
         scores[0] = np.nan
     labels = rng.integers(0, max(shape[1], 2), shape[0])
     targets = labels if by_labels else rng.integers(0, 2, shape).astype(dtype)
-    record, value = np.arange(1.0, 7.0), np.array(0.25, dtype)
+    record, value = np.arange(1.0, 1 + len(batch.RECORD)), np.array(0.25, dtype)
+    weights = (rng.integers(0, 8, shape[0]) / 4).astype(dtype) if weighted else None
     record_gpu = gpu(record)
-    arrays = record_gpu, gpu(scores), gpu(targets), gpu(value)
+    arrays = record_gpu, gpu(scores), gpu(targets), gpu(value), gpu(weights)
     assert own(batch.update_stats, *arrays, answers=answers) is None
-    generic(batch.update_stats, record, scores, targets, value, answers=answers)
+    generic(batch.update_stats, record, scores, targets, value, weights, answers=answers)
     agree(record_gpu, record, exact=True)
 
 

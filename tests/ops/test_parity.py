@@ -367,7 +367,7 @@ def test_statistics_of_classes_agree_bit_for_bit(dtype, shape, classes):
     labels = np.random.default_rng(1).integers(0, shape[1], shape[0]).astype(classes)
 
     def run():
-        record = np.linspace(0.1, 1, 6)
+        record = np.linspace(0.1, 1, len(batch.RECORD))
         batch.update_stats(
             record, scores, labels, np.asarray(0.3, dtype), answers=batch.Answers("class")
         )

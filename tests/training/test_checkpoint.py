@@ -593,6 +593,8 @@ class TestInTheSameProcess:
         (lambda a, c: c.pop("partial"), "its steps are 13, those of its epochs 10"),
         (lambda a, c: c.update(steps=14), "its steps are 14, those of its epochs 13"),
         (lambda a, c: c["partial"].pop("record"), "holds no whole checkpoint"),
+        (lambda a, c: c["partial"]["record"].update(luck=1), "record: expected 'loss', 'right'"),
+        (lambda a, c: c["partial"]["record"].update(loss="much"), "holds no whole checkpoint"),
         (lambda a, c: c.pop("history"), "holds no whole checkpoint ('history')"),
         (lambda a, c: c["history"].pop(), "its epoch is 2, its history has 1"),
         (lambda a, c: c.update(fits=3), "holds no whole checkpoint"),
@@ -627,6 +629,16 @@ def test_a_checkpoint_whose_parts_do_not_agree_is_refused(tmp_path, change, word
         made.restore(path)
     assert words in str(caught.value)
     assert position(made) == before
+
+
+def test_sums_that_were_not_kept_yet_are_those_of_samples_without_weights(tmp_path):
+    interrupted(tmp_path / "c")
+    arrays, about = read_arrays(tmp_path / "c")
+    assert about["checkpoint"]["partial"]["record"].pop("weight") == 3 * BATCH
+    write_arrays(tmp_path / "c", arrays, {"checkpoint": about["checkpoint"]})
+    resumed = trainer()
+    resumed.restore(tmp_path / "c")
+    assert position(fit(resumed)) == position(fit(trainer()))
 
 
 def test_what_else_is_kept_there_comes_back(tmp_path):

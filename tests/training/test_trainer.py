@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.conftest import Backend
+from tests.conftest import Backend, backend
 from xpnet import schedules
 from xpnet.arrays import dtype_name, to_numpy
 from xpnet.data import Batches, Dataset
@@ -702,3 +702,78 @@ class TestBetweenTheSteps:
         np.testing.assert_allclose(
             np.reshape(losses, (2, 3)).mean(axis=1), history["train_loss"], rtol=1e-12
         )
+
+
+class TestWeights:
+    """A sample of weight 2 is one that is there twice; one of weight 0 is not there."""
+
+    def data(self, xp: Backend, n: int = 12) -> Dataset:
+        rng = np.random.default_rng(5)
+        x = rng.normal(size=(n, 3))
+        return Dataset(xp.array(x), xp.array(np.arange(n) % 2), classes=2)
+
+    def net(self, xp: Backend) -> Sequential:
+        made = Sequential([Linear(4), Sigmoid(), Linear(2)], input_shape=(3,), dtype="float64")
+        return made.to(xp.device)
+
+    def test_training_is_that_of_samples_repeated(self, xp: Backend):
+        data, counts = self.data(xp), np.arange(12) % 4
+        repeated = data.select(np.repeat(np.arange(12), counts))
+        one, other = (trainer(self.net(xp), callbacks=[]) for _ in range(2))
+        weighed = one.fit(data.weighted(counts), 5, 12, validation=data.weighted(counts))
+        expected = other.fit(repeated, 5, len(repeated), validation=repeated)
+        for column in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+            assert weighed[column] == pytest.approx(expected[column], rel=1e-12), column
+        for name, array in one.net.params.items():
+            np.testing.assert_allclose(to_numpy(array), to_numpy(other.net.params[name]))
+
+    @pytest.mark.parametrize("loss", [SigmoidCrossEntropy(), SquaredError()], ids=repr)
+    def test_what_is_measured_counts_by_weight(self, xp: Backend, loss):
+        rng = np.random.default_rng(6)
+        t, weights = rng.integers(0, 2, (9, 2)).astype(float), rng.random(9)
+        x = xp.array(rng.normal(size=(9, 3)))
+        data = Dataset(x, xp.array(t), classes=None, weights=weights)
+        made = Trainer(self.net(xp), loss, SGD())
+        found = made.evaluate(data, batch_size=4)
+        scores = made.net.predict(x)
+        weights = weights.astype("float32").astype(float)
+        if found.accuracy is None:
+            expected = np.average(abs(scores - t).mean(axis=1), weights=weights)
+            assert found.mean_absolute_error == pytest.approx(expected)
+            return
+        right = (scores > 0) == (t > 0.5)
+        assert found.accuracy == pytest.approx(np.average(right.mean(axis=1), weights=weights))
+        assert found.exact_match == pytest.approx(np.average(right.all(axis=1), weights=weights))
+
+    def test_a_batch_that_counts_nothing_moves_nothing(self, xp: Backend):
+        data = self.data(xp).weighted(np.arange(12) == 0)
+        made = trainer(self.net(xp), callbacks=[])
+        made.fit(data, 2, 3)
+        assert all(map(np.isfinite, made.history["train_loss"]))
+
+    def test_weights_are_part_of_what_a_fit_is_given(self, tmp_path):
+        cpu = backend("numpy")
+        made = trainer(self.net(cpu), callbacks=[])
+        made.fit(self.data(cpu), 1, 4)
+        made.save(tmp_path / "c")
+        again = trainer(self.net(cpu), callbacks=[])
+        again.restore(tmp_path / "c")
+        with pytest.raises(ValueError, match="something else: train expected"):
+            again.fit(self.data(cpu).weighted("balanced"), 1, 4)
+
+    def test_a_rare_class_that_counts_as_much_is_found(self):
+        rng = np.random.default_rng(0)
+        t = (rng.random(2000) < 0.05).astype(int)
+        x = (rng.normal(size=(2000, 5)) + 0.7 * t[:, None]).astype("float32")
+        train, test = Dataset(x, t, classes=2).split(0.5)
+        recalls, balanced = [], []
+        for data in (train, train.weighted("balanced")):
+            net = Sequential([Linear(10), ReLU(), Linear(2)], input_shape=(5,))
+            Trainer(net, SoftmaxCrossEntropy(), Adam(lr=0.01)).fit(data, 10, 50)
+            guess = net.predict(test.x).argmax(axis=1)
+            of_class = [(guess == test.t)[test.t == label].mean() for label in (0, 1)]
+            recalls.append(of_class[1])
+            balanced.append(np.mean(of_class))
+        assert recalls[0] < 0.2
+        assert recalls[1] >= 0.6
+        assert balanced[1] >= 0.75

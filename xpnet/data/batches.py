@@ -84,8 +84,10 @@ class Batches(Constructible):
         """The number of samples in an epoch."""
         return min(len(self.data), len(self) * self.batch_size)
 
-    def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Array, Array]]:
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Array, ...]]:
         """Yield (x, t) on the device until every sample was seen once.
+
+        Where the data set has weights, (x, t, weights).
 
         Parameters
         ----------
@@ -114,11 +116,14 @@ class Batches(Constructible):
         place = self.device if self.resident else device_of(self.data.x)
         return place.asarray(self._stream.permutation(len(self.data), number))
 
-    def _gather(self, start: int, order: Array | None) -> tuple[Array, Array]:
-        n = min(self.batch_size, self.samples - start)
-        return ops.batch.gather_batch(self.data.x, self.data.t, order, start, n=n)
+    def _gather(self, start: int, order: Array | None) -> tuple[Array, ...]:
+        n, data = min(self.batch_size, self.samples - start), self.data
+        batch = ops.batch.gather_batch(data.x, data.t, order, start, n=n)
+        if data.weights is None:
+            return batch
+        return *batch, ops.batch.gather(data.weights, order, start, n=n)
 
-    def _gathered_ahead(self, starts: range, order: Array | None) -> Iterator[tuple[Array, Array]]:
+    def _gathered_ahead(self, starts: range, order: Array | None) -> Iterator[tuple[Array, ...]]:
         waiting: deque[Future[Any]] = deque()
         with ThreadPoolExecutor(1, "xpnet-batches") as thread:
             for start in starts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from xpnet.checks import (
     distinct_names,
     flag,
     nearest,
+    not_negative,
     number,
     one_of,
     whole_number,
@@ -69,6 +70,9 @@ class Dataset(Constructible):
     class_names : sequence of str, optional
         What the classes are called, in order: there are then as many ``classes``, and ``t`` may be
         words, which become labels.
+    weights : array, shape (n,), optional
+        How much each sample counts, in the loss and in what is measured: numbers >= 0, kept in
+        float32, not all of them 0.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Dataset(Constructible):
     classes: int | None = None
     name: str = "data"
     class_names: Sequence[str] | None = field(default=None, kw_only=True)
+    weights: Array | None = field(default=None, kw_only=True)
     warned: set[str] = field(default_factory=set, init=False)  # of what: its parts share it
 
     def __post_init__(self) -> None:
@@ -112,6 +117,26 @@ class Dataset(Constructible):
             object.__setattr__(self, "t", self._of_classes(count))
         elif self._is_integral() and tuple(self.t.shape) == (n, 1):
             object.__setattr__(self, "t", self.t[:, 0])
+        if self.weights is not None:
+            object.__setattr__(self, "weights", self._checked_weights(self.weights))
+
+    def _checked_weights(self, given: Any) -> Array:
+        """Return how much each sample counts, beside the samples."""
+        host = to_numpy(as_array(f"{self.name}: weights", given))
+        if host.shape != (len(self),) or host.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{self.name}: expected weights of shape ({len(self)},), real numbers, got "
+                f"{host.dtype} of shape {host.shape}"
+            )
+        wrong = ~((host >= 0) & np.isfinite(host))
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(
+                f"{self.name}: expected weights >= 0, got {host[first]} at index {first}"
+            )
+        if not host.any():
+            raise ValueError(f"{self.name}: expected a weight above 0, got {len(self)} of 0")
+        return device_of(self.x).asarray(host, "float32")
 
     def _count_of_classes(self) -> int:
         return whole_number(f"{self.name}: classes", self.classes, 1)
@@ -183,6 +208,51 @@ class Dataset(Constructible):
             f"t {_summary(self.t)}{classes}, on {device_of(self.x).name})"
         )
 
+    def weighted(self, weights: Any) -> Dataset:
+        """Return the data set with weights of its samples.
+
+        Parameters
+        ----------
+        weights : array, mapping or "balanced"
+            One number a sample, shape (n,); or for labels one a class: a mapping of labels (or of
+            their ``class_names``), of which those left out count 1, or ``"balanced"``, so that each
+            class counts as much as any other and the mean weight is 1:
+            ``n / (classes * samples of the class)``.
+
+        Raises
+        ------
+        ValueError
+            These are no weights of the samples, or the targets are no labels.
+        """
+        if isinstance(weights, (str, Mapping)):
+            weights = self._weights_by_class(weights)
+        made = self.with_arrays(self.x, self.t)
+        object.__setattr__(made, "weights", made._checked_weights(weights))
+        return made
+
+    def _weights_by_class(self, weights: str | Mapping[Any, float]) -> HostArray:
+        if not self.has_labels:
+            raise ValueError(
+                f"{self.name}: expected labels, of which each class has a weight, got targets of "
+                f"{_summary(self.t)}"
+            )
+        labels = to_numpy(self.t)
+        found, counts = np.unique(labels, return_counts=True)
+        if isinstance(weights, str):
+            one_of("weights", weights, ["balanced"])
+            each = len(labels) / (len(found) * counts)
+            return np.asarray(each[np.searchsorted(found, labels)])
+        numbers = {name: number for number, name in enumerate(self.class_names or ())}
+        weights = {numbers.get(label, label): weight for label, weight in weights.items()}
+        missing = [label for label in weights if label not in found]
+        if missing:
+            raise ValueError(
+                f"weights: expected labels of {self.name}, {found[0]} to {found[-1]}, got "
+                f"{missing[0]!r}"
+            )
+        each = np.array([not_negative(f"weights: {k}", weights.get(int(k), 1)) for k in found])
+        return np.asarray(each[np.searchsorted(found, labels)])
+
     def split(
         self, fraction: float, seed: int = 0, *, stratify: bool = False
     ) -> tuple[Dataset, Dataset]:
@@ -231,7 +301,8 @@ class Dataset(Constructible):
             There are not that many.
         """
         n = whole_number("take", n, 1, len(self))
-        return self.with_arrays(self.x[:n, ...], self.t[:n, ...])
+        weights = None if self.weights is None else self.weights[:n]
+        return self.with_arrays(self.x[:n, ...], self.t[:n, ...], weights)
 
     def select(self, indices: Array | Sequence[int]) -> Dataset:
         """Return the samples at some indices, copied, in the order of the indices.
@@ -270,7 +341,8 @@ class Dataset(Constructible):
         """
         place = device(device_name)
         dtype = "int64" if self.has_labels else None
-        return self.with_arrays(place.asarray(self.x), place.asarray(self.t, dtype))
+        weights = None if self.weights is None else place.asarray(self.weights)
+        return self.with_arrays(place.asarray(self.x), place.asarray(self.t, dtype), weights)
 
     def astype(self, dtype: str) -> Dataset:
         """Return the data set with its samples, and targets that are no labels, in a dtype.
@@ -283,17 +355,18 @@ class Dataset(Constructible):
         one_of("dtype", dtype, DTYPES)
         place = device_of(self.x)
         t = self.t if self.has_labels else place.asarray(self.t, dtype)
-        return self.with_arrays(place.asarray(self.x, dtype), t)
+        return self.with_arrays(place.asarray(self.x, dtype), t, self.weights)
 
     def _gather(self, indices: HostArray) -> Dataset:
         xp = namespace(self.x)
         there = device_of(self.x).asarray(indices, "int64")
-        return self.with_arrays(xp.take(self.x, there, axis=0), xp.take(self.t, there, axis=0))
+        arrays = (self.x, self.t) if self.weights is None else (self.x, self.t, self.weights)
+        return self.with_arrays(*(xp.take(array, there, axis=0) for array in arrays))
 
-    def with_arrays(self, x: Array, t: Array) -> Dataset:
+    def with_arrays(self, x: Array, t: Array, weights: Array | None = None) -> Dataset:
         """Return a data set of this one's samples in other arrays, which nothing checks again."""
         made = object.__new__(Dataset)
-        vars(made).update(vars(self), x=x, t=t)
+        vars(made).update(vars(self), x=x, t=t, weights=weights)
         return made
 
     def check(self) -> None:

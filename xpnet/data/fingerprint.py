@@ -23,7 +23,8 @@ def fingerprint(data: Dataset) -> str:
 
     Equal on every array library and device.
     """
-    return f"x {_described(data.x)}, t {_described(data.t)}"
+    weights = "" if data.weights is None else f", weights {_described(data.weights)}"
+    return f"x {_described(data.x)}, t {_described(data.t)}{weights}"
 
 
 def _described(array: Array) -> str:

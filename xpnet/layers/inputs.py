@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
-from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, real_dtype, to_numpy
 from xpnet.devices import device_of
 from xpnet.layers.base import Layer
 from xpnet.layers.shape import Rescale
@@ -38,7 +38,7 @@ def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
         if "exact" not in first.accepts:
             return as_floats(x, net.dtype, name)
         if isinstance(first, Rescale):
-            _check_held(x, _real_of(net.dtype), name)
+            _check_held(x, real_dtype(net.dtype), name)
     if kind == "real" and net.dtype.startswith("float"):
         return as_floats(x, net.dtype, name)
     return x
@@ -52,7 +52,7 @@ def as_floats(x: Array, dtype: str, name: str) -> Array:
     ValueError
         There are whole numbers that the dtype cannot hold, or numbers past its range.
     """
-    dtype = _real_of(dtype)
+    dtype = real_dtype(dtype)
     _check_held(x, dtype, name)
     return device_of(x).asarray(x, dtype)
 
@@ -105,8 +105,3 @@ def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
 def _peak(x: Array) -> float:
     xp = namespace(x)
     return float(xp.max(xp.abs(x)))
-
-
-def _real_of(dtype: str) -> str:
-    """Return the dtype of real numbers that goes with a dtype of parameters."""
-    return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)

@@ -1,6 +1,6 @@
 """What frames a training step: a batch is gathered from the data, its results are recorded.
 
-The record of an epoch is six float64 numbers on the device (``RECORD``).  A step that is recorded
+The record of an epoch is seven float64 numbers on the device (``RECORD``).  A step that is recorded
 once and replayed finds its place in the data, and its row of the scalars, by the count of batches.
 """
 
@@ -14,11 +14,19 @@ from xpnet.ops.dispatch import op
 from xpnet.ops.elementwise import rescale
 from xpnet.ops.loss import as_scores
 
-__all__ = ["RECORD", "Answers", "absolute_errors", "gather_batch", "right_answers", "update_stats"]
+__all__ = [
+    "RECORD",
+    "Answers",
+    "absolute_errors",
+    "gather",
+    "gather_batch",
+    "right_answers",
+    "update_stats",
+]
 
-RECORD = ("loss", "right", "batches", "wholly_right", "absolute_error", "answers")
+RECORD = ("loss", "right", "batches", "wholly_right", "absolute_error", "answers", "weight")
 """What is summed up over an epoch: losses of samples, right answers, batches, samples right in all
-their answers, absolute errors, and answers given."""
+their answers, absolute errors, answers given, and samples; each by the weight of its sample."""
 
 
 class Answers(NamedTuple):
@@ -44,6 +52,23 @@ class Answers(NamedTuple):
     def right_or_wrong(self) -> bool:
         """Whether an answer is right or wrong, and not near or far."""
         return self.kind != "number"
+
+
+@op
+def gather(a: Array, order: Array | None, first: int | Array, *, n: int) -> Array:
+    """Return n rows of an array in the order of an epoch.
+
+    Parameters
+    ----------
+    a : array
+        A row for each sample.
+    order, first, n
+        As :func:`gather_batch` takes them.
+    """
+    start = first if isinstance(first, int) else n * int(to_numpy(first)[2])
+    if order is None:
+        return a[start : start + n, ...]
+    return namespace(a).take(a, order[start : start + n], axis=0)
 
 
 @op
@@ -77,13 +102,7 @@ def gather_batch(
     x : array, shape (n, ...)
     t : array, shape (n, ...)
     """
-    xp = namespace(x)
-    start = first if isinstance(first, int) else n * int(to_numpy(first)[2])
-    if order is None:
-        x, t = x[start : start + n, ...], t[start : start + n, ...]
-    else:
-        chosen = order[start : start + n]
-        x, t = xp.take(x, chosen, axis=0), xp.take(t, chosen, axis=0)
+    x, t = gather(x, order, first, n=n), gather(t, order, first, n=n)
     return x if scale is None else rescale(x, scale=scale, dtype=dtype), t
 
 
@@ -147,34 +166,50 @@ def _rows(a: Array) -> Array:
 
 @op
 def update_stats(
-    record: Array, scores: Array, targets: Array, loss: Array, *, answers: Answers | None
+    record: Array,
+    scores: Array,
+    targets: Array,
+    loss: Array,
+    weights: Array | None = None,
+    *,
+    answers: Answers | None,
 ) -> None:
     """Add a batch to the record of its epoch.
 
     Parameters
     ----------
-    record : array, float64, shape (6,)
+    record : array, float64, shape (7,)
         See ``RECORD``; changed in place.
     scores : array, shape (n, ...)
     targets : array, shape (n, ...)
     loss : array, 0-d
         The batch's mean.
+    weights : array, shape (n,), optional
+        Of the samples; by default each counts 1.
     answers : Answers or None
         What is told right from wrong, or how far from it; None for nothing.
     """
-    xp = namespace(record)
-    record[0] += xp.astype(loss, xp.float64) * scores.shape[0]
+    xp, n = namespace(record), scores.shape[0]
+    whole = float(n) if weights is None else xp.sum(weights, dtype=xp.float64)
+    record[0] += xp.astype(loss, xp.float64) * whole
     record[2] += 1.0
+    record[6] += whole
+
+    def total(rows: Array) -> Array:
+        rows = xp.astype(rows, xp.float64)
+        if weights is not None:
+            rows = rows * xp.astype(weights, xp.float64)[:, None]
+        return xp.sum(rows)
+
     if answers is None:
         return
     if not answers.right_or_wrong:
         errors = absolute_errors(scores, targets)
-        record[4] += xp.sum(xp.astype(errors, xp.float64))
-        record[5] += float(math.prod(errors.shape))
+        record[4] += total(errors)
+        record[5] += whole * errors.shape[1]
         return
     right = right_answers(scores, targets, answers)
-    count = xp.sum(xp.astype(right, xp.float64))
-    single = right.shape[1] == 1
+    count = total(right)
     record[1] += count
-    record[3] += count if single else xp.sum(xp.astype(xp.all(right, axis=1), xp.float64))
-    record[5] += float(math.prod(right.shape))
+    record[3] += count if right.shape[1] == 1 else total(xp.all(right, axis=1, keepdims=True))
+    record[5] += whole * right.shape[1]

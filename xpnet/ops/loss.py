@@ -63,7 +63,8 @@ def _shares(scores: Array, weights: Array | None) -> Array | float:
         return 1 / scores.shape[0]
     xp = namespace(scores)
     weights = xp.astype(weights, xp.real(scores).dtype if is_complex(scores) else scores.dtype)
-    return weights / xp.sum(weights)
+    total = xp.sum(weights)
+    return weights / xp.where(total > 0, total, 1.0)  # a batch that counts nothing moves nothing
 
 
 def _mean(losses: Array, shares: Array | float) -> Array:

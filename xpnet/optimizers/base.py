@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from numbers import Number
 from typing import Any, ClassVar
 
-from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, real_dtype, to_numpy
 from xpnet.checks import Hyperparameter, not_negative, positive
 from xpnet.config import Configurable
 from xpnet.devices import CPU, device_of
@@ -263,7 +263,7 @@ class Optimizer(Configurable, ABC):
     def _slot_dtype(self, name: str, p: Array) -> str:
         dtype = dtype_name(p)
         if name in self.real_slots:
-            return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+            return real_dtype(dtype)
         return dtype
 
     @property

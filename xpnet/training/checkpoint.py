@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array
-from xpnet.checks import came, file_path, flag, whole_number
+from xpnet.checks import came, file_path, flag, one_of, whole_number
 from xpnet.config import Configurable
 from xpnet.files import UnreadableError, reading, versions
 from xpnet.layers import Network
@@ -167,8 +167,8 @@ class _Saved:
             raise ValueError(f"its epoch is {epoch}, its history has {len(self.history)}")
         if self.partial is not None:
             whole_number("batches", self.partial.batches)
-            if len(list(map(float, self.partial.record))) != len(RECORD):
-                raise ValueError(f"its record holds {len(self.partial.record)} of {len(RECORD)}")
+            for name, total in self.partial.record.items():
+                float(total), one_of("record", name, RECORD)
         whole_number("steps", self.steps, self._steps_before)
         self._check_fits()
         if self.partial is not None and (not self.fits or self.fits[-1].finished):

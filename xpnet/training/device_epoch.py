@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xpnet import ops
-from xpnet.arrays import Array, namespace
+from xpnet.arrays import Array, namespace, real_dtype
 from xpnet.data import Batches
 from xpnet.layers import ArrayMap, Network
 from xpnet.losses import Loss
@@ -53,13 +53,21 @@ class Step:
         self.after_backward = after_backward
 
     def __call__(
-        self, x: Array, t: Array, *, start: int = 0, scalars: DeviceScalars | None = None
+        self,
+        x: Array,
+        t: Array,
+        weights: Array | None = None,
+        *,
+        start: int = 0,
+        scalars: DeviceScalars | None = None,
     ) -> tuple[Array, Array]:
         """Make one update from a batch; return its mean loss and its scores.
 
         Parameters
         ----------
         x, t : array
+        weights : array, shape (n,), optional
+            How much each sample counts.
         start : int
             The layer that x is the input of.
         scalars : DeviceScalars, optional
@@ -68,7 +76,7 @@ class Step:
         """
         net = self.net
         scores = net.forward(x, train=True, start=start)
-        value = self.loss.forward(scores, t)
+        value = self.loss.forward(scores, t, weights)
         net.backward(self.loss.backward(), need_dx=False)
         if self.after_backward is not None:
             self.after_backward(net.grads)
@@ -104,7 +112,7 @@ class DeviceEpoch:
         self.order = place.zeros(len(batches.data), "int64") if batches.shuffle else None
         names = tuple(step.optimizer.scalars(1))
         rows = place.zeros((len(batches), max(len(names), len(COLUMNS))), "float64")
-        real = step.net.dtype.replace("complex64", "float32").replace("complex128", "float64")
+        real = real_dtype(step.net.dtype)
         self.scalars = DeviceScalars(names, rows, self.record, real)
         self._laid: list[list[float]] = []  # the rows, as the host laid them down
 
@@ -124,26 +132,30 @@ class DeviceEpoch:
         self.lay_scalars(number, 1, factors)
         optimizer.lr_factor = factors[number]
         optimizer.steps += 1
-        x, t, start = self.batch(number * size, min(size, self.batches.samples - number * size))
-        value, scores = self.step(x, t, start=start, scalars=self.scalars)
-        stats.add_on_device(value, scores, t)
+        n = min(size, self.batches.samples - number * size)
+        x, t, weights, start = self.batch(number * size, n)
+        value, scores = self.step(x, t, weights, start=start, scalars=self.scalars)
+        stats.add_on_device(value, scores, t, weights)
 
     def ask(self, count: int, stats: Stats) -> None:
         """Ask for the next steps of full batches, with scalars from the device: to be recorded."""
         stats.loss = None  # a recording takes the memory that the work before it leaves free
         for _ in range(count):
-            x, t, start = self.batch(self.record, self.batches.batch_size)
-            value, scores = self.step(x, t, start=start, scalars=self.scalars)
-            stats.add_on_device(value, scores, t)
+            x, t, weights, start = self.batch(self.record, self.batches.batch_size)
+            value, scores = self.step(x, t, weights, start=start, scalars=self.scalars)
+            stats.add_on_device(value, scores, t, weights)
 
-    def batch(self, first: int | Array, n: int) -> tuple[Array, Array, int]:
-        """Return n samples and targets, and the layer that the samples are the input of."""
+    def batch(self, first: int | Array, n: int) -> tuple[Array, Array, Array | None, int]:
+        """Return n samples, targets, weights, and the layer that the samples are the input of."""
         data, net = self.batches.data, self.step.net
         scale = net.input_scale
         x, t = ops.batch.gather_batch(
             data.x, data.t, self.order, first, n=n, scale=scale, dtype=net.dtype
         )
-        return x, t, 0 if scale is None else 1
+        weights = data.weights
+        if weights is not None:
+            weights = ops.batch.gather(weights, self.order, first, n=n)
+        return x, t, weights, 0 if scale is None else 1
 
     def lay_scalars(self, number: int, count: int, factors: Sequence[float]) -> None:
         """Have the scalars of steps on the device, laid down anew where they changed."""

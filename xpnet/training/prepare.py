@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
+from xpnet.arrays import Array, dtype_kind, namespace, real_dtype, to_numpy
 from xpnet.checks import function, instance, not_negative
 from xpnet.data import Dataset
 from xpnet.data.datasets import as_labels
+from xpnet.devices import device_of
 from xpnet.layers import Network
 from xpnet.layers.fit import shape_cure
 from xpnet.layers.inputs import as_floats, as_samples, warn_of_scale
@@ -126,15 +127,19 @@ def prepared(net: Network, data: Dataset) -> Dataset:
 
     Samples are as :func:`xpnet.layers.inputs.as_samples` has them.  Labels are integers (n,);
     what are no labels is real numbers of the network's dtype in the shape of its output, but for
-    whole numbers of a single output, which stay integers (n,).
+    whole numbers of a single output, which stay integers (n,).  Weights are real numbers of that
+    dtype.
 
     Raises
     ------
     ValueError
         There are whole numbers that the network's dtype cannot hold.
     """
-    x, t = as_samples(net, data.x, f"{data.name}: x"), _targets(net, data)
-    return data if x is data.x and t is data.t else data.with_arrays(x, t)
+    x, t, weights = as_samples(net, data.x, f"{data.name}: x"), _targets(net, data), data.weights
+    if weights is not None:
+        weights = device_of(weights).asarray(weights, real_dtype(net.dtype))
+    same = x is data.x and t is data.t and weights is data.weights
+    return data if same else data.with_arrays(x, t, weights)
 
 
 def answers(net: Network, loss: Loss, data: Dataset) -> Answers | None:

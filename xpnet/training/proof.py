@@ -264,7 +264,7 @@ class Trace:
     def run(self, epoch: DeviceEpoch) -> None:
         """Make the next step of an epoch, and keep what each part made."""
         self._found = []  # a recording takes the memory that the work before it leaves free
-        x, t, start = epoch.batch(epoch.record, epoch.batches.batch_size)
+        x, t, weights, start = epoch.batch(epoch.record, epoch.batches.batch_size)
         net, loss, rule = self.step.net, self.step.loss, self.step.optimizer
         parts = net.parts(start)
         net.refresh()
@@ -272,7 +272,7 @@ class Trace:
             x = step.forward(x, train=True)
             self._keep(x)
         self.label = type(loss).__name__
-        self._keep(loss.forward(x, t))
+        self._keep(loss.forward(x, t, weights))
         dy: Any = loss.backward()
         self._keep(dy)
         first = next((k for k, part in enumerate(parts) if part.learns), 0)

@@ -20,15 +20,15 @@ class Partial(NamedTuple):
     Attributes
     ----------
     batches, samples : int
-    record : list of float
-        As :class:`Stats` keeps it.
+    record : dict of str to float
+        As :class:`Stats` keeps it, by the names of ``RECORD``.
     seconds : float
         That it took.
     """
 
     batches: int
     samples: int
-    record: list[float]
+    record: dict[str, float]
     seconds: float
 
 
@@ -40,7 +40,7 @@ class Stats:
     place : Device
     answers : Answers or None
         What scores answer, as :meth:`xpnet.losses.Loss.answers` says.
-    record : array, float64, shape (6,), optional
+    record : array, float64, shape (7,), optional
         Zeros, where the sums are to be kept; by default a new array.
 
     Attributes
@@ -60,15 +60,17 @@ class Stats:
         self.loss: Array | None = None
         self.record = place.zeros(len(RECORD), "float64") if record is None else record
 
-    def add(self, loss: Array, scores: Array, targets: Array) -> None:
+    def add(self, loss: Array, scores: Array, targets: Array, weights: Array | None = None) -> None:
         """Add a batch."""
-        self.add_on_device(loss, scores, targets)
+        self.add_on_device(loss, scores, targets, weights)
         self.count(scores.shape[0])
 
-    def add_on_device(self, loss: Array, scores: Array, targets: Array) -> None:
+    def add_on_device(
+        self, loss: Array, scores: Array, targets: Array, weights: Array | None = None
+    ) -> None:
         """Do the device's part of adding a batch."""
         self.loss = loss
-        ops.batch.update_stats(self.record, scores, targets, loss, answers=self.answers)
+        ops.batch.update_stats(self.record, scores, targets, loss, weights, answers=self.answers)
 
     def count(self, samples: int, batches: int = 1) -> None:
         """Do the host's part of adding batches."""
@@ -78,18 +80,20 @@ class Stats:
     def saved(self) -> Partial:
         """Return all of it, to go on from; waits for the device."""
         seconds = time.perf_counter() - self.since
-        return Partial(self.batches, self.samples, to_numpy(self.record).tolist(), seconds)
+        return Partial(self.batches, self.samples, self._sums(), seconds)
 
     def restore(self, partial: Partial) -> None:
         """Go on from what :meth:`saved` returned."""
         self.batches, self.samples = partial.batches, partial.samples
-        self.record = device_of(self.record).asarray(partial.record)
+        sums = {"weight": float(partial.samples)} | partial.record  # as before samples had weights
+        place = device_of(self.record)
+        self.record = place.asarray([sums.get(name, 0.0) for name in RECORD], "float64")
         self.since -= partial.seconds
 
     def result(self) -> Evaluation:
         """Return the means so far; waits for the device."""
-        sums = dict(zip(RECORD, map(float, to_numpy(self.record)), strict=True))
-        n, given = max(self.samples, 1), max(sums["answers"], 1.0)
+        sums = self._sums()
+        n, given = sums["weight"] or 1.0, sums["answers"] or 1.0
         measured = Evaluation(sums["loss"] / n, None, self.samples)
         if self.answers is None:
             return measured
@@ -97,3 +101,6 @@ class Stats:
             return measured._replace(mean_absolute_error=sums["absolute_error"] / given)
         whole = sums["wholly_right"] / n if given > n else None
         return measured._replace(accuracy=sums["right"] / given, exact_match=whole)
+
+    def _sums(self) -> dict[str, float]:
+        return dict(zip(RECORD, map(float, to_numpy(self.record)), strict=True))

@@ -77,7 +77,7 @@ class Eager(Runner):
 
     def __init__(
         self,
-        step: Callable[[Array, Array], tuple[Array, Array]],
+        step: Callable[..., tuple[Array, Array]],
         optimizer: Optimizer,
         batches: Batches,
     ) -> None:
@@ -90,12 +90,12 @@ class Eager(Runner):
     ) -> Generator[None]:
         """Make the steps of an epoch that are left, and yield after each."""
         done = stats.batches
-        for factor, (x, t) in zip(
+        for factor, batch in zip(
             factors[done:], self.batches.epoch(number, start=done), strict=True
         ):
             self.optimizer.lr_factor = factor
-            value, scores = self.step(x, t)
-            stats.add(value, scores, t)
+            value, scores = self.step(*batch)
+            stats.add(value, scores, *batch[1:])
             yield
 
 

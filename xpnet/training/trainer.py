@@ -161,15 +161,21 @@ class Trainer(Constructible):
         self._stopped = False
         self._interrupts = Interrupts()
 
-    def step(self, x: Array, t: Array) -> tuple[Array, Array]:
+    def step(self, x: Array, t: Array, weights: Array | None = None) -> tuple[Array, Array]:
         """Make one update from a batch on the network's device.
+
+        Parameters
+        ----------
+        x, t : array
+        weights : array, shape (n,), optional
+            How much each sample counts in the mean loss.
 
         Returns
         -------
         loss : array, 0-d
         scores : array, shape (n, ...)
         """
-        return self._step(x, t)
+        return self._step(x, t, weights)
 
     @property
     def _step(self) -> Step:
@@ -479,9 +485,9 @@ class Trainer(Constructible):
         stats = Stats(place, answers(self.net, self.loss, data))
         batches = Batches(data, batch_size, device=place, shuffle=False)
         with self.net.threads(), place.scope():
-            for x, t in batches.epoch(0):
+            for x, *rest in batches.epoch(0):
                 scores = self.net.forward(x)
-                stats.add(self.loss.forward(scores, t), scores, t)
+                stats.add(self.loss.forward(scores, *rest), scores, *rest)
                 self._let_interrupt()
         return stats.result()
 

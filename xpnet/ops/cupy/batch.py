@@ -8,9 +8,25 @@ import cupy
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.batch import Answers, gather_batch, update_stats
+from xpnet.ops.batch import Answers, gather, gather_batch, update_stats
 from xpnet.ops.cupy import launch
 from xpnet.ops.elementwise import rescale
+
+
+@gather.register("cupy")
+def _gather(a: Array, order: Array | None, first: int | Array, *, n: int) -> Array:
+    if n * a.itemsize * math.prod(a.shape[1:]) >= launch.LIMIT:
+        return NotImplemented
+    return _rows(a, *_where(a, order, first, n))
+
+
+def _where(
+    a: Array, order: Array | None, first: int | Array, n: int
+) -> tuple[Array | None, Array | None, int, int]:
+    """Return order, record, first row and rows, as the kernels take them."""
+    if isinstance(first, int):
+        return order, None, first, max(0, min(n, len(a) - first))
+    return order, first, 0, n
 
 
 @gather_batch.register("cupy")
@@ -19,11 +35,8 @@ def _gather_batch(
     scale: float | None = None, dtype: str = "float32",
 ) -> tuple[Array, Array]:  # fmt: skip
     length = math.prod(x.shape[1:])
-    if isinstance(first, int):
-        n = max(0, min(n, len(x) - first))
-        where = order, None, first, n
-    else:
-        where = order, first, 0, n
+    where = _where(x, order, first, n)
+    n = where[-1]
     if n * max(length * x.itemsize, math.prod(t.shape[1:]) * t.itemsize) >= launch.LIMIT:
         return NotImplemented
     real = str(x.dtype) if scale is None else dtype
@@ -58,10 +71,11 @@ KINDS = {"class": 1, "yes or no": 2, "number": 3}
 
 @update_stats.register("cupy")
 def _update_stats(
-    record: Array, scores: Array, targets: Array, loss: Array, *, answers: Answers | None
-) -> None:
+    record: Array, scores: Array, targets: Array, loss: Array, weights: Array | None = None, *,
+    answers: Answers | None,
+) -> None:  # fmt: skip
     kind = launch.filled_kind(scores, loss)
-    if kind is None:
+    if kind is None or (weights is not None and weights.dtype != scores.dtype):
         return NotImplemented
     n, k = len(scores), scores.size // len(scores)
     labels = numbers = None
@@ -73,7 +87,8 @@ def _update_stats(
         return NotImplemented
     launch.kernel("update_stats", kind)(
         (1,), (1024,),
-        (launch.dense(scores), labels, numbers, loss, record, n, k,
+        (launch.dense(scores), labels, numbers, loss,
+         None if weights is None else launch.dense(weights), record, n, k,
          0 if answers is None else KINDS[answers.kind], 0.0 if answers is None else answers.cut),
     )  # fmt: skip
     return None

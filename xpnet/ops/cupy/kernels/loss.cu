@@ -51,18 +51,22 @@ void softmax_cross_entropy(const REAL* __restrict__ scores, const whole* __restr
     if (threadIdx.x == 0) *loss = total;
 }
 
-// record: summed loss, right answers, batches, samples right in all, summed absolute error, answers.
+// record: summed loss, right answers, batches, samples right in all, summed absolute error, answers,
+// samples; each but the batches by the weight of its sample, by default 1.
 // One block, a thread a sample.  kind: 0 nothing is answered; 1 a class, that of the highest score;
 // 2 yes or no by each score, yes above the cut and wanted above .5; 3 numbers.  Labels are targets of
 // classes, or of one score a sample; numbers are in the shape of the scores.
 extern "C" __global__ __launch_bounds__(1024)
 void update_stats(const REAL* __restrict__ scores, const whole* __restrict__ labels,
                   const REAL* __restrict__ numbers, const REAL* __restrict__ loss,
-                  double* __restrict__ record, whole n, whole k, whole kind, double cut)
+                  const REAL* __restrict__ weights, double* __restrict__ record,
+                  whole n, whole k, whole kind, double cut)
 {
-    double right = 0, wholly = 0, error = 0;
-    for (whole row = threadIdx.x; kind && row < n; row += blockDim.x) {
+    double right = 0, wholly = 0, error = 0, samples = 0;
+    for (whole row = threadIdx.x; row < n; row += blockDim.x) {
+        const double weight = weights ? double(weights[row]) : 1;
         const REAL* own = scores + row * k;
+        samples += weight;
         if (kind == 1) {
             whole guess = 0;
             REAL best = own[0];
@@ -71,31 +75,33 @@ void update_stats(const REAL* __restrict__ scores, const whole* __restrict__ lab
                     best = own[j];
                     guess = j;
                 }
-            right += guess == labels[row] && best == best;
+            right += guess == labels[row] && best == best ? weight : 0;
             continue;
         }
         whole count = 0;
-        for (whole j = 0; j < k; j++) {
+        for (whole j = 0; kind && j < k; j++) {
             const REAL wanted = numbers ? numbers[row * k + j] : REAL(labels[row]);
             if (kind == 3)
-                error += fabs(own[j] - wanted);
+                error += weight * fabs(own[j] - wanted);
             else
                 count += (wanted > REAL(.5) && own[j] > REAL(cut)) ||
                          (wanted <= REAL(.5) && own[j] <= REAL(cut));
         }
-        right += count;
-        wholly += count == k;
+        right += weight * count;
+        wholly += count == k ? weight : 0;
     }
     if (kind == 1) wholly = right;
     right = block_total(right, 1);
     wholly = block_total(wholly, 1);
     error = block_total(error, 1);
+    samples = block_total(samples, 1);
     if (threadIdx.x == 0) {
-        record[0] += double(*loss) * n;
+        record[0] += double(*loss) * samples;
         record[1] += right;
         record[2] += 1;
         record[3] += kind == 3 ? 0 : wholly;
         record[4] += error;
-        record[5] += kind == 1 ? n : kind ? n * k : 0;
+        record[5] += kind == 1 ? samples : kind ? samples * k : 0;
+        record[6] += samples;
     }
 }
