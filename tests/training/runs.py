@@ -95,6 +95,7 @@ def whole(kind: tuple[str, str, str], place: Device | str = "cpu") -> str:
 def interrupt(
     kind: tuple[str, str, str], where: str, folder: Path, place: Device | str = "cpu"
 ) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     trainer = made(kind, place, Checkpoint(folder / "-".join((*kind, where))), CtrlC(where))
     with contextlib.suppress(KeyboardInterrupt):
         fit(trainer)
