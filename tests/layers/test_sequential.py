@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 import pytest
@@ -635,8 +636,9 @@ def test_threads_that_train_copies_get_what_one_thread_gets():
 
     nets = [copy.deepcopy(convnet("float32", seed=seed)) for seed in range(6)]
     serial = [trained(copy.deepcopy(net)) for net in nets]
-    with ThreadPoolExecutor(6) as pool:
-        np.testing.assert_array_equal(list(pool.map(trained, nets)), serial)
+    with ThreadPoolExecutor(6) as pool:  # each thread by the bodies that this one runs
+        futures = [pool.submit(copy_context().run, trained, net) for net in nets]
+        np.testing.assert_array_equal([future.result() for future in futures], serial)
 
 
 # Moving and showing

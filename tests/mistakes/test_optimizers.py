@@ -358,6 +358,7 @@ def test_a_mistake_gets_its_sentence_on_every_library(xp: Backend, row):
     mistake(lambda: call(xp), error, match)
 
 
+@pytest.mark.faster_bodies
 @pytest.mark.parametrize("bad", [-1, 3])
 def test_a_label_of_no_class_gets_its_sentence_where_looking_is_free(bad):
     mistake(
