@@ -529,6 +529,11 @@ class TestGuessing:
         expected = -(shares * np.log(shares)).sum()
         assert SoftmaxCrossEntropy().of_guessing((3,), labels) == pytest.approx(expected)
 
+    def test_samples_count_by_their_weights(self):
+        labels, weights = np.array([0] * 19 + [1]), np.array([1.0] * 19 + [19])
+        assert SoftmaxCrossEntropy().of_guessing((2,), labels, weights) == pytest.approx(np.log(2))
+        assert SoftmaxCrossEntropy().of_guessing((2,), labels) == pytest.approx(0.1985, abs=1e-4)
+
     def test_answers_are_guessed_by_their_odds(self):
         targets = np.array([[1.0, 0], [1, 0], [1, 1], [0, 0]])
         expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) * 2

@@ -185,7 +185,12 @@ def is_complex(x: Array) -> bool:
 
 def dtype_name(x: Array) -> str:
     """Return the standard name of an array's dtype, such as ``"float32"``."""
-    return str(x.dtype).rpartition(".")[2]
+    return _name(x.dtype)
+
+
+@functools.lru_cache(maxsize=None, typed=True)  # NumPy makes the name anew, which takes a while
+def _name(dtype: Any) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 def real_dtype(dtype: str) -> str:

@@ -37,18 +37,19 @@ class _Working:
         self._inside: dict[int, int] = {}  # contexts that are open, by thread
 
     def __enter__(self) -> None:
-        me = get_ident()
-        if me in self._inside:
-            self._inside[me] += 1
+        me, inside = get_ident(), self._inside
+        if me in inside:
+            inside[me] += 1
         else:
             with self._door:
                 self._inside[me] = 1
 
     def __exit__(self, *_: object) -> None:
-        me = get_ident()
-        self._inside[me] -= 1
-        if not self._inside[me]:
-            del self._inside[me]
+        me, inside = get_ident(), self._inside
+        if inside[me] == 1:
+            del inside[me]
+        else:
+            inside[me] -= 1
 
     def close(self) -> None:
         """Let no thread in, and wait for the others to leave."""

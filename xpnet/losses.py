@@ -95,7 +95,9 @@ class Loss(Configurable, ABC):
         """
         return None
 
-    def of_guessing(self, outputs: tuple[int, ...], targets: Array) -> float | None:
+    def of_guessing(
+        self, outputs: tuple[int, ...], targets: Array, weights: Array | None = None
+    ) -> float | None:
         """Return the mean loss of the best answer that is the same for all samples.
 
         A network whose loss is no lower has learned nothing of its samples.
@@ -106,13 +108,20 @@ class Loss(Configurable, ABC):
             The shape of a sample's scores.
         targets : array
             Of a whole data set; of a large one, evenly spaced samples are looked at.
+        weights : array, shape (n,), optional
+            How much each sample counts.
         """
-        host = to_numpy(targets)[:: max(1, targets.shape[0] // GUESSED)]
+        step = max(1, targets.shape[0] // GUESSED)
+        host = to_numpy(targets)[::step]
         xp, n = namespace(host), len(host)
+        counts = xp.ones(n) if weights is None else xp.astype(to_numpy(weights)[::step], xp.float64)
+        if not xp.any(counts):
+            return None
         like = xp.zeros((n, *outputs), dtype=xp.complex128 if is_complex(host) else xp.float64)
         wanted = ops.loss.as_scores(host, like)
-        scores = self.constant(xp.mean(wanted, axis=0))
-        return None if scores is None else float(self.compute(like + scores, wanted, None)[0])
+        shares = xp.reshape(counts / xp.sum(counts), (n,) + (1,) * len(outputs))
+        scores = self.constant(xp.sum(wanted * shares, axis=0))
+        return None if scores is None else float(self.compute(like + scores, wanted, counts)[0])
 
     def forward(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
         """Return the mean loss of a batch.

@@ -196,6 +196,14 @@ class TestLearnsNothing:
     def test_nothing_is_said_of_a_network_that_learns(self):
         assert self.fitted(0.1, 3, LearnsNothing())["train_loss"][-1] < 0.4
 
+    def test_guessing_costs_what_weighted_samples_cost(self):
+        t = (np.arange(200) % 20 == 0).astype(int)
+        x = np.random.default_rng(0).normal(size=(200, 1)) + t[:, None]
+        net = Sequential([Linear(2)], input_shape=(1,))
+        trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(lr=0.1), callbacks=[LearnsNothing()])
+        history = trainer.fit(Dataset(x, t).weighted("balanced"), 5, 20)
+        assert 0.2 < history["train_loss"][-1] < 0.69  # more than guessing costs without weights
+
     def test_of_a_single_epoch_little_is_concluded(self):
         assert self.fitted(1e-9, 1, LearnsNothing())["train_loss"][-1] > 0.69
         with pytest.warns(RuntimeWarning, match="has learned nothing"):

@@ -10,13 +10,20 @@ from xpnet.devices import device_of
 from xpnet.layers.base import Layer
 from xpnet.layers.shape import Rescale
 
-__all__ = ["as_floats", "as_samples", "warn_of_scale"]
+__all__ = ["as_floats", "as_samples", "first_layer", "warn_of_scale"]
 
 PIXELS = 0.1
 """A first layer that multiplies by less is there for pixels of 0 to 255."""
 
 LONG = ("int32", "int64", "uint32", "uint64")
 """The dtypes of whole numbers that floats may not hold."""
+
+
+def first_layer(net: Layer) -> Layer:
+    """Return the innermost layer that samples reach first."""
+    while (part := next(net.children(), None)) is not None:
+        net = part[1]
+    return net
 
 
 def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
@@ -34,7 +41,7 @@ def as_samples(net: Layer, x: Array, name: str = "x") -> Array:
         x = x[:, None]
     kind = dtype_kind(namespace(x), x.dtype)
     if kind == "exact":
-        _, first = next(net.walk())
+        first = first_layer(net)
         if "exact" not in first.accepts:
             return as_floats(x, net.dtype, name)
         if isinstance(first, Rescale):
@@ -86,7 +93,7 @@ def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
     bool
         Whether it warned.
     """
-    _, first = next(net.walk())
+    first = first_layer(net)
     if not (isinstance(first, Rescale) and 0 < abs(first.scale) < PIXELS):
         return False
     if dtype_kind(namespace(x), x.dtype) != "real" or not math.prod(x.shape):

@@ -360,7 +360,7 @@ class Network(Layer):
         n = x.shape[0]
         with self.threads():
             parts = [
-                to_numpy(self.forward(self.asinput(x[start : min(start + batch_size, n), ...])))
+                to_numpy(self.forward(self._moved(x[start : min(start + batch_size, n), ...])))
                 for start in range(0, max(n, 1), batch_size)
             ]
         host = namespace(parts[0])
@@ -371,7 +371,10 @@ class Network(Layer):
 
         Integers stay as they are where the first layer takes them, as Rescale does.
         """
-        return as_samples(self, self.device.asarray(as_array("x", x)))
+        return self._moved(as_array("x", x))
+
+    def _moved(self, x: Array) -> Array:
+        return as_samples(self, self.device.asarray(x))
 
     def save(self, path: str | Path) -> None:
         """Write parameters, state and architecture to one safetensors file, whole or not at all.

@@ -99,7 +99,7 @@ class DeviceEpoch:
     ----------
     full : int
         Batches that are not short.
-    record : array, float64, shape (3,)
+    record : array, float64, a number for each of ``RECORD``
         Of the epoch's :class:`~xpnet.training.stats.Stats`.
     order : array, int64, or None
         The samples' numbers as the epoch takes them.

@@ -452,7 +452,8 @@ class Trainer(Constructible):
         """
         if self.runner is None:
             return None
-        return self.loss.of_guessing(self.net.output_shape, self.runner.batches.data.t)
+        data = self.runner.batches.data
+        return self.loss.of_guessing(self.net.output_shape, data.t, data.weights)
 
     @property
     def fit_epochs(self) -> int:

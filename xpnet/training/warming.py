@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from xpnet.arrays import Array, is_complex, namespace
 from xpnet.checks import whole_number
 from xpnet.layers import Network
+from xpnet.layers.inputs import first_layer
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 
@@ -63,8 +64,7 @@ def warm_up(
 
 def _samples(net: Network, n: int) -> Iterator[Array]:
     """Yield a batch of each kind of numbers that a network takes."""
-    _, first = next(net.walk())
-    for dtype in (net.dtype, *(["uint8"] if "exact" in first.accepts else [])):
+    for dtype in (net.dtype, *(["uint8"] if "exact" in first_layer(net).accepts else [])):
         yield net.device.zeros((n, *net.input_shape), dtype) + 2  # as pixels may be
 
 
