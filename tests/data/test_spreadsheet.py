@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.data.workbooks import workbook
 from xpnet.data import Dataset, archives, load_spreadsheet, save_spreadsheet
 
 
@@ -97,29 +98,18 @@ def test_sheets_that_do_not_fit(tmp_path, change, message):
         load_spreadsheet(tmp_path / "d.npz")
 
 
-def workbook(path, sheets):
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, rows in sheets.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
-
-
 def test_a_workbook_without_its_sheet(tmp_path):
-    workbook(tmp_path / "d.xlsx", {"X": tables()[0].tolist(), "labels": [[1]]})
+    workbook(tmp_path / "d.xlsx", X=tables()[0].tolist(), labels=[[1]])
     with pytest.raises(ValueError, match="expected a sheet 'y', got only X, labels"):
         load_spreadsheet(tmp_path / "d.xlsx")
 
 
 def test_a_workbook_with_words_or_holes(tmp_path):
     X, y = (one.tolist() for one in tables())
-    workbook(tmp_path / "words.xlsx", {"X": X, "y": [["label"], *y]})
+    workbook(tmp_path / "words.xlsx", X=X, y=[["label"], *y])
     with pytest.raises(ValueError, match="sheet 'y': expected numbers, got 'label' in row 1"):
         load_spreadsheet(tmp_path / "words.xlsx")
-    workbook(tmp_path / "hole.xlsx", {"X": [X[0], [*X[1][:7], None, *X[1][8:]], X[2]], "y": y})
+    workbook(tmp_path / "hole.xlsx", X=[X[0], [*X[1][:7], None, *X[1][8:]], X[2]], y=y)
     with pytest.raises(ValueError, match="expected a number for every pixel, got none in row 2"):
         load_spreadsheet(tmp_path / "hole.xlsx")
 

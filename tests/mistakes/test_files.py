@@ -16,6 +16,7 @@ import pytest
 import safetensors.numpy
 
 import xpnet
+from tests.data.workbooks import workbook
 from tests.mistakes import mistake
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.book._files import read_params
@@ -77,18 +78,6 @@ def table(path: Path, columns: int = 401, value: object = 1) -> Path:
 
 def archive(path: Path, **arrays: np.ndarray) -> Path:
     np.savez(path, **arrays)
-    return path
-
-
-def workbook(path: Path, **sheets: list[list[object]]) -> Path:
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, rows in sheets.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
     return path
 
 
