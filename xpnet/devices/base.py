@@ -173,7 +173,7 @@ class Device(ABC):
             "device": self.name,
             "backend": self.library,
             "numpy": np.__version__,
-            "hardware": platform.processor() or platform.machine(),
+            "hardware": platform.machine(),  # its processor() starts a process, under a lock
             self.library: str(getattr(module, "__version__", "unknown")),
         }
 
