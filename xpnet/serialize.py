@@ -82,10 +82,15 @@ def restore(net: Layer, arrays: Mapping[str, Array], source: str) -> None:
 
     Nothing is copied unless everything fits.
     """
-    for name in check_arrays(net, arrays, source):
+    assign(net, {name: arrays[name] for name in check_arrays(net, arrays, source)})
+
+
+def assign(net: Layer, arrays: Mapping[str, Array]) -> None:
+    """Copy arrays into a network's, named ``params/...`` and ``state/...``."""
+    for name, values in arrays.items():
         kind, _, key = name.partition("/")
         target = net.params if kind == "params" else net.state
-        target[key] = arrays[name]
+        target[key] = values
 
 
 def check_arrays(net: Layer, arrays: Mapping[str, Array], source: str) -> list[str]:

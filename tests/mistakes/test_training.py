@@ -117,7 +117,10 @@ def test_a_mistake_gets_its_sentence_on_every_library(xp: Backend, row):
     mistake(lambda: call(xp), error, match)
 
 
-STAGES = r"A trainer calls fit_begins, step_ends, epoch_ends, interrupted, fit_ends$"
+STAGES = (
+    r"A trainer calls fit_begins, epoch_begins, after_backward, after_update, step_ends, "
+    r"validation_begins, epoch_ends, interrupted, fit_ends$"
+)
 
 ROWS = {
     # the parts of a trainer

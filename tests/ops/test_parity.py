@@ -504,8 +504,8 @@ def test_a_body_writes_nothing_outside_its_arrays(body):
 def test_every_body_is_compared_here(body):
     compared = {
         "numpy": {
-            "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward", "conv_relu_pool",
-            "conv_relu_pool_backward", "dropout", "linear", "linear_backward",
+            "batch_norm", "batch_norm_backward", "clip_norm", "conv2d", "conv2d_backward",
+            "conv_relu_pool", "conv_relu_pool_backward", "dropout", "linear", "linear_backward",
             "linear_relu", "linear_relu_backward", "max_pool2d", "max_pool2d_backward",
             "relu", "relu_backward", "softmax_cross_entropy", "softmax_loss", "update_stats",
         },

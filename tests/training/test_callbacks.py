@@ -274,6 +274,8 @@ class TestCheckpoint:
         kept = path.read_bytes()
 
         class Look(Callback):
+            last = True
+
             def step_ends(self, trainer):
                 if trainer.optimizer.steps == 1:
                     assert path.read_bytes() == kept
@@ -282,7 +284,7 @@ class TestCheckpoint:
                 if row["epoch"] == 1:
                     assert versions(path) == [path]
 
-        run(Checkpoint(path), Look(), epochs=1)
+        run(Checkpoint(path), Look(), epochs=2)
 
     def test_the_best_epoch_stays(self, tmp_path):
         made = run(Checkpoint(tmp_path / "c.st", best="validation_loss"), validation=True, epochs=6)
@@ -291,9 +293,12 @@ class TestCheckpoint:
         assert about["checkpoint"]["epoch"] == losses.index(min(losses)) + 1
 
     def test_an_epoch_that_measured_nothing_is_not_the_best(self):
+        def rows(*losses):
+            return [{"validation_loss": loss} for loss in losses]
+
         best = Checkpoint("c", best="validation_loss")._is_best
-        assert best(0.5, [math.nan, None, 0.6])
-        assert not best(math.nan, [])
+        assert best(*rows(0.5), rows(math.nan, None, 0.6))
+        assert not best(*rows(math.nan), [])
 
     def test_a_run_killed_between_two_files_finds_the_best_epoch_again(self, saved):
         run(Checkpoint("c", best="validation_loss"), validation=True, epochs=1)

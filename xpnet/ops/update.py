@@ -5,6 +5,8 @@ and the slots have one shape; ``decay`` is the weight decay: it adds ``decay * p
 There are no generic bodies here: an op that no library has a body for declines, and the rule's own
 lines, which define it, make the update.
 
+:func:`clip_norm` is what may come before them.
+
 What changes from step to step comes as :class:`Scalars`, or where a step is recorded once and
 replayed as :class:`DeviceScalars`.
 """
@@ -23,6 +25,7 @@ __all__ = [
     "Scalars",
     "adagrad",
     "adam",
+    "clip_norm",
     "momentum",
     "rmsprop",
     "sgd",
@@ -95,6 +98,21 @@ def smallest_square(xp: Any, dtype: Any) -> float:
     more does not become denormal before the next flush.
     """
     return float(xp.finfo(dtype).smallest_normal) * 2**24
+
+
+@op
+def clip_norm(g: Array, *, max_norm: float) -> None:
+    """Shorten gradients, as one vector, in place to an L2 norm where theirs is greater.
+
+    The norm is that of the numbers divided by their largest, whose squares neither overflow nor
+    vanish.  NaN and infinity leave nothing but NaN, so that they do not go unnoticed.
+    """
+    xp = namespace(g)
+    largest = xp.max(xp.abs(g))
+    scale = xp.where((largest > 0) & xp.isfinite(largest), largest, 1.0)
+    norm = scale * xp.sqrt(xp.sum(xp.abs(g / scale) ** 2))
+    factor = max_norm / xp.maximum(norm, max_norm)
+    g *= xp.where(xp.isfinite(norm), factor, xp.nan)
 
 
 @op

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from xpnet.checks import names_in
 from xpnet.training import metrics
+from xpnet.training.averaging import AveragedWeights
 from xpnet.training.callbacks import (
     Callback,
     Checkpoint,
@@ -12,17 +13,23 @@ from xpnet.training.callbacks import (
     ProgressBar,
     Table,
 )
+from xpnet.training.clipping import ClipNorm, ClipValue
 from xpnet.training.history import History
 from xpnet.training.metrics import Evaluation
+from xpnet.training.plateau import EarlyStopping, ReduceLROnPlateau
 from xpnet.training.profile import Profile, ProfileRow, profile_step
 from xpnet.training.search import LogUniform, Trial, random_search
 from xpnet.training.trainer import DivergedError, Trainer
 from xpnet.training.warming import warm_up
 
 __all__ = [
+    "AveragedWeights",
     "Callback",
     "Checkpoint",
+    "ClipNorm",
+    "ClipValue",
     "DivergedError",
+    "EarlyStopping",
     "Evaluation",
     "History",
     "HistoryFile",
@@ -31,6 +38,7 @@ __all__ = [
     "Profile",
     "ProfileRow",
     "ProgressBar",
+    "ReduceLROnPlateau",
     "Table",
     "Trainer",
     "Trial",
@@ -44,4 +52,10 @@ if not TYPE_CHECKING:  # which knows the names, and would know all with this
         __name__,
         __all__,
         **{name: f"write xpnet.training.metrics.{name}" for name in metrics.__all__},
+        CSVLogger="write CSVFile(path)",
+        EMA="write AveragedWeights()",
+        ModelCheckpoint="write Checkpoint(path)",
+        SwapEMAWeights="write AveragedWeights()",
+        clip_grad_norm_="write ClipNorm(max_norm), among a trainer's callbacks",
+        clip_grad_value_="write ClipValue(max_value), among a trainer's callbacks",
     )

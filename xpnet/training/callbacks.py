@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, ClassVar, Protocol, TextIO
 
 from xpnet.arrays import Array
 from xpnet.checks import (
@@ -24,11 +24,11 @@ from xpnet.checks import (
     whole_number,
 )
 from xpnet.files import check_writable, versions
-from xpnet.layers import Network
+from xpnet.layers import ArrayMap, Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.training.history import History
-from xpnet.training.metrics import MEASURED, MEASURES
+from xpnet.training.metrics import MEASURED, MEASURES, better
 
 __all__ = [
     "Callback",
@@ -38,7 +38,9 @@ __all__ = [
     "ProgressBar",
     "Run",
     "Table",
+    "check_measured",
     "checked_callbacks",
+    "overrides",
 ]
 
 ALMOST = 0.99
@@ -57,6 +59,10 @@ class Run(Protocol):
     @property
     def finished(self) -> bool:
         """Whether the last step of the fit was made."""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the fit goes on where one was interrupted, and is no new one."""
 
     @property
     def validates(self) -> bool:
@@ -97,20 +103,43 @@ class Callback(Constructible):
 
     What a callback may count on of the trainer is :class:`Run`.
 
+    Two stages are part of the step itself, ``after_backward`` and ``after_update``.  A GPU that
+    replays steps records what they do to arrays, in place, with the rest of the step.  Arrays of
+    the callback's own that they change are its ``buffers``.
+
+    One that decides the numbers of a run derives from :class:`~xpnet.config.Configurable` too: its
+    arguments are then part of what a fit is given, and a fit that is resumed must have the same.
+
     Attributes
     ----------
     every_step : bool
         Whether ``step_ends`` is to be called after each single step.  Where no callback wants
         that, a GPU that replays steps makes several between two calls.
+    last : bool
+        Whether it is called after those that are not, wherever it stands among them: for what
+        saves a run, and so has to see what the others did.
     """
 
     every_step: bool = True
+    last: ClassVar[bool] = False
 
     def fit_begins(self, trainer: Any, epochs: int, steps: int) -> None:
         """Before the first step; ``steps`` is the number of steps in an epoch."""
 
+    def epoch_begins(self, trainer: Any) -> None:
+        """Before the first step of an epoch, or of what an interruption left of it."""
+
+    def after_backward(self, grads: ArrayMap) -> None:
+        """Between backward and update: ``grads.flat`` is all gradients as one array."""
+
+    def after_update(self, params: ArrayMap) -> None:
+        """After the update: ``params.flat`` is all parameters as one array."""
+
     def step_ends(self, trainer: Any) -> None:
-        """After each update."""
+        """After each update, and what the trainer counts of it."""
+
+    def validation_begins(self, trainer: Any) -> None:
+        """After an epoch's last step, before its validation if there is one."""
 
     def epoch_ends(self, trainer: Any, row: dict[str, Any]) -> None:
         """After each epoch and its validation, with the row just added to the history."""
@@ -121,9 +150,41 @@ class Callback(Constructible):
     def fit_ends(self, trainer: Any) -> None:
         """After the last epoch, and when an error or Ctrl-C ends the fit."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what it remembers beside its arguments and the history, for checkpoints.
+
+        Arrays by name, and values that JSON can hold.
+        """
+        return {}
+
+    def load_state(self, trainer: Any, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state` returned, its arrays on the host.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            It is no such state, or one of another network than the trainer's.
+        """
+
+    @property
+    def buffers(self) -> list[Array]:
+        """The arrays on the device that ``after_backward`` and ``after_update`` change."""
+        return []
+
+
+def overrides(callback: Callback, stage: str) -> bool:
+    """Return whether a callback does something at a stage."""
+    return getattr(type(callback), stage) is not getattr(Callback, stage)
+
+
+def check_measured(name: str, column: str, trainer: Run) -> None:
+    """Raise unless a fit will measure a column of the history that a callback goes by."""
+    if column.startswith("validation") and not trainer.validates:
+        raise ValueError(f"{name}: {column!r} is not measured: give fit validation=")
+
 
 def checked_callbacks(callbacks: Any) -> list[Callback]:
-    """Return callbacks as a list; raise one sentence unless each will be called as it expects.
+    """Return callbacks as a list, in the order in which they are called.
 
     Raises
     ------
@@ -152,7 +213,7 @@ def checked_callbacks(callbacks: Any) -> list[Callback]:
                 f"{'' if isinstance(callback, type) else how}"
             )
         _check_stages(callback)
-    return chosen
+    return sorted(chosen, key=lambda callback: callback.last)
 
 
 STAGES = {
@@ -192,9 +253,9 @@ def _check_name(kind: str, name: str) -> None:
         usual = re.sub(pattern, ours, usual)
     near = nearest(usual, STAGES, 0.85)
     if near or re.fullmatch("(fit|epoch|step)_(begins|ends)", usual):
+        stages = ", ".join(stage for stage in STAGES if "state" not in stage)
         raise TypeError(
-            f"callbacks: {kind}.{name} is never called{near or ':'} A trainer calls "
-            f"{', '.join(STAGES)}"
+            f"callbacks: {kind}.{name} is never called{near or ':'} A trainer calls {stages}"
         )
 
 
@@ -384,6 +445,8 @@ class Checkpoint(Callback):
         What else to keep in the file: see :meth:`Trainer.save`.
     """
 
+    last = True
+
     def __init__(
         self,
         path: str | Path,
@@ -409,8 +472,8 @@ class Checkpoint(Callback):
 
     def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
         """Write the checkpoint if there is none yet, else see whether it could be written."""
-        if self.best and self.best.startswith("validation") and not trainer.validates:
-            raise ValueError(f"best: {self.best!r} is not measured: give fit validation=")
+        if self.best:
+            check_measured("best", self.best, trainer)
         self._complete = False
         self._ours = trainer.optimizer.steps > 0
         if versions(self.path):
@@ -427,10 +490,10 @@ class Checkpoint(Callback):
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the checkpoint if it is time, and the best if this is it."""
         # The best first: a run killed in between makes this epoch again, and finds it again.
-        if self.best and self._is_best(row[self.best], trainer.history[self.best][:-1]):
+        if self._is_best(row, trainer.history[:-1]):
             place = self.path.with_name(f"{self.path.stem}.best{self.path.suffix}")
             trainer.save(place, metadata=self.metadata)
-        if row["epoch"] % self.every == 0 or trainer.finished:
+        if row["epoch"] % self.every == 0 and not trainer.finished:
             self._save(trainer)
 
     def interrupted(self, trainer: Run) -> None:
@@ -438,7 +501,7 @@ class Checkpoint(Callback):
         self._save(trainer)
 
     def fit_ends(self, trainer: Run) -> None:
-        """Write the checkpoint if the fit was ended after its last epoch was written."""
+        """Write the checkpoint of the finished fit, as the other callbacks leave it."""
         if trainer.finished and not self._complete:
             self._save(trainer)
 
@@ -451,9 +514,8 @@ class Checkpoint(Callback):
             stale.unlink(missing_ok=True)
         self._ours, self._complete, self._since = True, trainer.finished, time.monotonic()
 
-    def _is_best(self, value: float | None, before: list[float | None]) -> bool:
-        if value is None or math.isnan(value):
-            return False
-        highest = bool(self.best and self.best.endswith(("accuracy", "match")))
-        others = (other for other in before if other is not None and not math.isnan(other))
-        return all(value > other if highest else value < other for other in others)
+    def _is_best(self, row: dict[str, Any], before: History) -> bool:
+        best = self.best
+        return best is not None and all(
+            better(best, row[best], than.get(best)) for than in ({}, *before)
+        )

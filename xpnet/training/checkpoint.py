@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array
-from xpnet.checks import came, file_path, flag, one_of, whole_number
+from xpnet.checks import came, file_path, flag, one_of, plain, whole_number
 from xpnet.config import Configurable
 from xpnet.files import UnreadableError, reading, versions
 from xpnet.layers import Network
@@ -27,6 +27,7 @@ from xpnet.ops.batch import RECORD
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule
 from xpnet.serialize import check_arrays, restore
+from xpnet.training.callbacks import Callback, overrides
 from xpnet.training.fits import Fit, Fits
 from xpnet.training.history import History
 from xpnet.training.metrics import COLUMNS
@@ -51,6 +52,7 @@ class Resumable(Protocol):
     epoch: int
     fits: Fits
     history: History
+    callbacks: list[Callback]
     began_with: list[Any] | None
     _partial: Partial | None
 
@@ -74,7 +76,13 @@ def save_checkpoint(
     arrays = {f"params/{name}": array for name, array in trainer.net.params.items()}
     arrays |= {f"state/{name}": array for name, array in trainer.net.state.items()}
     arrays |= {f"slots/{name}": array for name, array in trainer.optimizer.state().items()}
-    partial = trainer.partial
+    partial, remembered = trainer.partial, []
+    for i, callback in enumerate(_remembering(trainer)):
+        state = callback.state()
+        found = {name: value for name, value in state.items() if hasattr(value, "dtype")}
+        arrays |= {f"callbacks/{i}/{name}": array for name, array in found.items()}
+        values = {name: plain(state[name]) for name in state.keys() - found.keys()}
+        remembered.append([type(callback).__name__, values])
     about = {
         **_made_of(trainer),
         "hyperparameters": trainer.optimizer.config(),
@@ -83,9 +91,15 @@ def save_checkpoint(
         "partial": partial and partial._asdict(),
         "fits": [fit.described() for fit in trainer.fits.all],
         "history": trainer.history.as_json(),
+        "callbacks": remembered,
         "metadata": dict(metadata or {}),
     }
     write_arrays(path, arrays, {"checkpoint": about}, keep=keep)
+
+
+def _remembering(trainer: Resumable) -> list[Callback]:
+    """Return the callbacks that remember something."""
+    return [callback for callback in trainer.callbacks if overrides(callback, "state")]
 
 
 def _made_of(trainer: Resumable) -> dict[str, Any]:
@@ -125,6 +139,7 @@ class _Saved:
     partial: Partial | None
     fits: list[Fit]
     history: list[dict[str, Any]]
+    callbacks: list[tuple[str, dict[str, Any]]]
     metadata: dict[str, Any]
 
     @classmethod
@@ -157,6 +172,10 @@ class _Saved:
             partial and Partial(**partial),
             past,
             [_in_order(row) for row in about["history"]],
+            [
+                (str(name), dict(values) | _under(f"callbacks/{i}/", arrays))
+                for i, (name, values) in enumerate(about.get("callbacks", []))
+            ],
             dict(about.get("metadata", {})),
         )
 
@@ -225,12 +244,27 @@ class _Saved:
             trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
             for one in (self.hyperparameters, *(fit.left for fit in self.fits)):
                 configure(copy.copy(trainer.optimizer), one)
+        self._check_callbacks(trainer)
+
+    def _check_callbacks(self, trainer: Resumable) -> None:
+        """Raise unless the callbacks that remember something are those of the run."""
+        remembering, saved = _remembering(trainer), [name for name, _ in self.callbacks]
+        own = [type(callback).__name__ for callback in remembering]
+        if own != saved:
+            raise UnreadableError(f"{self.path}: {_differ(own, saved, 'callbacks')}: {CURE}")
+        for callback, (name, state) in zip(remembering, self.callbacks, strict=True):
+            with reading(self.path, f"holds no state of such a {name}"):
+                copy.copy(callback).load_state(trainer, state)
 
     @property
     def slots(self) -> dict[str, Array]:
         """What the optimizer remembered."""
-        start = "slots/"
-        return {n.removeprefix(start): a for n, a in self.arrays.items() if n.startswith(start)}
+        return _under("slots/", self.arrays)
+
+
+def _under(start: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays whose names begin so, by what follows."""
+    return {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}
 
 
 def _in_order(row: dict[str, Any]) -> dict[str, Any]:
@@ -251,6 +285,8 @@ def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True)
     if trainer.fits.unfinished:
         saved.fits[-1].left = saved.hyperparameters
     trainer.history = History(saved.history)
+    for callback, (_, state) in zip(_remembering(trainer), saved.callbacks, strict=True):
+        callback.load_state(trainer, state)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ count of batches says which samples and which row of scalars come next.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace, real_dtype
@@ -17,6 +18,8 @@ from xpnet.losses import Loss
 from xpnet.ops.batch import RECORD
 from xpnet.ops.update import COLUMNS, DeviceScalars
 from xpnet.optimizers import Optimizer
+from xpnet.threadpool import shares
+from xpnet.training.callbacks import Callback, overrides
 from xpnet.training.stats import Stats
 
 __all__ = ["AfterBackward", "DeviceEpoch", "Step"]
@@ -38,6 +41,17 @@ class Step:
     optimizer : Optimizer
     after_backward : callable, optional
         Gets the network's gradients before the update.
+    callbacks : sequence of Callback
+        Those with stages within the step take part.
+    accumulate : int
+        Parts that a batch is computed in.
+
+    Attributes
+    ----------
+    after_backward, after_update : list of callable
+        What is done to the gradients before the update, and to the parameters after it.
+    callbacks : list of Callback
+        Those that take part.
     """
 
     def __init__(
@@ -46,11 +60,25 @@ class Step:
         loss: Loss,
         optimizer: Optimizer,
         after_backward: AfterBackward | None = None,
+        callbacks: Sequence[Callback] = (),
+        accumulate: int = 1,
     ) -> None:
         self.net = net
         self.loss = loss
         self.optimizer = optimizer
-        self.after_backward = after_backward
+        self.accumulate = accumulate
+        before = [one for one in callbacks if overrides(one, "after_backward")]
+        after = [one for one in callbacks if overrides(one, "after_update")]
+        self.after_backward: list[AfterBackward] = [one.after_backward for one in before]
+        if after_backward is not None:
+            self.after_backward.insert(0, after_backward)
+        self.after_update = [one.after_update for one in after]
+        self.callbacks = before + [one for one in after if one not in before]
+
+    @property
+    def buffers(self) -> list[Array]:
+        """The arrays beside the network's own that a step changes."""
+        return [*self.optimizer.buffers, *(b for one in self.callbacks for b in one.buffers)]
 
     def __call__(
         self,
@@ -74,17 +102,49 @@ class Step:
             Where the update's scalars are looked up by the device; by default the optimizer
             counts a step and says what they are.
         """
-        net = self.net
-        scores = net.forward(x, train=True, start=start)
-        value = self.loss.forward(scores, t, weights)
-        net.backward(self.loss.backward(), need_dx=False)
-        if self.after_backward is not None:
-            self.after_backward(net.grads)
+        net, parts = self.net, min(self.accumulate, t.shape[0])
+        if parts > 1:
+            value, scores = self._in_parts(parts, x, t, weights, start)
+        else:
+            scores = net.forward(x, train=True, start=start)
+            value = self.loss.forward(scores, t, weights)
+            net.backward(self.loss.backward(), need_dx=False)
+        for change in self.after_backward:
+            change(net.grads)
         if scalars is None:
             self.optimizer.update(net.params, net.grads)
         else:
             self.optimizer.apply(net.params, net.grads, scalars)
+        for follow in self.after_update:
+            follow(net.params)
         return value, scores
+
+    def _in_parts(
+        self, parts: int, x: Array, t: Array, weights: Array | None, start: int
+    ) -> tuple[Array, Array]:
+        """Fill the gradients by passes over parts of a batch; return its mean loss and scores."""
+        net, n = self.net, t.shape[0]
+        flat: Any = net.grads.flat
+        xp, losses, scores = namespace(flat), [], []
+        total = xp.zeros_like(flat)
+        for first, end in shares(n, parts):
+            part = slice(first, end)
+            given = None if weights is None else weights[part]
+            scores.append(net.forward(x[part, ...], train=True, start=start))
+            loss = self.loss.forward(scores[-1], t[part, ...], given)
+            share = (end - first) / n if given is None else _share(given, weights)
+            losses.append(loss * share)
+            net.backward(self.loss.backward() * share, need_dx=False)
+            total += flat
+        flat[...] = total
+        return xp.sum(xp.stack(losses)), xp.concat(scores)
+
+
+def _share(some: Array, weights: Array | None) -> Array:
+    """Return how much of a batch's weight some of its samples have."""
+    xp = namespace(weights)
+    total = xp.sum(weights)
+    return xp.sum(some) / xp.where(total > 0, total, 1.0)
 
 
 class DeviceEpoch:

@@ -11,13 +11,15 @@ import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from xpnet import ops
+from xpnet.config import Configurable
 from xpnet.data import Batches, Dataset
 from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Network
 from xpnet.schedules import Schedule
+from xpnet.training.callbacks import Callback
 from xpnet.training.prepare import rate_factors
 
 __all__ = ["Fit", "Fits", "depends_on", "given_to"]
@@ -66,17 +68,22 @@ class Fit:
         return asdict(self)
 
 
+class Setting(Protocol):
+    """What a fit is given by its trainer."""
+
+    net: Network
+    schedule: Schedule
+    callbacks: list[Callback]
+    accumulate: int
+
+
 def given_to(
-    batches: Batches,
-    train: Dataset,
-    validation: Dataset | None,
-    epochs: int,
-    precision: str,
-    schedule: Schedule,
+    batches: Batches, train: Dataset, validation: Dataset | None, epochs: int, trainer: Setting
 ) -> dict[str, Any]:
     """Return what a fit is given, as :class:`Fit` keeps it."""
     total = epochs * len(batches)
-    factors = rate_factors(schedule, range(0, total, max(1, total // LOOKS)), total)
+    factors = rate_factors(trainer.schedule, range(0, total, max(1, total // LOOKS)), total)
+    deciding = [one for one in trainer.callbacks if isinstance(one, Configurable)]
     return {
         "epochs": epochs,
         "batch_size": batches.batch_size,
@@ -84,7 +91,9 @@ def given_to(
         "train": fingerprint(train),
         "validation": None if validation is None else fingerprint(validation),
         "device": batches.device.name,
-        "precision": precision,
+        "precision": trainer.net.own.precision,
+        "accumulate": trainer.accumulate,
+        "callbacks": [[type(one).__name__, one.config()] for one in deciding],
         "schedule": f"of checksum {zlib.crc32(repr(factors).encode()):08x}",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = [
     "Spread",
     "absolute_errors",
     "activations",
+    "better",
     "confusion_matrix",
     "misclassified",
     "right_answers",
@@ -33,8 +35,23 @@ MEASURES = ("loss", "accuracy", "exact_match", "mean_absolute_error")
 MEASURED = tuple(f"{part}_{name}" for part in ("train", "validation") for name in MEASURES)
 """The columns of a history that hold what was measured."""
 
+RISING = ("accuracy", "match")
+"""How the names end of columns that are the better the higher they are."""
+
 COLUMNS = ("epoch", "steps", "lr", *MEASURED, "seconds", "samples_per_second")
 """The columns of a history, in order."""
+
+
+def better(column: str, value: float | None, than: float | None, by: float = 0.0) -> bool:
+    """Return whether a value of a history's column is better than another, by more than ``by``.
+
+    NaN, and None for what was not measured, are better than nothing; all else is than them.
+    """
+    if value is None or math.isnan(value):
+        return False
+    if than is None or math.isnan(than):
+        return True
+    return value > than + by if column.endswith(RISING) else value < than - by
 
 
 class Evaluation(NamedTuple):

@@ -20,6 +20,7 @@ from xpnet.devices import Recorder
 from xpnet.devices.base import first_line
 from xpnet.layers import Layer
 from xpnet.ops.batch import Answers
+from xpnet.training.callbacks import Callback
 from xpnet.training.device_epoch import DeviceEpoch, Step
 from xpnet.training.stats import Stats
 
@@ -169,10 +170,10 @@ class Settings:
         layers = [layer for _, layer in net.walk(innermost=False)]
         values = [
             {name: value for name, value in vars(part).items() if _is_plain(value)}
-            for part in (*layers, loss, optimizer)
+            for part in (*layers, loss, *self._step.callbacks, optimizer)
         ]
         values[-1] = {k: v for k, v in values[-1].items() if k.lstrip("_") not in PACED}
-        arrays = [net.params.flat, net.grads.flat, *optimizer.buffers]
+        arrays = [net.params.flat, net.grads.flat, *self._step.buffers]
         return values, [*arrays, *(getattr(layer, "plan", None) for layer in layers)]
 
     def hold(self) -> bool:
@@ -195,12 +196,12 @@ class State:
     """
 
     def __init__(self, epoch: DeviceEpoch) -> None:
-        net, optimizer = epoch.step.net, epoch.step.optimizer
+        step, net = epoch.step, epoch.step.net
         layers = (layer for _, layer in net.walk(innermost=False))
-        self._parts = [*layers, epoch.step.loss, optimizer]
+        self._parts = [*layers, step.loss, *step.callbacks, step.optimizer]
         self._arrays = [
-            net.params.flat, net.grads.flat, *net.state.values(), *optimizer.buffers,
-            epoch.record, *([] if epoch.order is None else [epoch.order]),
+            net.params.flat, net.grads.flat, *net.state.values(), *step.buffers, epoch.record,
+            *([] if epoch.order is None else [epoch.order]),
         ]  # fmt: skip
 
     def saved(self) -> tuple[list[Array], list[dict[str, Any]]]:
@@ -285,13 +286,18 @@ class Trace:
         for name, gradient in net.grads.items():
             self.label = labels[name.rpartition(".")[0]]
             self._keep(gradient)
-        if self.step.after_backward is not None:
-            self.label = "after_backward"
-            self.step.after_backward(net.grads)
+        for change in self.step.after_backward:
+            self.label = _owner(change, "after_backward")
+            change(net.grads)
             self._keep(net.grads.flat)
         self.label = f"the rule of {type(rule).__name__}"
         rule.apply(net.params, net.grads, epoch.scalars)
         self._keep(net.params.flat)
+        for follow in self.step.after_update:
+            self.label = _owner(follow, "after_update")
+            follow(net.params)
+            for buffer in self.step.buffers:
+                self._keep(buffer)
         net.forget()
 
     def _keep(self, made: Array) -> None:
@@ -300,6 +306,12 @@ class Trace:
     def bits(self) -> list[tuple[str, bytes]]:
         """Return what each part made, by its label; waits for the device."""
         return [(label, to_numpy(made).tobytes()) for label, made in self._found]
+
+
+def _owner(function: Callable[..., None], name: str) -> str:
+    """Return what to call a function within the step: its callback's class, or a name."""
+    owner = getattr(function, "__self__", None)
+    return type(owner).__name__ if isinstance(owner, Callback) else name
 
 
 def _first_difference(one: Trace, other: Trace) -> str | None:

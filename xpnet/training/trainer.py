@@ -92,6 +92,10 @@ class Trainer(Constructible):
     after_backward : callable, optional
         Called with the network's gradients between backward and update, to change them in place:
         ``grads.flat`` is all of them as one array.
+    accumulate : int
+        Parts that each batch is computed in, one after the other, their gradients added up: for
+        batches whose step the memory does not hold.  The update is that of the whole batch, to
+        rounding; BatchNorm's statistics and Dropout's masks are a part's own.
     seed : int
         Of the batches' order.
     graph : "auto", "on" or "off"
@@ -125,6 +129,7 @@ class Trainer(Constructible):
     schedule = Hyperparameter(checked_schedule)
     callbacks = Hyperparameter(lambda name, given: checked_callbacks(given))
     after_backward = Hyperparameter(checked_after_backward)
+    accumulate = Hyperparameter(whole_number, 1)
     seed = Hyperparameter(whole_number)
     graph = Hyperparameter(one_of, get_args(Graph))
 
@@ -137,6 +142,7 @@ class Trainer(Constructible):
         schedule: Schedule | None = None,
         callbacks: Sequence[Callback] = (),
         after_backward: AfterBackward | None = None,
+        accumulate: int = 1,
         seed: int = 0,
         graph: Graph = "auto",
     ) -> None:
@@ -146,6 +152,7 @@ class Trainer(Constructible):
         self.schedule = schedule
         self.callbacks = callbacks
         self.after_backward = after_backward
+        self.accumulate = accumulate
         self.seed = seed
         self.graph = graph
         self.not_replayed: str | None = None
@@ -159,6 +166,7 @@ class Trainer(Constructible):
         self._in_epoch = False
         self._torn = False
         self._stopped = False
+        self._resumes = False
         self._interrupts = Interrupts()
 
     def step(self, x: Array, t: Array, weights: Array | None = None) -> tuple[Array, Array]:
@@ -179,7 +187,10 @@ class Trainer(Constructible):
 
     @property
     def _step(self) -> Step:
-        return Step(self.net, self.loss, self.optimizer, self.after_backward)
+        return Step(
+            self.net, self.loss, self.optimizer, self.after_backward, self.callbacks,
+            self.accumulate,
+        )  # fmt: skip
 
     @arguments("write trainer.fit(Dataset(x, t), epochs=..., batch_size=..., validation=...)")
     def fit(
@@ -230,7 +241,7 @@ class Trainer(Constructible):
         self._check_idle("fit")
         check_dataset("fit", train)
         epochs = whole_number("epochs", epochs, 1)
-        checked_callbacks(self.callbacks)  # some may have been appended
+        self.callbacks = self.callbacks  # some may have been appended
         for data in (train, validation):
             if data is not None:
                 check_fit(self.net, data)
@@ -245,12 +256,13 @@ class Trainer(Constructible):
         not_replayed = self.not_recordable(batches)
         if self.graph == "on" and not_replayed:
             raise ValueError(f"graph='on': {not_replayed}")
-        given = given_to(batches, train, validation, epochs, self.net.own.precision, self.schedule)
+        given = given_to(batches, train, validation, epochs, self)
         fit = self._begin(given, resume=flag("resume", resume))
         self.not_replayed, self._stopped = not_replayed, False
         if fit.finished:
             return self.history
         steps, new, self._stats = self.optimizer.steps, not fit.depends, None
+        self._resumes = not new
         with held_back() as self._interrupts:
             try:
                 if validation is not None and fits(validation, self.net.device):
@@ -304,11 +316,15 @@ class Trainer(Constructible):
     def _run(self, fit: Fit, runner: Runner, batches: Batches, validation: Dataset | None) -> None:
         """Train the epochs of a fit that are left."""
         while not (fit.finished or self._stopped):
+            for callback in self.callbacks:
+                callback.epoch_begins(self)
             with self.net.threads() as count, self.net.device.scope():
                 self.fits.check_depends(depends_on(self.net, count))
                 row = self._train_epoch(fit, runner, batches)
             if row is None:
                 break
+            for callback in self.callbacks:
+                callback.validation_begins(self)
             if validation is not None:
                 result = self.evaluate(validation)
                 row |= result.columns("validation")
@@ -426,6 +442,11 @@ class Trainer(Constructible):
     def finished(self) -> bool:
         """Whether the last step of the fit in progress, or of the last one, was made."""
         return self.fits.current is not None and self.fits.current.finished
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the fit in progress goes on where one was interrupted, and is no new one."""
+        return self._resumes
 
     @property
     def validates(self) -> bool:
