@@ -335,6 +335,40 @@ ROWS = {
         lambda: trainer(callbacks=with_method("on_batch_end", lambda self, *a: None)),
         TypeError, r"^callbacks: Mine\.on_batch_end is never called: did you mean 'step_ends'\?",
     ),
+    "no patience": (
+        lambda: training.EarlyStopping(0), ValueError,
+        r"^patience: expected a whole number >= 1, got 0$",
+    ),
+    "a monitor by another library's name": (
+        lambda: training.EarlyStopping(3, "val_loss"), ValueError,
+        r"^monitor: expected 'train_loss', .*, got 'val_loss': did you mean 'validation_loss'\?",
+    ),
+    "callback in the place of patience": (
+        lambda: training.EarlyStopping("validation_loss"), ValueError,
+        r"^patience: expected a whole number >= 1, got 'validation_loss'$",
+    ),
+    "a factor that raises the rate": (
+        lambda: training.ReduceLROnPlateau(factor=2.0), ValueError,
+        r"^factor: expected 0 < factor < 1, got 2\.0$",
+    ),
+    "a factor of nothing": (
+        lambda: training.ReduceLROnPlateau(0), ValueError,
+        r"^factor: expected 0 < factor < 1, got 0$",
+    ),
+    "no norm": (
+        lambda: training.ClipNorm(0), ValueError, r"^max_norm: expected a number above 0, got 0$",
+    ),
+    "a share of 1 that stays": (
+        lambda: training.AveragedWeights(1.0), ValueError,
+        r"^decay: expected 0 <= decay < 1, got 1\.0$",
+    ),
+    "Keras's name of a checkpoint": (
+        lambda: training.ModelCheckpoint, AttributeError, r"write Checkpoint\(path\)$",
+    ),
+    "PyTorch's name of clipping": (
+        lambda: training.clip_grad_norm_, AttributeError,
+        r"write ClipNorm\(max_norm\), among a trainer's callbacks$",
+    ),
     "on_epoch_begin": (
         lambda: trainer(callbacks=with_method("on_epoch_begin", lambda self: None)),
         TypeError, r"^callbacks: Mine\.on_epoch_begin is never called.* " + STAGES,

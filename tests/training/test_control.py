@@ -320,6 +320,9 @@ class TestReduceLROnPlateau:
     def test_a_rate_below_the_least_stays(self):
         assert rates([1, 2, 3], patience=1, min_lr=0.7) == [0.5, 0.5, 0.5]
 
+    def test_a_rate_does_not_vanish(self):
+        assert rates([1.0] * 20, factor=1e-100, patience=1)[-1] > 0
+
     def test_each_fit_begins_to_wait_anew(self):
         trainer = scripted([1, 2, 1, 2], ReduceLROnPlateau(0.5, 2), epochs=2)
         trainer.fit(data(), 2, 34, validation=data(1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from xpnet.arrays import Array, namespace
-from xpnet.checks import Hyperparameter, flag, fraction, not_negative, one_of, whole_number
+from xpnet.checks import Hyperparameter, flag, not_negative, number, one_of, whole_number
 from xpnet.config import Configurable
 from xpnet.layers import Network
 from xpnet.serialize import assign, check_arrays
@@ -163,7 +163,7 @@ class ReduceLROnPlateau(Plateau):
         The rate goes no lower.
     """
 
-    factor = Hyperparameter(fraction)
+    factor = Hyperparameter(number, lambda x: 0 < x < 1, "0 < factor < 1")
     cooldown = Hyperparameter(whole_number)
     min_lr = Hyperparameter(not_negative)
 
@@ -188,7 +188,9 @@ class ReduceLROnPlateau(Plateau):
         """Lower the rate if it is time."""
         optimizer = trainer.optimizer
         if self._is_time(trainer.history[trainer.epoch - trainer.fit_epochs :]):
-            optimizer.lr = min(optimizer.lr, max(optimizer.lr * self.factor, self.min_lr))
+            lower = max(optimizer.lr * self.factor, self.min_lr)
+            if 0 < lower < optimizer.lr:
+                optimizer.lr = lower
 
     def _is_time(self, rows: History) -> bool:
         """Return whether the last of a fit's rows is one too many without getting better."""
