@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xpnet.arrays import Array, dtype_kind, dtype_name, is_complex, namespace, to_numpy
 from xpnet.checks import finite, names_in, positive, whole_number
 from xpnet.devices import device_of
-from xpnet.layers import Layer
+from xpnet.layers import Layer, Network
 from xpnet.losses import Loss
 from xpnet.random import Stream
 
@@ -90,10 +90,10 @@ def gradient_check(
 ) -> dict[str, float]:
     """Hold a layer's backward pass against differences, along one random direction for each array.
 
-    For every parameter, and for x where it is floating-point, the slope of the loss along a
-    random direction of unit length is measured by central differences and compared with the
-    gradient's component in that direction.  The layer's state is saved and restored around every
-    evaluation, so dropout repeats its mask and running statistics stay put.
+    For every parameter that is not frozen, and for x where it is floating-point, the slope of the
+    loss along a random direction of unit length is measured by central differences and compared
+    with the gradient's component in that direction.  The layer's state is saved and restored around
+    every evaluation, so dropout repeats its mask and running statistics stay put.
 
     Parameters
     ----------
@@ -134,7 +134,10 @@ def gradient_check(
         loss.forward(y, targets)
         dy = loss.backward()
     dx = layer.backward(dy, need_dx=True)
-    gradients = {name: _copy(g) for name, g in layer.grads.items()}
+    frozen = layer.frozen if isinstance(layer, Network) else []
+    gradients = {
+        name: _copy(g) for name, g in layer.grads.items() if name.rpartition(".")[0] not in frozen
+    }
     names = ["x"] if len(inputs) == 1 else [f"x{i}" for i in range(len(inputs))]
     for name, given, slope in zip(
         names, inputs, dx if isinstance(dx, tuple) else (dx,), strict=True

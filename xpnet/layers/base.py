@@ -30,6 +30,7 @@ MAX_DEPTH = 100
 
 _TRAINING = "write xpnet.Trainer(net, loss, optimizer).fit(Dataset(x, t), epochs=...)"
 _TRAIN_MODE = "write net.forward(x, train=True): whether to train is an argument"
+_FREEZING = 'write net.freeze("0") and net.unfreeze("0"), with the paths of layers'
 
 ELSEWHERE = {
     "fit": _TRAINING,
@@ -47,6 +48,9 @@ ELSEWHERE = {
     "state_dict": "write net.params and net.state, or net.save(path)",
     "load_state_dict": "write net.params[path] = array, or xpnet.load(path)",
     "zero_grad": "gradients are assigned, never added up",
+    "trainable": _FREEZING,
+    "requires_grad": _FREEZING,
+    "requires_grad_": _FREEZING,
     "add": "Sequential([...]) takes all layers at once",
     "predict_proba": "write xpnet.functions.softmax(net.predict(x))",
 }
@@ -68,7 +72,9 @@ class Layer(Configurable, ABC):
     input_shape, output_shape : tuple of int
         Without the batch axis; known once built, as are ``path``, such as ``"4.body.0"``, and
         ``dtype``, that of the parameters and of real inputs, and ``learns``, whether there are
-        parameters.
+        parameters that are not frozen.
+    is_frozen : bool
+        Whether the layer's own parameters are: :meth:`~xpnet.layers.network.Network.freeze`.
 
     Notes
     -----
@@ -81,7 +87,8 @@ class Layer(Configurable, ABC):
     work into threads, beside which BLAS does best with one); to use, ``add_param``,
     ``add_state``, ``check``, ``keep``, ``take``, and ``label`` in messages.  A layer of matrix
     products takes parameters from ``own.operands``, where a network puts narrower copies, and
-    computes in ``own.precision``.
+    computes in ``own.precision``.  A layer with parameters whose state changes in training leaves
+    it as it is while ``is_frozen``; BatchNorm shows how.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("real",)
@@ -92,6 +99,7 @@ class Layer(Configurable, ABC):
     input_shape: Shape
     output_shape: Shape
     learns: bool
+    is_frozen: bool = False
 
     def __init__(self) -> None:
         self.path = ""
@@ -116,7 +124,7 @@ class Layer(Configurable, ABC):
             raise AttributeError(f"{kind} has no {name} before it is built: {HOW_TO_BUILD}")
         if name == "_built":
             raise AttributeError(f"{kind}.__init__ must call super().__init__() first")
-        if name in ("to", "predict", "save", "summary", "hook", "device"):
+        if name in ("to", "predict", "save", "summary", "hook", "device", "freeze", "unfreeze"):
             raise AttributeError(f"{kind} has no {name!r}: a network has, such as a Sequential")
         raise missing_attribute(self, name, ELSEWHERE)
 
@@ -230,8 +238,8 @@ class Layer(Configurable, ABC):
         if not isinstance(made, tuple) or any(length < 1 for length in made):
             raise TypeError(f"{self.label}: setup must return the output shape, got {made!r}")
         _check_parts(self)
-        learning = [part.learns for _, part in self.children()]
-        self._composite, self.learns = bool(learning), bool(self.own.params) or any(learning)
+        self._composite = any(True for _ in self.children())
+        self._note_learning()
         self._built = True
         return self.output_shape
 
@@ -275,6 +283,16 @@ class Layer(Configurable, ABC):
             if not (innermost and parts):
                 yield path, layer
             waiting += reversed(parts)
+
+    def _note_learning(self) -> None:
+        """Note whether there is something to learn here, or in the parts, which know by now."""
+        own = bool(self.own.params) and not self.is_frozen
+        self.learns = own or any(part.learns for _, part in self.children())
+
+    def _refuse_trainable(self, value: Any) -> None:
+        raise missing_attribute(self, "trainable", ELSEWHERE)
+
+    trainable = property(fset=_refuse_trainable)  # set elsewhere, it would be so in vain
 
     def forget(self) -> None:
         """Drop what a forward pass kept for a backward pass that will not come."""

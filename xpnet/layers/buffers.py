@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Mapping, MutableMapping
+from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, Self
 
 from xpnet.arrays import Array, dtype_name, namespace, to_numpy
@@ -49,6 +50,16 @@ class Layout(NamedTuple):
             split = end if wanted else split
         return cls({key: (starts[key], shape) for key, shape in shapes.items()}, end, split)
 
+    def stretches(self, keys: Container[str]) -> list[tuple[int, int]]:
+        """Return where in the buffer some arrays lie: from, to; neighbours as one stretch."""
+        placed = sorted((start, key) for key, (start, _) in self.spans.items())
+        found: list[tuple[int, int]] = []
+        for (start, key), (stop, _) in pairwise([*placed, (self.size, "")]):
+            if key in keys:
+                joined = bool(found) and found[-1][1] == start
+                found.append((found.pop()[0] if joined else start, stop))
+        return found
+
     def views_of(self, buffer: Array) -> dict[str, Array]:
         """Return the arrays as views of a buffer."""
         xp = namespace(buffer)
@@ -68,6 +79,9 @@ class ArrayMap(dict[str, Array]):
     layout : Layout or None
         Where in it they lie: the same object for as long as the network is the same, wherever it
         moves.
+    learning : list of (int, int)
+        The stretches of ``flat``, from and to, that an optimizer changes: all of it, unless
+        layers are frozen.
     """
 
     def __init__(
@@ -79,6 +93,7 @@ class ArrayMap(dict[str, Array]):
         super().__init__(arrays or {})
         self.flat = flat
         self.layout = layout
+        self.learning = [(0, layout.size)] if layout else []
 
     @property
     def decayed(self) -> int:

@@ -34,8 +34,9 @@ class Dropout(Layer):
     Notes
     -----
     Input and output of one shape.  State: counter, a 0-d int64, the number of masks drawn; a
-    mask is a function of the network's seed, the layer's path and the counter alone.  Kept for
-    backward: the mask, as many numbers as the input has.
+    mask is a function of the network's seed, the layer's path and the counter alone.  In frozen
+    parts of a network masks are drawn as elsewhere: there is nothing to learn.  Kept for backward:
+    the mask, as many numbers as the input has.
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol, Self
 from xpnet import ops
 from xpnet.arrayfiles import write_arrays
 from xpnet.arrays import Array, namespace, to_numpy
+from xpnet.checks import came, nearest, whole_number
 from xpnet.checks import function as check_function
-from xpnet.checks import whole_number
 from xpnet.convert import as_array
 from xpnet.devices import Device, device
 from xpnet.layers.base import Layer, Shape
@@ -68,6 +68,8 @@ class Network(Layer):
         Where the arrays lie.
     seed : int
         Of weights and masks.  The constructor also takes the stream that draws them.
+    frozen : list of str
+        The paths of the layers that :meth:`freeze` keeps as they are.
     """
 
     remakes = False  # it would be built
@@ -80,6 +82,7 @@ class Network(Layer):
         self._layout: Layout | None = None
         self._narrow: Array | None = None  # a copy of all parameters, as products take them
         self._owned = False
+        self._cleared: dict[bool, list[tuple[int, int]]] = {}
         self._hooks: dict[str, list[Hook]] = {}  # by the name of the layer within
 
     def stand_alone(self, input_shape: Shape, dtype: str) -> None:
@@ -129,6 +132,8 @@ class Network(Layer):
     def backward(self, dy: Array, *, need_dx: bool | None = None) -> Array | None:
         """Fill every gradient, given that of the output of the last training pass.
 
+        Those of frozen layers are 0.
+
         Parameters
         ----------
         dy : array, shape (n, *output_shape)
@@ -139,11 +144,17 @@ class Network(Layer):
         ------
         RuntimeError
             No ``forward(x, train=True)`` came before, or its backward pass is done already.
+        ValueError
+            All layers with parameters are frozen, and dx is not needed.
         """
         if self._buffers is None:
             return self.run_back(dy, need_dx=need_dx is not False)
+        if not (self.learns or need_dx):
+            self.check_learns("backward")
         with self._buffers.device.work():
-            return self.run_back(dy, need_dx=bool(need_dx))
+            dx = self.run_back(dy, need_dx=bool(need_dx))
+            self._clear_frozen(need_dx=bool(need_dx))
+            return dx
 
     @property
     def input_scale(self) -> float | None:
@@ -239,6 +250,7 @@ class Network(Layer):
             packed(params, self._layout, place, self.dtype),
             packed(grads, self._layout, place, self.dtype),
         )
+        self._pass_over_frozen()
         self.forget()
 
     def _set_precision(self, precision: str) -> None:
@@ -274,6 +286,118 @@ class Network(Layer):
         if where is not None:
             self._pack(where)
             self._set_precision(self.own.precision)
+
+    # What learns, and what is frozen
+
+    def freeze(self, *paths: str) -> Self:
+        """Keep layers as they are while the others are trained; return the network itself.
+
+        Neither gradients nor decay nor momentum move their parameters, and BatchNorm takes its
+        running statistics and leaves them.  A backward pass ends at the first layer that learns.
+        Layers without parameters, such as Dropout, go on as they are.
+
+        Parameters
+        ----------
+        paths : str
+            Of layers, such as ``"0"`` or ``"2.body"``, with all within them; none: of all.
+
+        Raises
+        ------
+        ValueError
+            There is no such layer, or none with parameters; or this is part of a network.
+
+        Notes
+        -----
+        Copies and pickles are frozen as the network is; a file that :meth:`save` writes does not
+        say so.  A layer that learns again goes on with what the optimizer remembers of it.
+        """
+        self.frozen = [*self.frozen, *self._with_params("freeze", paths)]
+        return self
+
+    def unfreeze(self, *paths: str) -> Self:
+        """Let frozen layers learn again; return the network itself.
+
+        Parameters
+        ----------
+        paths : str
+            As those of :meth:`freeze`.
+        """
+        free = self._with_params("unfreeze", paths)
+        self.frozen = [path for path in self.frozen if path not in free]
+        return self
+
+    @property
+    def frozen(self) -> list[str]:
+        """The paths of the layers whose own parameters are frozen; assigned, of no others."""
+        return [path for path, layer in self.walk(innermost=False) if layer.is_frozen]
+
+    @frozen.setter
+    def frozen(self, paths: list[str]) -> None:
+        self._root("freeze()")
+        wanted, known = set(paths), self._with_params("frozen")
+        if not wanted.issubset(known):
+            raise ValueError(f"frozen: expected some of {known}, got {came(paths)}")
+        if wanted == set(self.frozen):
+            return
+        self.forget()
+        for path, layer in reversed([*self.walk(innermost=False)]):  # parts before the whole
+            layer.is_frozen = path in wanted
+            layer._note_learning()
+            if isinstance(layer, Network):
+                layer.replan()
+        self._pass_over_frozen()
+
+    def check_learns(self, call: str) -> None:
+        """Raise one clear sentence if every layer with parameters is frozen."""
+        if self.frozen and not self.learns:
+            raise ValueError(
+                f"{call}: nothing learns, since every layer with parameters is frozen: write "
+                f"net.unfreeze({self.frozen[-1]!r}), or net.unfreeze() for all"
+            )
+
+    def _with_params(self, call: str, paths: tuple[str, ...] = ()) -> list[str]:
+        """Return the paths of the layers with parameters that some layers are or hold."""
+        self._root(f"{call}()")
+        layers, found = dict(self.walk(innermost=False)), []
+        for path in paths or [""]:
+            if not isinstance(path, str) or path not in layers:
+                param = isinstance(path, str) and path in self.params
+                cure = f": {path.rpartition('.')[0]!r} has it" if param else nearest(path, layers)
+                raise ValueError(
+                    f"{call}: expected paths of layers, such as {list(layers)[-1]!r}, got "
+                    f"{came(path)}{cure}"
+                )
+            within = layers[path].walk(innermost=False)
+            found += [".".join(filter(None, (path, p))) for p, part in within if part.own.params]
+        if paths and not found:
+            raise ValueError(f"{call}: no layer there has parameters: {', '.join(paths)}")
+        return found
+
+    def _pass_over_frozen(self) -> None:
+        """Let updates pass over frozen parameters, and backward passes clear their gradients."""
+        params, layout = self._root("freeze()").params, self._layout
+        assert layout is not None
+        frozen = {
+            (path and f"{path}.") + name: layer
+            for path, layer in self.walk(innermost=False)
+            for name in (layer.own.params if layer.is_frozen else ())
+        }
+        unreached = set(self._unreached())
+        reached = {key for key, layer in frozen.items() if layer not in unreached}
+        params.learning = layout.stretches(params.keys() - frozen.keys())
+        self._cleared = {True: layout.stretches(frozen), False: layout.stretches(reached)}
+        with self.device.scope():
+            self._clear_frozen(need_dx=True)
+
+    def _clear_frozen(self, *, need_dx: bool) -> None:
+        """Set those gradients of frozen parameters to 0 that a backward pass fills."""
+        for start, stop in self._cleared[need_dx]:
+            flat: Any = self.grads.flat
+            flat[start:stop] = 0
+
+    def _unreached(self) -> list[Step]:
+        """Return the layers that a backward pass does not reach, unless dx is needed."""
+        return []
 
     # What a network is used for
 
@@ -379,7 +503,7 @@ class Network(Layer):
     def save(self, path: str | Path) -> None:
         """Write parameters, state and architecture to one safetensors file, whole or not at all.
 
-        :func:`xpnet.load` reads it back.
+        :func:`xpnet.load` reads it back.  Which layers are frozen is no part of it.
         """
         self._root("save()")
         arrays = {f"params/{name}": array for name, array in self.params.items()}
@@ -389,19 +513,21 @@ class Network(Layer):
     def summary(self) -> str:
         """Return a table of the layers: shapes, parameters, FLOPs and bytes kept, per sample."""
         rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "FLOPs", "bytes kept")]
-        totals = [0, 0, 0]
+        totals, frozen = [0, 0, 0], 0
         for path, leaf in self.walk():
             count = sum(math.prod(array.shape) for array in leaf.params.values())
             numbers = [count, leaf.flops(), leaf.cache_bytes()]
             totals = [a + b for a, b in zip(totals, numbers, strict=True)]
+            frozen += count if leaf.is_frozen else 0
             rows.append(
                 (
-                    f"{path} {type(leaf).__name__}",
+                    f"{path} {type(leaf).__name__}{' (frozen)' if leaf.is_frozen else ''}",
                     " x ".join(map(str, leaf.output_shape)),
                     *(f"{number:,}" for number in numbers),
                 )
             )
-        rows.append(("total", "", *(f"{number:,}" for number in totals)))
+        learn = f"total ({totals[0] - frozen:,} learn)" if frozen else "total"
+        rows.append((learn, "", *(f"{number:,}" for number in totals)))
         return ruled(rows, left=2)
 
 

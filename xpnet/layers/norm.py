@@ -21,7 +21,8 @@ class BatchNorm(Layer):
     Forward: ``y = gamma x_hat + beta``, ``x_hat = (x - mean) / sqrt(var + eps)``; in training
     with the batch's mean and biased variance, which also feed the running statistics, otherwise
     with the running ones.  Backward: ``dbeta = sum dy``, ``dgamma = sum dy x_hat``,
-    ``dx = gamma / sqrt(var + eps) (dy - mean dy - x_hat mean(dy x_hat))``.
+    ``dx = gamma / sqrt(var + eps) (dy - mean dy - x_hat mean(dy x_hat))``.  Frozen, it takes the
+    running ones in training too, and leaves them: ``dx = gamma / sqrt(var + eps) dy``.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class BatchNorm(Layer):
         self.check(x)
         params, state = self.params, self.state
         gamma, beta, mean, var = params["gamma"], params["beta"], state["mean"], state["var"]
-        if train:
+        if train and not self.is_frozen:
             if x.shape[0] * math.prod(x.shape[2:]) < 2:
                 raise ValueError(
                     f"{self.label}: expected at least 2 numbers a channel in training, "
@@ -79,11 +80,16 @@ class BatchNorm(Layer):
         xp = namespace(x)
         scale = gamma / xp.sqrt(var + self.eps)
         channels = (1, -1) + (1,) * (x.ndim - 2)
-        shift = beta - mean * scale
-        return x * xp.reshape(scale, channels) + xp.reshape(shift, channels)
+        shift, scale = xp.reshape(beta - mean * scale, channels), xp.reshape(scale, channels)
+        if train:
+            self.keep(scale)
+        return x * scale + shift
 
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Fill dgamma and dbeta; return dx."""
+        if self.is_frozen:
+            scale = self.take()
+            return dy * scale if need_dx else None
         grads = self.grads
         return ops.norm.batch_norm_backward(
             dy, self.take(), self.params["gamma"], grads["gamma"], grads["beta"], need_dx=need_dx

@@ -142,11 +142,11 @@ class Plan(NamedTuple):
     spans : list of range
         The indices of the layers of each step.
     first : int
-        The first step with parameters: what lies below has nothing to learn.
+        The first step that learns: what lies below has no parameters, or frozen ones.
     idle : list of Step
         All below it, and what they are made of: what they keep is to be forgotten.
     learns : list of bool
-        Whether each step has parameters.
+        Whether each step has parameters that are not frozen.
     """
 
     steps: list[Step]

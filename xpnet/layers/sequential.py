@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnet.arrays import Array
 from xpnet.layers.base import Layer, Shape, unbuilt
-from xpnet.layers.network import Network, Part
+from xpnet.layers.network import Network, Part, Step
 from xpnet.layers.plan import Plan, plan
 from xpnet.layers.shape import Rescale
 from xpnet.random import Stream
@@ -20,7 +20,7 @@ class Sequential(Network):
     """Layers one after the other; with an input shape, a network.
 
     Forward: each layer takes the output of the one before.  Backward: the other way round, down
-    to the first layer with parameters: what lies below it has nothing to learn.
+    to the first layer that learns, which has parameters and is not frozen.
 
     Parameters
     ----------
@@ -122,6 +122,10 @@ class Sequential(Network):
                 f"({', '.join(map(str, self._starts))}), got {start!r}"
             )
         return self._starts[start]
+
+    def _unreached(self) -> list[Step]:
+        """Return what lies below the first layer that learns."""
+        return self.plan.idle
 
     def run_back(self, dy: Array, *, need_dx: bool) -> Array | None:
         """Fill every gradient, from the last layer's to the first's; return dx if it is needed."""

@@ -196,17 +196,14 @@ class Optimizer(Configurable, ABC):
             _check_pair(key, value, grads[key])
 
     def _apply_flat(self, params: Any, grads: Any, scalars: Scalars | DeviceScalars) -> None:
-        flat, slopes = params.flat, grads.flat
-        end = params.decayed if self.weight_decay else 0
+        flat, slopes, decay = params.flat, grads.flat, self.weight_decay
+        split = params.decayed if decay else 0
         with device_of(flat).work():
-            if end:
-                slots = (slot[:end] for slot in self._flat_slots)
-                self.rule(
-                    flat[:end], slopes[:end], *slots, scalars=scalars, decay=self.weight_decay
-                )
-            if end < flat.shape[0]:
-                slots = (slot[end:] for slot in self._flat_slots)
-                self.rule(flat[end:], slopes[end:], *slots, scalars=scalars, decay=0.0)
+            for start, stop in params.learning:
+                for a, b, d in ((start, min(stop, split), decay), (max(start, split), stop, 0.0)):
+                    if a < b:
+                        slots = (slot[a:b] for slot in self._flat_slots)
+                        self.rule(flat[a:b], slopes[a:b], *slots, scalars=scalars, decay=d)
 
     def _bind(self, params: Any, flat: Array) -> None:
         """Give a network flat slots, views of which stand under the keys of its parameters."""

@@ -49,6 +49,8 @@ class Fit:
         What the last bits of those numbers depend on beside: threads and versions.
     hyperparameters, left : dict
         Of the optimizer: as the fit began; as it ended, or where a checkpoint left it.
+    frozen : list of str, optional
+        The layers that were frozen as it ended, or where a checkpoint left it.
     """
 
     given: dict[str, Any]
@@ -57,6 +59,7 @@ class Fit:
     depends: dict[str, Any] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     left: dict[str, Any] = field(default_factory=dict)
+    frozen: list[str] | None = None
 
     @property
     def last(self) -> int:
@@ -95,6 +98,7 @@ def given_to(
         "accumulate": trainer.accumulate,
         "callbacks": [[type(one).__name__, one.config()] for one in deciding],
         "schedule": f"of checksum {zlib.crc32(repr(factors).encode()):08x}",
+        "frozen": trainer.net.frozen,
     }
 
 
@@ -159,7 +163,8 @@ class Fits:
             False: it is a new one, whatever is remembered.
         hyperparameters : mapping, optional
             The optimizer's.  Those of a fit remembered from a checkpoint, its ``left``, are to be
-            set then: what a script does between two fits is done to the right ones.
+            set then, and its ``frozen`` layers: what a script does between two fits is done to the
+            right ones.
 
         Raises
         ------
@@ -179,6 +184,8 @@ class Fits:
         else:
             fit = self.all[at]
             untouched = now == self._restored
+            if "frozen" in fit.given and given.get("frozen") == fit.frozen:
+                given = given | {"frozen": fit.given["frozen"]}  # as callbacks had left it
             self._check(at, given, fit.hyperparameters if untouched else now)
             fit.given = given
         self._next = at + 1
