@@ -56,7 +56,7 @@ TOPICS = {
     "book/test_networks.py", "book/test_programs.py",
     "devices/test_new_backend.py",
     "fuzz/test_fuzz.py",
-    "layers/test_complex.py", "layers/test_every_layer.py",
+    "layers/test_complex.py", "layers/test_every_layer.py", "layers/test_freezing.py",
     "mistakes/test_data.py", "mistakes/test_files.py", "mistakes/test_layers.py",
     "mistakes/test_optimizers.py", "mistakes/test_training.py",
     "models/test_models.py",

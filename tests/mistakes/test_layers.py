@@ -324,6 +324,49 @@ MISTAKES = {
         lambda: net(Sequential([Linear(2)]))[0].to("cpu"), ValueError,
         r'Sequential "0" is part of a network: call to\(\) of the network',
     ),
+    # what shall stay as it is
+    "frozen layers that are not there": (
+        lambda: net(Linear(3), Residual([Linear(3)])).freeze("1.bod"), ValueError,
+        "^freeze: expected paths of layers, such as '1.body.0', got '1.bod': did you mean '1.body'",
+    ),
+    "a frozen parameter": (
+        lambda: net(Linear(3)).freeze("0.W"), ValueError, "layers, .* got '0.W': '0' has it$",
+    ),
+    "a frozen layer by its number": (
+        lambda: net(Linear(3)).freeze(0), ValueError, "layers, such as '0', got 0$",
+    ),
+    "frozen layers in a list": (
+        lambda: net(Linear(3)).unfreeze(["0"]), ValueError, r"^unfreeze: .* got \['0'\]$",
+    ),
+    "a frozen layer that cannot learn": (
+        lambda: net(Linear(3), ReLU(), Dropout()).freeze("1", "2"), ValueError,
+        "^freeze: no layer there has parameters: 1, 2$",
+    ),
+    "frozen paths that are not there": (
+        lambda: setattr(net(Linear(3)), "frozen", ["1"]), ValueError,
+        r"^frozen: expected some of \['0'\], got \['1'\]$",
+    ),
+    "a frozen part of a network": (
+        lambda: net(Sequential([Linear(2)]))[0].freeze("0"), ValueError,
+        r'Sequential "0" is part of a network: call freeze\(\) of the network',
+    ),
+    "a layer that freezes itself": (
+        lambda: net()[0].freeze(), AttributeError, "Linear has no 'freeze': a network has",
+    ),
+    "trainable, as elsewhere": (
+        lambda: setattr(net()[0], "trainable", False), AttributeError,
+        r'^Linear has no \'trainable\': write net.freeze\("0"\) and net.unfreeze\("0"\)',
+    ),
+    "whether it is trainable": (
+        lambda: net().trainable, AttributeError, "Sequential has no 'trainable': write net.freeze",
+    ),
+    "gradients as elsewhere": (
+        lambda: net().requires_grad_(False), AttributeError, "'requires_grad_': write net.freeze",
+    ),
+    "nothing that learns": (
+        lambda: net().freeze().backward(rows(2, 2)),
+        ValueError, "^backward: nothing learns, since every layer with parameters is frozen: write",
+    ),
     "an unknown precision": (
         lambda: net().to("cpu", precision="fp8"), ValueError,
         "precision: .*'bf16' or 'fp16', got 'fp8'",

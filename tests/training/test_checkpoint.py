@@ -46,10 +46,12 @@ def trainer(
     net_seed: int = 4,
     callbacks: Any = (),
     seed: int = 11,
+    frozen: tuple[str, ...] = (),
     **network: Any,
 ) -> Trainer:
     network = {"hidden": [8], "dropout": 0.5, "batch_norm": True, **network}
     net = mlp(classes=3, input_shape=(3,), seed=net_seed, **network)
+    net.frozen = list(frozen)
     return Trainer(
         net if xp is None else net.to(xp.device),
         loss or SoftmaxCrossEntropy(),
@@ -129,6 +131,22 @@ def test_a_resumed_run_ends_as_one_never_interrupted(tmp_path, xp: Backend, inte
 )
 def test_it_does_wherever_it_was_interrupted(tmp_path, interrupt):
     assert_resumes(tmp_path, interrupt, trainer)
+
+
+@pytest.mark.parametrize("frozen", [("2",), ("3",), ("2", "3"), ("6",)], ids=str)
+@pytest.mark.parametrize("interrupt", [Interrupt(2), Interrupt(2, step=3)], ids=["end", "middle"])
+def test_a_run_with_frozen_layers_does(tmp_path, xp: Backend, interrupt, frozen):
+    made = []
+
+    def make(**options):
+        made.append(trainer(xp, frozen=frozen, **options))
+        return made[-1]
+
+    assert_resumes(tmp_path, interrupt, make)
+    start = trainer().net.params
+    for key, values in made[-1].net.params.items():
+        same = np.array_equal(to_numpy(values), start[key])
+        assert same == (key.partition(".")[0] in frozen), key
 
 
 @pytest.mark.parametrize("name", optimizers.__all__)

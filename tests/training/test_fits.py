@@ -64,6 +64,21 @@ def test_another_device_is_refused_or_mentioned():
         Fits(past(), exact=False).begin(given(batch_size=9), 4, resume=True)
 
 
+def test_other_frozen_layers_are_refused():
+    def begin(*frozen: str) -> Fit:
+        past = Fit(given(frozen=["0"]), 0, frozen=["0", "2"])
+        return Fits([past]).begin(given(frozen=list(frozen)), 0, resume=True)
+
+    assert begin("0").given == given(frozen=["0"])
+    assert begin("0", "2").given == given(frozen=["0"])  # as a callback had left it
+    with pytest.raises(
+        ValueError, match=r"something else: frozen expected \['0'\], got \[\]: give"
+    ):
+        begin()
+    older = Fits([Fit(given(), 0)]).begin(given(frozen=["0"]), 0, resume=True)
+    assert older.given["frozen"] == ["0"]  # it did not say
+
+
 def test_the_rate_as_restored_or_as_the_fit_began_goes_on_and_another_is_refused():
     def begin(lr: float) -> Fit:
         interrupted = Fit(given(), 0, hyperparameters={"lr": 0.1}, left={"lr": 0.05})

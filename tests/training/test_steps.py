@@ -99,6 +99,10 @@ def remember_anew(trainer):
     trainer.optimizer.load_state(trainer.optimizer.state(), trainer.optimizer.steps + 40)
 
 
+def thaw_or_freeze(trainer):
+    trainer.net.frozen = [] if trainer.net.frozen else ["1", "5", "8"]
+
+
 CHANGES = {
     "move": lambda trainer: trainer.net.to("cpu").to("gpu"),
     "precision": lambda trainer: trainer.net.to("gpu", precision="bf16"),
@@ -106,6 +110,7 @@ CHANGES = {
     "dropout": lambda trainer: setattr(trainer.net[10], "rate", 0.6),
     "beta": lambda trainer: setattr(trainer.optimizer, "beta1", 0.5),
     "smoothing": lambda trainer: setattr(trainer.loss, "label_smoothing", 0.2),
+    "frozen layers": thaw_or_freeze,
     "weights": lambda trainer: trainer.net.params.__setitem__("11.b", np.ones(4, "float32")),
 }
 
@@ -117,6 +122,18 @@ class TestTheSameBits:
         replayed = trained(network(), rule=RULES[rule]())
         assert replayed.not_replayed is None
         assert_equal_runs(replayed, trained(network(), graph="off", rule=RULES[rule]()))
+
+    @pytest.mark.parametrize("paths", [("1", "4", "5"), ("5",), ("4", "11")], ids=str)
+    def test_with_frozen_layers(self, paths):
+        rule = optimizers.Momentum(0.02, weight_decay=0.01)
+        replayed = trained(network().freeze(*paths), rule=rule)
+        assert replayed.not_replayed is None
+        plain = trained(network().freeze(*paths), graph="off", rule=RULES["momentum"]())
+        assert_equal_runs(replayed, plain)
+        start = network("cpu").params
+        stays = {key for key, values in replayed.net.params.items()
+                 if np.array_equal(to_numpy(values), start[key])}  # fmt: skip
+        assert stays == {key for key in start if key.startswith(tuple(f"{p}." for p in paths))}
 
     @pytest.mark.parametrize("batch_size", [1, 7, 29, 30, 87])
     def test_with_full_and_short_batches(self, batch_size):
