@@ -344,7 +344,7 @@ MISTAKES = {
     ),
     "frozen paths that are not there": (
         lambda: setattr(net(Linear(3)), "frozen", ["1"]), ValueError,
-        r"^frozen: expected some of \['0'\], got \['1'\]$",
+        r"^frozen: expected a list of some of \['0'\], got \['1'\]$",
     ),
     "a frozen part of a network": (
         lambda: net(Sequential([Linear(2)]))[0].freeze("0"), ValueError,

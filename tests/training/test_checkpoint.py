@@ -149,6 +149,21 @@ def test_a_run_with_frozen_layers_does(tmp_path, xp: Backend, interrupt, frozen)
         assert same == (key.partition(".")[0] in frozen), key
 
 
+def test_other_frozen_layers_are_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer(frozen=("2",), callbacks=[Checkpoint(tmp_path / "c"), Interrupt(2)]))
+    for frozen in ((), ("2", "3")):
+        resumed = trainer(frozen=frozen)
+        resumed.restore(tmp_path / "c")
+        sentence = re.escape(
+            f"frozen expected ['2'], got {list(frozen)}: give it what it began with"
+        )
+        with pytest.raises(ValueError, match=sentence):
+            fit(resumed)
+        resumed.net.frozen = ["2"]
+        assert fit(resumed).epoch == EPOCHS
+
+
 @pytest.mark.parametrize("name", optimizers.__all__)
 def test_every_optimizer_resumes(tmp_path, name):
     kind = getattr(optimizers, name)

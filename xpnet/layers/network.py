@@ -333,19 +333,22 @@ class Network(Layer):
 
     @frozen.setter
     def frozen(self, paths: list[str]) -> None:
-        self._root("freeze()")
-        wanted, known = set(paths), self._with_params("frozen")
-        if not wanted.issubset(known):
-            raise ValueError(f"frozen: expected some of {known}, got {came(paths)}")
-        if wanted == set(self.frozen):
+        self.check_frozen(paths)
+        if set(paths) == set(self.frozen):
             return
         self.forget()
         for path, layer in reversed([*self.walk(innermost=False)]):  # parts before the whole
-            layer.is_frozen = path in wanted
+            layer.is_frozen = path in paths
             layer._note_learning()
             if isinstance(layer, Network):
                 layer.replan()
         self._pass_over_frozen()
+
+    def check_frozen(self, paths: Any) -> None:
+        """Raise one clear sentence unless these are paths of layers with parameters, in a list."""
+        known = self._with_params("frozen")
+        if not isinstance(paths, list) or not all(path in known for path in paths):
+            raise ValueError(f"frozen: expected a list of some of {known}, got {came(paths)}")
 
     def check_learns(self, call: str) -> None:
         """Raise one clear sentence if every layer with parameters is frozen."""
