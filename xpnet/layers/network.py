@@ -82,7 +82,7 @@ class Network(Layer):
         self._layout: Layout | None = None
         self._narrow: Array | None = None  # a copy of all parameters, as products take them
         self._owned = False
-        self._cleared: dict[bool, list[tuple[int, int]]] = {}
+        self._cleared: dict[bool, list[tuple[int, int]]] = {}  # by whether dx is needed
         self._hooks: dict[str, list[Hook]] = {}  # by the name of the layer within
 
     def stand_alone(self, input_shape: Shape, dtype: str) -> None:
