@@ -32,7 +32,7 @@ from xpnet.layers import (
 )
 from xpnet.losses import SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD, Adam, Momentum
-from xpnet.training import Callback, Trainer, profile_step
+from xpnet.training import AveragedWeights, Callback, ClipNorm, Trainer, profile_step
 
 RULES = [name for name in optimizers.__all__ if name != "Optimizer"]
 
@@ -528,6 +528,15 @@ def test_a_clip_by_norm_counts_what_learns_alone():
     Trainer(net, SoftmaxCrossEntropy(), SGD(lr=1.0), after_backward=clip).fit(data(), 1, 40)
     assert seen == [{"1", "4", "6", "8"}]
     assert np.linalg.norm(net.params.flat - before) == pytest.approx(1)
+
+
+def test_they_stay_where_weights_are_averaged_and_batches_computed_in_parts(xp: Backend):
+    net = perceptron().to(xp.device)
+    before = host(net.freeze("0", "4"))
+    callbacks = [ClipNorm(1.0), AveragedWeights(0.9)]
+    rule = Adam(weight_decay=0.1)
+    Trainer(net, SoftmaxCrossEntropy(), rule, callbacks=callbacks, accumulate=2).fit(data(), 2, 10)
+    assert changed(before, host(net)) == {"1", "3", "6", "8"}
 
 
 def test_where_nothing_learns_training_is_refused_and_dx_is_to_be_had():
