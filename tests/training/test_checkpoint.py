@@ -149,6 +149,64 @@ def test_a_run_with_frozen_layers_does(tmp_path, xp: Backend, interrupt, frozen)
         assert same == (key.partition(".")[0] in frozen), key
 
 
+class Thawing(Callback):
+    """Lets one layer learn, freezes another, within epochs and between them."""
+
+    def step_ends(self, trainer):
+        if trainer.optimizer.steps == 7:
+            trainer.net.unfreeze("2")
+
+    def epoch_ends(self, trainer, row):
+        if row["epoch"] == 3:
+            trainer.net.freeze("6")
+
+
+@pytest.mark.parametrize(
+    "interrupt", [Interrupt(1), *(Interrupt(1, s) for s in (1, 2, 3)), Interrupt(3)]
+)
+def test_what_a_callback_freezes_is_where_the_run_goes_on(tmp_path, interrupt):
+    def make(callbacks=()):
+        return trainer(frozen=("2", "3"), callbacks=[Thawing(), *callbacks])
+
+    assert_resumes(tmp_path, interrupt, make)
+
+
+def test_it_is_where_a_fit_goes_on_in_the_same_process():
+    whole = fit(trainer(frozen=("2", "3"), callbacks=[Thawing()]))
+    made = trainer(frozen=("2", "3"), callbacks=[Thawing(), Interrupt(2, step=1)])
+    with pytest.raises(KeyboardInterrupt):
+        fit(made)
+    made.callbacks.pop()
+    assert position(fit(made)) == position(whole)
+    assert made.net.frozen == ["3", "6"]
+
+
+def test_between_two_fits_a_script_thaws_again(tmp_path):
+    def run(made, callbacks=()):
+        made.net.freeze("2", "3")
+        made.fit(data(), 2, BATCH)
+        made.net.unfreeze("3")
+        made.callbacks += callbacks
+        return fit(made)
+
+    whole = run(trainer())
+    with pytest.raises(KeyboardInterrupt):
+        run(trainer(), [Checkpoint(tmp_path / "c"), Interrupt(4, step=2)])
+    resumed = trainer()
+    resumed.restore(tmp_path / "c")
+    assert position(run(resumed)) == position(whole)
+
+
+@pytest.mark.parametrize("frozen", [["x"], "2", 5, [["2"]]], ids=repr)
+def test_frozen_layers_that_are_none_are_refused(tmp_path, frozen):
+    fit(trainer()).save(tmp_path / "c")
+    arrays, about = read_arrays(tmp_path / "c")
+    about["checkpoint"]["frozen"] = frozen
+    write_arrays(tmp_path / "c", arrays, about)
+    with pytest.raises(ValueError, match=r"holds no whole checkpoint .frozen: expected a list"):
+        trainer().restore(tmp_path / "c")
+
+
 def test_other_frozen_layers_are_refused(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(trainer(frozen=("2",), callbacks=[Checkpoint(tmp_path / "c"), Interrupt(2)]))

@@ -86,6 +86,7 @@ def save_checkpoint(
     about = {
         **_made_of(trainer),
         "hyperparameters": trainer.optimizer.config(),
+        "frozen": trainer.net.frozen,
         "steps": trainer.optimizer.steps,
         "epoch": trainer.epoch,
         "partial": partial and partial._asdict(),
@@ -134,6 +135,7 @@ class _Saved:
     arrays: dict[str, Array]
     made_of: dict[str, Any]
     hyperparameters: dict[str, Any]
+    frozen: list[str] | None
     steps: int
     epoch: int
     partial: Partial | None
@@ -167,6 +169,7 @@ class _Saved:
             arrays,
             {name: about[name] for name in ("network", *PARTS)},
             dict(about.get("hyperparameters", about["optimizer"][1])),
+            about.get("frozen"),
             about["steps"],
             about["epoch"],
             partial and Partial(**partial),
@@ -240,6 +243,10 @@ class _Saved:
         if trainer.plain:
             with reading(path, "holds no whole checkpoint"):
                 self._check_steps()
+        with reading(path, "holds no whole checkpoint"):
+            for frozen in (self.frozen, *(fit.frozen for fit in self.fits)):
+                if frozen is not None:
+                    trainer.net.check_frozen(frozen)
         with reading(path, "holds no state of such an optimizer"):
             trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
             for one in (self.hyperparameters, *(fit.left for fit in self.fits)):
@@ -283,7 +290,7 @@ def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True)
     trainer.epoch, trainer._partial = saved.epoch, saved.partial
     trainer.fits = Fits(saved.fits, saved.hyperparameters, exact=exact)
     if trainer.fits.unfinished:
-        saved.fits[-1].left = saved.hyperparameters
+        saved.fits[-1].left, saved.fits[-1].frozen = saved.hyperparameters, saved.frozen
     trainer.history = History(saved.history)
     for callback, (_, state) in zip(_remembering(trainer), saved.callbacks, strict=True):
         callback.load_state(trainer, state)

@@ -240,6 +240,7 @@ class Trainer(Constructible):
         """
         self._check_idle("fit")
         check_dataset("fit", train)
+        self.net.check_learns("fit")
         epochs = whole_number("epochs", epochs, 1)
         self.callbacks = self.callbacks  # some may have been appended
         for data in (train, validation):
@@ -276,6 +277,7 @@ class Trainer(Constructible):
                 ended, self.runner = self.runner, None
                 self._partial = None if self._torn else self.partial
                 self._in_epoch, self.optimizer.lr_factor = False, 1.0
+                fit.frozen = self.net.frozen
                 if fit.finished:
                     fit.left = self.optimizer.config()
                 try:
@@ -306,6 +308,8 @@ class Trainer(Constructible):
             given, self.epoch, resume=resume, hyperparameters=self.optimizer.config()
         )
         configure(self.optimizer, fit.left)
+        if fit.frozen is not None:  # a callback may have changed it
+            self.net.frozen = fit.frozen
         if not resume:
             self._partial = None
         if self.began_with is None:
