@@ -31,6 +31,7 @@ IMPORTERS = {
     "jax": [],
     "matplotlib": ["plots.py"],
     "llvmlite": ["ops/numba/vectors.py"],
+    "mlflow": ["training/loggers.py"],
     "numba": ["ops/numba/"],
     "nvmath": ["ops/cupy/cublaslt.py"],
     "numpy": [
@@ -39,6 +40,7 @@ IMPORTERS = {
     ],
     "scipy": [],
     "sklearn": ["data/moons.py"],
+    "tensorboardX": ["training/loggers.py"],
     "torch": ["devices/torch.py"],
 }  # fmt: skip
 
@@ -60,9 +62,9 @@ RANKS = [
     {"devices", "random", "threadpool"},
     {"functions", "initializers", "ops", "schedules"},
     {"layers", "losses", "optimizers"},
-    {"data", "gradients", "models", "serialize"},
+    {"data", "gradients", "models", "plots", "serialize"},
     {"training"},
-    {"book", "plots"},
+    {"book"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 
@@ -243,8 +245,8 @@ def test_these_rules_catch_what_they_forbid(monkeypatch, tmp_path):
 
 def test_importing_xpnet_loads_nothing_heavy_and_nothing_optional():
     heavy = (
-        "cupy torch numba matplotlib pooch requests tqdm sklearn scipy pandas jax numpy.f2py "
-        "numpy.testing array_api_compat.numpy"
+        "cupy torch numba matplotlib pooch requests tqdm sklearn scipy pandas jax "
+        "mlflow tensorboardX numpy.f2py numpy.testing array_api_compat.numpy"
     )
     program = f"import sys, xpnet; print([m for m in {heavy!r}.split() if m in sys.modules])"
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from xpnet.arrays import Array, to_numpy
 from xpnet.checks import distinct_names, names_in
 from xpnet.files import replacing
-from xpnet.training.metrics import MEASURES
 
 __all__ = [
     "PlotError",
@@ -24,11 +24,16 @@ __all__ = [
     "image_grid",
     "legend_below",
     "line_panels",
+    "loss_over_rates",
     "new_figure",
     "new_panels",
     "save_figure",
     "training_curves",
 ]
+
+
+PARTS = ("train", "validation")
+"""The parts of the data whose measures are drawn."""
 
 
 class PlotError(ImportError):
@@ -114,7 +119,7 @@ def training_curves(rows: Iterable[Mapping[str, Any]], path: str | Path, title: 
     """
     rows = list(rows)
     epochs = [row["epoch"] for row in rows]
-    curves = {measure: _curves(rows, measure) for measure in MEASURES}
+    curves = {measure: _curves(rows, measure) for measure in _measures(rows)}
     drawn = {measure: lines for measure, lines in curves.items() if lines or measure == "loss"}
     figure = new_figure(figsize=(4.5 * max(len(drawn), 2), 3.6))
     axes = figure.subplots(1, len(drawn), squeeze=False)[0]
@@ -134,16 +139,68 @@ def training_curves(rows: Iterable[Mapping[str, Any]], path: str | Path, title: 
     save_figure(figure, path)
 
 
+def _measures(rows: list[Mapping[str, Any]]) -> list[str]:
+    """Return what numbers in rows measure of the parts of the data, the loss first."""
+    names = dict.fromkeys(n for row in rows for n, value in row.items() if isinstance(value, Real))
+    split = (name.partition("_") for name in names)
+    return list(dict.fromkeys(["loss", *(measure for part, _, measure in split if part in PARTS)]))
+
+
 def _curves(rows: list[Mapping[str, Any]], measure: str) -> dict[str, list[float]]:
     """Return a measure of each part of the data that it was taken of, NaN where it was not."""
-    columns = {
-        part: [row.get(f"{part}_{measure}") for row in rows] for part in ("train", "validation")
-    }
+    columns = {part: [row.get(f"{part}_{measure}") for row in rows] for part in PARTS}
     return {
         part: [math.nan if value is None else value for value in values]
         for part, values in columns.items()
         if any(value is not None for value in values)
     }
+
+
+def loss_over_rates(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    path: str | Path | None = None,
+    title: str = "",
+) -> Any:
+    """Draw the loss of steps over their learning rates; return the figure.
+
+    Parameters
+    ----------
+    rates, losses, smoothed : sequence of float
+        Of each step: see :class:`xpnet.training.LRCurve`.
+    path : path, optional
+        The picture's file; its suffix decides the format.
+    title : str
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw, or the sequences differ in length.
+    PlotError
+        Matplotlib is not installed.
+    """
+    if not len(rates) == len(losses) == len(smoothed) > 0:
+        raise ValueError(
+            f"loss_over_rates: expected as many losses as rates, at least one, got "
+            f"{len(rates)} rates, {len(losses)} losses and {len(smoothed)} smoothed"
+        )
+    figure = new_figure(figsize=(6, 3.8))
+    axis = figure.subplots()
+    axis.plot(rates, losses, ".", markersize=4, alpha=0.5, label="of a batch")
+    axis.plot(rates, smoothed, label="smoothed")
+    axis.set(xlabel="learning rate", ylabel="loss", xscale="log")
+    # The last may be any number of times higher, and would leave a flat line of the others.
+    low, high = min(losses), max([smoothed[0], *smoothed[:-1]])
+    space = high - low or 1.0
+    axis.set_ylim(low - 0.1 * space, high + 0.3 * space)
+    axis.grid(alpha=0.3, which="both")
+    axis.legend()
+    if title:
+        figure.suptitle(title)
+    if path is not None:
+        save_figure(figure, path)
+    return figure
 
 
 def line_panels(

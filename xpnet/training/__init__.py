@@ -14,7 +14,9 @@ from xpnet.training.callbacks import (
     Table,
 )
 from xpnet.training.clipping import ClipNorm, ClipValue
+from xpnet.training.finder import LRCurve, find_lr
 from xpnet.training.history import History
+from xpnet.training.loggers import CSVLogger, MLflow, TensorBoard
 from xpnet.training.metrics import Evaluation
 from xpnet.training.plateau import EarlyStopping, ReduceLROnPlateau
 from xpnet.training.profile import Profile, ProfileRow, profile_step
@@ -24,6 +26,7 @@ from xpnet.training.warming import warm_up
 
 __all__ = [
     "AveragedWeights",
+    "CSVLogger",
     "Callback",
     "Checkpoint",
     "ClipNorm",
@@ -33,15 +36,19 @@ __all__ = [
     "Evaluation",
     "History",
     "HistoryFile",
+    "LRCurve",
     "LearnsNothing",
     "LogUniform",
+    "MLflow",
     "Profile",
     "ProfileRow",
     "ProgressBar",
     "ReduceLROnPlateau",
     "Table",
+    "TensorBoard",
     "Trainer",
     "Trial",
+    "find_lr",
     "profile_step",
     "random_search",
     "warm_up",
@@ -52,7 +59,6 @@ if not TYPE_CHECKING:  # which knows the names, and would know all with this
         __name__,
         __all__,
         **{name: f"write xpnet.training.metrics.{name}" for name in metrics.__all__},
-        CSVLogger="write CSVFile(path)",
         EMA="write AveragedWeights()",
         ModelCheckpoint="write Checkpoint(path)",
         SwapEMAWeights="write AveragedWeights()",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import warnings
@@ -12,6 +14,7 @@ from typing import Any, overload
 from xpnet.arrays import to_numpy
 from xpnet.checks import file_path, missing_attribute, one_of, whole_number
 from xpnet.files import check_values, contents, json_value, reading, replacing
+from xpnet.training.metrics import COLUMNS
 
 __all__ = ["History"]
 
@@ -21,7 +24,6 @@ ELSEWHERE = {
     "loss": 'write history["train_loss"] or history["validation_loss"]',
     "keys": "the names of the columns are those of history[-1]",
     "columns": "the names of the columns are those of history[-1]",
-    "to_csv": "write history.save(path), in lines of JSON",
 }
 """What to write instead of names that the histories of other libraries have."""
 
@@ -113,6 +115,27 @@ class History:
         with replacing(path) as part:
             part.write_text(text)
 
+    def to_csv(self, path: str | Path) -> None:
+        """Write the rows as comma-separated values, replacing the file whole.
+
+        Below a line of names there is a line for each epoch: the columns that every history has,
+        then those of this one in the order of the alphabet.  Numbers read back as they are, NaN and
+        infinity among them; what was not measured is empty, and a list is JSON text.
+
+        Raises
+        ------
+        TypeError
+            A value is no number, text, or list of them; the message names its column.
+        """
+        own = {name for row in self.rows for name in row}.difference(COLUMNS)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*COLUMNS, *sorted(own)], lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            writer.writerow({name: _cell(name, row[name]) for name in row})
+        with replacing(path) as part:
+            part.write_text(text.getvalue(), encoding="utf-8", newline="")
+
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read what :meth:`save` wrote.
@@ -135,6 +158,16 @@ class History:
                     raise ValueError(f"got {type(row).__name__}")
                 rows.append(row)
         return cls(rows)
+
+
+def _cell(name: str, value: Any) -> Any:
+    """Return what a writer of CSV makes a cell of that reads back as the value."""
+    if hasattr(value, "dtype"):
+        value = to_numpy(value).tolist()
+    if isinstance(value, float):  # NaN and infinity as well
+        return value
+    value = _as_json(name, value)
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
 def _as_json(what: str, value: Any) -> Any:
