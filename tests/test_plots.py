@@ -106,6 +106,29 @@ def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_measures_of_ones_own_have_panels_where_they_are_numbers(tmp_path, drawn):
+    own = [{**row, "train_f1": np.float32(0.5), "train_of": [1], "f1": 3} for row in rows()]
+    plots.training_curves(own, tmp_path / "curves.png")
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["loss", "accuracy", "f1"]
+    assert lines(drawn[0])[2] == {"train": [0.5, 0.5, 0.5]}
+
+
+def test_the_loss_over_rates_shows_what_the_last_one_would_dwarf(tmp_path, drawn):
+    figure = plots.loss_over_rates([1, 10, 100], [2.0, 1.0, 1e9], [2.0, 1.5, 1e9])
+    low, high = figure.axes[0].get_ylim()
+    assert low < 1 < 2 < high < 3
+    assert drawn == []
+    plots.loss_over_rates([1], [2.0], [2.0], tmp_path / "one.png")
+    assert (tmp_path / "one.png").exists()
+
+
+@pytest.mark.parametrize("given", [([], [], []), ([1], [1, 2], [1]), ([1], [1], [])])
+def test_the_loss_over_rates_says_what_does_not_fit(tmp_path, given):
+    with pytest.raises(ValueError, match=r"^loss_over_rates: expected as many losses as rates"):
+        plots.loss_over_rates(*given, tmp_path / "no.png")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 16])
 def test_line_panels(count: int, tmp_path: Path) -> None:
     lines = {"train": (range(3), [0.1, 0.5, 0.7]), "test": ([0, 1, 2], [0.1, 0.4, 0.5])}

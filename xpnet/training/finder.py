@@ -70,8 +70,9 @@ class LRCurve:
         return loss_over_rates(self.rates, self.losses, self.smoothed, path, title)
 
     def __repr__(self) -> str:
-        end = f", diverged at {self.rates[-1]:.3g}" if self.diverged else ""
-        return f"LRCurve({len(self.rates)} steps from {self.rates[0]:.3g} on{end})"
+        ends = f", {self.rates[0]:g} to {self.rates[-1]:.3g}" if self.rates else ""
+        where = ", where the loss diverged" if self.diverged else ""
+        return f"LRCurve({len(self.rates)} rates{ends}{where})"
 
 
 @arguments("write find_lr(trainer, Dataset(x, t), batch_size=...)")
@@ -83,7 +84,7 @@ def find_lr(
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
-    smoothing: float = 0.9,
+    smoothing: float = 0.8,
     stop_above: float = 4.0,
 ) -> LRCurve:
     """Return the losses of some steps whose learning rate rises from low to high.
@@ -118,12 +119,14 @@ def find_lr(
 
     Notes
     -----
-    Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3.  The loss is
-    read after each step, for which an accelerator is waited for: when it explodes, the next steps
-    would have no numbers.  The copy takes as much memory as network and optimizer.
+    Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3; there the rate
+    rises by the same difference.  The loss is read after each step, for which an accelerator is
+    waited for: once it explodes, the next steps would have no numbers.  The copy takes as much
+    memory as network and optimizer; an ``after_backward`` that is a plain function is shared.
     """
     instance("trainer", trainer, Trainer, "Trainer(net, loss, optimizer)")
     check_dataset("find_lr", train)
+    batch_size = whole_number("batch_size", batch_size, 1)
     rates = _rates(low, high, whole_number("steps", steps, 2))
     smoothing = fraction("smoothing", smoothing)
     stop_above = checks.number("stop_above", stop_above, lambda x: x > 1, "a number above 1")

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, overload
 
@@ -104,8 +104,11 @@ class History:
         TypeError
             A value is no number, text, or list of them; the message names its column.
         """
+        return self._converted(_as_json)
+
+    def _converted(self, convert: Callable[[str, Any], Any]) -> list[dict[str, Any]]:
         return [
-            {name: _as_json(f"{name} of epoch {row.get('epoch', i)}", row[name]) for name in row}
+            {name: convert(f"{name} of epoch {row.get('epoch', i)}", row[name]) for name in row}
             for i, row in enumerate(self.rows, 1)
         ]
 
@@ -131,8 +134,7 @@ class History:
         text = io.StringIO()
         writer = csv.DictWriter(text, [*COLUMNS, *sorted(own)], lineterminator="\n")
         writer.writeheader()
-        for row in self.rows:
-            writer.writerow({name: _cell(name, row[name]) for name in row})
+        writer.writerows(self._converted(_as_cell))
         with replacing(path) as part:
             part.write_text(text.getvalue(), encoding="utf-8", newline="")
 
@@ -160,13 +162,13 @@ class History:
         return cls(rows)
 
 
-def _cell(name: str, value: Any) -> Any:
+def _as_cell(what: str, value: Any) -> Any:
     """Return what a writer of CSV makes a cell of that reads back as the value."""
     if hasattr(value, "dtype"):
         value = to_numpy(value).tolist()
     if isinstance(value, float):  # NaN and infinity as well
         return value
-    value = _as_json(name, value)
+    value = _as_json(what, value)
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 

@@ -323,7 +323,7 @@ def _mlflow() -> Any:
         import mlflow
     except ModuleNotFoundError:
         raise ImportError(
-            "MLflow runs are logged with mlflow: run `pip install 'xpnet[mlflow]'`"
+            "runs of MLflow are logged with mlflow: run `pip install 'xpnet[mlflow]'`"
         ) from None
     return mlflow
 
