@@ -18,7 +18,7 @@ from xpnet.layers import BatchNorm, Dropout, Linear, ReLU, Sequential
 from xpnet.losses import SoftmaxCrossEntropy, SquaredError
 from xpnet.optimizers import SGD, Adam
 from xpnet.schedules import one_cycle
-from xpnet.training import Callback, DivergedError, LRCurve, Trainer, find_lr
+from xpnet.training import Callback, ClipNorm, DivergedError, LRCurve, Trainer, find_lr
 
 
 def data(n: int = 30) -> Dataset:
@@ -118,6 +118,14 @@ class TestTheCurve:
             "LRCurve(2 rates, 0.0001 to 1, where the loss diverged)"
         )
         assert not hasattr(LRCurve(), "suggestion")
+
+    def test_what_is_part_of_the_step_stays_part_of_it(self):
+        clipped = made(optimizer=SGD(), callbacks=[ClipNorm(1e-9), Unwanted()], accumulate=2)
+        still = made(optimizer=SGD(), callbacks=[Unwanted()], accumulate=2)
+        curve = find_lr(clipped, data(), 10, high=1)
+        expected = find_lr(still, data(), 10, low=1e-12, high=1e-11)
+        np.testing.assert_allclose(curve.losses, expected.losses, rtol=1e-5)
+        assert find_lr(still, data(), 10, high=1).losses[-1] < 0.9 * curve.losses[-1]
 
 
 class TestTheEnd:

@@ -15,6 +15,7 @@ from xpnet import checks
 from xpnet.arrays import Array
 from xpnet.checks import arguments, fraction, instance, positive, whole_number
 from xpnet.data import Batches, Dataset
+from xpnet.training.callbacks import overrides
 from xpnet.training.prepare import check_dataset, check_fit, check_targets, not_finite, prepared
 from xpnet.training.trainer import DivergedError, Trainer
 
@@ -89,10 +90,10 @@ def find_lr(
 ) -> LRCurve:
     """Return the losses of some steps whose learning rate rises from low to high.
 
-    The steps are made by a copy of the trainer, without its callbacks and its schedule, from the
-    parameters as they are: the trainer itself, its network and its optimizer stay as they were, to
-    the bit.  Batches are drawn as in :meth:`Trainer.fit`, again and again where there are fewer
-    than steps; a last, shorter one is left out.
+    The steps are made by a copy of the trainer, without its schedule and the callbacks that only
+    look on, from the parameters as they are: the trainer itself, its network and its optimizer stay
+    as they were, to the bit.  Batches are drawn as in :meth:`Trainer.fit`, again and again where
+    there are fewer than steps; a last, shorter one is left out.
 
     Parameters
     ----------
@@ -153,10 +154,10 @@ def _rates(low: float, high: float, steps: int) -> list[float]:
 
 
 def _copied(trainer: Trainer) -> Trainer:
-    """Return a copy of a trainer, which nothing looks at and no schedule slows."""
-    alone = copy.copy(trainer)
-    alone.callbacks = ()  # which need not be such as can be copied
-    made = copy.deepcopy(alone)
+    """Return a copy of a trainer with all that is part of its steps."""
+    alone, stages = copy.copy(trainer), ("after_backward", "after_update")
+    alone.callbacks = [c for c in trainer.callbacks if any(overrides(c, one) for one in stages)]
+    made = copy.deepcopy(alone)  # the other callbacks need not be such as can be copied
     made.optimizer.lr_factor = 1.0
     return made
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
-from xpnet.checks import file_path, plain, whole_number
+from xpnet.checks import came, file_path, plain, whole_number
 from xpnet.files import check_writable
 from xpnet.schedules import Schedule
 from xpnet.training.callbacks import Callback, Run
@@ -35,7 +35,6 @@ class CSVLogger(Callback):
 
     The file is replaced whole each time, so that a run that was killed and resumed leaves what one
     never interrupted does.  Its columns are those of :meth:`xpnet.training.History.to_csv`.
-    A :class:`~xpnet.training.Checkpoint` comes after it in the list of callbacks.
 
     Parameters
     ----------
@@ -46,11 +45,8 @@ class CSVLogger(Callback):
         self.path = file_path(path)
 
     def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
-        """Write what there is, or see whether it could be written."""
-        if len(trainer.history):
-            trainer.history.to_csv(self.path)
-        else:
-            check_writable(self.path)
+        """See whether the file could be written."""
+        check_writable(self.path)
 
     def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
         """Write the file."""
@@ -101,7 +97,7 @@ class TensorBoard(_Logger):
     Each fit writes a file, event by event to the disk.  It begins with the word to forget what was
     logged in the folder after the step that the fit goes on from: a run that was killed and resumed
     shows what one never interrupted does, and one that begins anew takes the place of what is
-    there.  A :class:`~xpnet.training.Checkpoint` comes after it in the list of callbacks.
+    there.
 
     Parameters
     ----------
@@ -238,14 +234,13 @@ class LoggedRun(Run, Protocol):
 class MLflow(_Logger):
     """The numbers of the history, and what the run is made of, as a run of MLflow.
 
-    Columns keep their names; steps are the optimizer's.  The parameters of the MLflow run are the
-    first fit's epochs and batch size, the network, the optimizer with its hyper-parameters, the
-    loss, schedule, seed, device and precision, where the MLflow run has none of these names yet;
-    its artifact ``network.txt`` is the network's summary.  Needs the extra ``mlflow``.
+    Columns keep their names; steps are the optimizer's.  What the MLflow run has no parameter of
+    yet becomes one: epochs, batch size, network, optimizer and its hyper-parameters, loss, schedule
+    and so on.  Its artifact ``network.txt`` is the network's summary.  Needs the extra ``mlflow``.
 
-    Where a MLflow run is active (``with mlflow.start_run():``) it is that.  Else a fit starts one,
-    and ends it as finished, killed or failed.  A checkpoint keeps its number, so that a resumed
-    fit goes on in the same run, with what it lacks and without what it has already; where to
+    Where an MLflow run is active (``with mlflow.start_run():``) it is that.  Else a fit starts one,
+    and ends it as finished, killed or failed.  Checkpoints hold its number: a resumed fit goes on
+    in the same run, with what it lacks and without what it has already.  Where runs are kept
     (tracking server, experiment) is said to ``mlflow`` itself.
 
     Parameters
@@ -276,9 +271,12 @@ class MLflow(_Logger):
         """Return the run's number."""
         return {"run_id": self.run_id}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, trainer: Any, state: dict[str, Any]) -> None:
         """Go on with a run."""
-        self.run_id, self._restored = state["run_id"], True
+        run_id = state["run_id"]
+        if not (run_id is None or isinstance(run_id, str)):
+            raise TypeError(f"run_id: expected text, got {came(run_id)}")
+        self.run_id, self._restored = run_id, True
 
     def fit_begins(self, trainer: LoggedRun, epochs: int, steps: int) -> None:
         """Find or start the run, and log what it lacks."""
@@ -346,8 +344,9 @@ def _about(trainer: LoggedRun) -> dict[str, Any]:
     """Return what a run is made of."""
     fit, net, optimizer = trainer.fits.current, trainer.net, trainer.optimizer
     assert fit is not None
+    given = ("epochs", "batch_size", "accumulate", "callbacks", "device", "precision")
     return {
-        **{name: fit.given[name] for name in ("epochs", "batch_size", "device", "precision")},
+        **{name: fit.given[name] for name in given},
         "network": type(net).__name__,
         "parameters": sum(math.prod(array.shape) for array in net.params.values()),
         "optimizer": type(optimizer).__name__,
