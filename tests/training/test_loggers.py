@@ -209,11 +209,12 @@ class TestHistoryAsCSV:
         assert (tmp_path / "h.csv").read_text() == ",".join(COLUMNS) + "\n"
 
     def test_columns_of_ones_own_follow_in_one_order_whenever_they_came(self, tmp_path):
-        History([{"z": 1, "epoch": 1}, {"epoch": 2, "f1": 0.5}]).to_csv(tmp_path / "h.csv")
+        rows = [{"z": 1, "epoch": 1, **dict.fromkeys("ywvu", 0)}, {"epoch": 2, "f1": 0.5, "x": 2}]
+        History(rows).to_csv(tmp_path / "h.csv")
         first, one, two = (tmp_path / "h.csv").read_text().splitlines()
-        assert first.split(",") == [*COLUMNS, "f1", "z"]
-        assert one.split(",")[-2:] == ["", "1"]
-        assert two.split(",")[-2:] == ["0.5", ""]
+        assert first.split(",") == [*COLUMNS, "f1", *"uvwxyz"]
+        assert one.split(",")[-7:] == ["", "0", "0", "0", "", "0", "1"]
+        assert two.split(",")[-7:] == ["0.5", "", "", "", "2", "", ""]
 
     def test_values_of_any_library_are_numbers_and_lists_are_json(self, tmp_path, xp: Backend):
         row = {"f1": xp.array(0.5), "of": xp.array([0.5, 1.0]), "n": np.int64(3), "note": 'a,"b"\n'}
