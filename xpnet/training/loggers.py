@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
+from xpnet.arrays import Array, to_numpy
 from xpnet.checks import came, file_path, plain, whole_number
 from xpnet.files import check_writable
 from xpnet.schedules import Schedule
@@ -218,8 +218,8 @@ class _EventFile:
 
 def _finite(array: Array) -> Any:
     """Return the finite ones of an array's numbers on the host, of complex ones their moduli."""
-    complex_ = dtype_kind(namespace(array), array.dtype) == "complex"
-    values = to_numpy(abs(array) if complex_ else array).astype(float)
+    values = to_numpy(array)
+    values = abs(values) if values.dtype.kind == "c" else values.astype(float)
     return values[abs(values) < math.inf]
 
 
