@@ -39,6 +39,9 @@ TESTED_BY = {
     "test_checks.py": ("config.py",),
     "test_serialize.py": ("arrayfiles.py",),
     "training/test_callbacks.py": ("training/history.py",),
+    "training/test_control.py": (
+        "training/averaging.py", "training/clipping.py", "training/plateau.py",
+    ),
     "training/test_steps.py": ("training/device_epoch.py",),
     "scripts/bench/test_cpu.py": (
         "scripts/bench/contenders/*.py", "scripts/bench/tasks.py", "scripts/bench/workloads.py",
@@ -60,7 +63,7 @@ TOPICS = {
     "mistakes/test_data.py", "mistakes/test_files.py", "mistakes/test_layers.py",
     "mistakes/test_optimizers.py", "mistakes/test_training.py",
     "models/test_models.py",
-    "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
+    "ops/test_clip_norm.py", "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
     "scripts/bench/test_gpu_check.py",
     "scripts/gallery/test_mutations.py", "scripts/gallery/test_seeds.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
@@ -68,6 +71,7 @@ TOPICS = {
     "test_fixtures.py", "test_layout.py", "test_pickle.py",
     "test_readme.py", "test_step_cost.py",
     "scripts/test_interruptions.py",
+    "training/test_control.py",
 }  # fmt: skip
 
 

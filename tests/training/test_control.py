@@ -159,6 +159,28 @@ class TestResumed:
             resumed.restore(path)
         assert position(resumed) == before
 
+    def test_those_that_decide_no_numbers_may_come_and_go(self, tmp_path):
+        class Remembers(Callback):
+            count = 0
+
+            def epoch_ends(self, trainer, row):
+                self.count += 1
+
+            def state(self):
+                return {"count": self.count}
+
+            def load_state(self, trainer, state):
+                self.count = state["count"]
+
+        path, whole = tmp_path / "run", fit(made())
+        with pytest.raises(KeyboardInterrupt):
+            fit(made(None, Checkpoint(path), Remembers(), Interrupt(2)))
+        for callbacks in ([], [Remembers()], [Remembers(), Remembers()]):
+            resumed = made(None, *callbacks)
+            resumed.restore(path)
+            assert [callback.count for callback in callbacks] == [2, 0][: len(callbacks)]
+            assert position(fit(resumed)) == position(whole)
+
     def test_one_may_join_from_where_a_run_was_interrupted(self, tmp_path):
         path, joins = tmp_path / "run", EarlyStopping(1, "train_loss", min_delta=10)
         with pytest.raises(KeyboardInterrupt):

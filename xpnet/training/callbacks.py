@@ -153,7 +153,8 @@ class Callback(Constructible):
     def state(self) -> dict[str, Any]:
         """Return what it remembers beside its arguments and the history, for checkpoints.
 
-        Arrays by name, and values that JSON can hold.
+        Arrays by name, and values that JSON can hold.  A run that is restored needs the callbacks
+        that decide its numbers; others may come and go.
         """
         return {}
 

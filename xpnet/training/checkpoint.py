@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array
@@ -82,7 +82,7 @@ def save_checkpoint(
         found = {name: value for name, value in state.items() if hasattr(value, "dtype")}
         arrays |= {f"callbacks/{i}/{name}": array for name, array in found.items()}
         values = {name: plain(state[name]) for name in state.keys() - found.keys()}
-        remembered.append([type(callback).__name__, values])
+        remembered.append([type(callback).__name__, values, _decides(callback)])
     about = {
         **_made_of(trainer),
         "hyperparameters": trainer.optimizer.config(),
@@ -101,6 +101,11 @@ def save_checkpoint(
 def _remembering(trainer: Resumable) -> list[Callback]:
     """Return the callbacks that remember something."""
     return [callback for callback in trainer.callbacks if overrides(callback, "state")]
+
+
+def _decides(callback: Callback) -> bool:
+    """Return whether a run's numbers depend on a callback: others may come and go."""
+    return isinstance(callback, Configurable)
 
 
 def _made_of(trainer: Resumable) -> dict[str, Any]:
@@ -127,6 +132,14 @@ def configure(optimizer: Optimizer, hyperparameters: Mapping[str, Any]) -> None:
             setattr(optimizer, name, value)
 
 
+class _Remembered(NamedTuple):
+    """What a callback remembered."""
+
+    name: str
+    state: dict[str, Any]
+    decides: bool
+
+
 @dataclass
 class _Saved:
     """A checkpoint that was read and found whole."""
@@ -141,7 +154,7 @@ class _Saved:
     partial: Partial | None
     fits: list[Fit]
     history: list[dict[str, Any]]
-    callbacks: list[tuple[str, dict[str, Any]]]
+    callbacks: list[_Remembered]
     metadata: dict[str, Any]
 
     @classmethod
@@ -176,8 +189,8 @@ class _Saved:
             past,
             [_in_order(row) for row in about["history"]],
             [
-                (str(name), dict(values) | _under(f"callbacks/{i}/", arrays))
-                for i, (name, values) in enumerate(about.get("callbacks", []))
+                _Remembered(str(name), dict(values) | _under(f"callbacks/{i}/", arrays), decides)
+                for i, (name, values, decides) in enumerate(about.get("callbacks", []))
             ],
             dict(about.get("metadata", {})),
         )
@@ -251,17 +264,24 @@ class _Saved:
             trainer.optimizer.check_state(self.slots, self.steps, trainer.net.params)
             for one in (self.hyperparameters, *(fit.left for fit in self.fits)):
                 configure(copy.copy(trainer.optimizer), one)
-        self._check_callbacks(trainer)
-
-    def _check_callbacks(self, trainer: Resumable) -> None:
-        """Raise unless the callbacks that remember something are those of the run."""
-        remembering, saved = _remembering(trainer), [name for name, _ in self.callbacks]
-        own = [type(callback).__name__ for callback in remembering]
-        if own != saved:
-            raise UnreadableError(f"{self.path}: {_differ(own, saved, 'callbacks')}: {CURE}")
-        for callback, (name, state) in zip(remembering, self.callbacks, strict=True):
+        for callback, (name, state, _) in self.remembered_by(trainer):
             with reading(self.path, f"holds no state of such a {name}"):
                 copy.copy(callback).load_state(trainer, state)
+
+    def remembered_by(self, trainer: Resumable) -> list[tuple[Callback, _Remembered]]:
+        """Return a trainer's callbacks with what they are to remember; raise if one is missing."""
+        callbacks, waiting = _remembering(trainer), list(self.callbacks)
+        own = [type(callback).__name__ for callback in callbacks if _decides(callback)]
+        saved = [name for name, _, decides in waiting if decides]
+        if own != saved:
+            raise UnreadableError(f"{self.path}: {_differ(own, saved, 'callbacks')}: {CURE}")
+        pairs = []
+        for callback in callbacks:
+            same = (one for one in waiting if one.name == type(callback).__name__)
+            if (one := next(same, None)) is not None:
+                waiting.remove(one)
+                pairs.append((callback, one))
+        return pairs
 
     @property
     def slots(self) -> dict[str, Array]:
@@ -292,7 +312,7 @@ def load_checkpoint(trainer: Resumable, path: str | Path, *, exact: bool = True)
     if trainer.fits.unfinished:
         saved.fits[-1].left, saved.fits[-1].frozen = saved.hyperparameters, saved.frozen
     trainer.history = History(saved.history)
-    for callback, (_, state) in zip(_remembering(trainer), saved.callbacks, strict=True):
+    for callback, (_, state, _) in saved.remembered_by(trainer):
         callback.load_state(trainer, state)
 
 
