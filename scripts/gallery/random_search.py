@@ -12,8 +12,7 @@ from scripts.gallery import harness
 from scripts.gallery._mnist import load, trainer_for
 from scripts.gallery.harness import mean
 from xpnet import models, plots
-from xpnet.training import search
-from xpnet.training.search import LogUniform, Trial
+from xpnet.training import LogUniform, Trial, search
 
 ROWS = ("H9",)
 TITLE = "random search over learning rate and weight decay"

@@ -9,7 +9,7 @@ import sys
 from scripts.gallery import _drawings, harness
 from scripts.gallery.harness import mean
 from scripts.gallery.random_search import SPACE, trials
-from xpnet.training.search import LogUniform, Trial
+from xpnet.training import LogUniform, Trial
 
 ROWS = ("L10",)
 TITLE = "random search narrowed in stages"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal
@@ -284,6 +284,42 @@ class Dataset(Constructible):
         if flag("stratify", stratify):
             held_out = _stratified(self._labels_to_stratify()[order], count)
         return self._gather(order[~held_out]), self._gather(order[held_out])
+
+    def folds(
+        self, count: int, seed: int = 0, *, stratify: bool = False
+    ) -> Iterator[tuple[Dataset, Dataset]]:
+        """Hold out each of some parts of the samples in turn, for cross-validation.
+
+        Parameters
+        ----------
+        count : int
+            The number of parts, whose sizes differ by one at most.
+        seed : int
+            Equal seeds give equal parts, on every array library.
+        stratify : bool
+            Whether the samples of each class are divided evenly, too.
+
+        Returns
+        -------
+        iterator of (rest, held_out)
+            Each a Dataset, copied when its turn comes.
+
+        Raises
+        ------
+        ValueError
+            There are more parts than samples, or ``stratify`` is asked of targets that are no
+            labels.
+        """
+        n = len(self)
+        count = whole_number("folds", count, 2, n)
+        order, dealt = Stream(seed, "folds").permutation(n), np.arange(n) % count
+        part = dealt
+        if flag("stratify", stratify):
+            part = np.empty_like(dealt)
+            part[np.argsort(self._labels_to_stratify()[order], kind="stable")] = dealt
+        return (
+            (self._gather(order[part != k]), self._gather(order[part == k])) for k in range(count)
+        )
 
     def _labels_to_stratify(self) -> HostArray:
         if not self.has_labels:

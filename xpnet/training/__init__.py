@@ -20,8 +20,10 @@ from xpnet.training.loggers import CSVLogger, MLflow, TensorBoard
 from xpnet.training.metrics import Evaluation
 from xpnet.training.plateau import EarlyStopping, ReduceLROnPlateau
 from xpnet.training.profile import Profile, ProfileRow, profile_step
-from xpnet.training.search import LogUniform, Trial, random_search
+from xpnet.training.search import SuccessiveHalving, random_search
+from xpnet.training.spaces import Integers, LogUniform, Uniform
 from xpnet.training.trainer import DivergedError, Trainer
+from xpnet.training.trials import Trial
 from xpnet.training.warming import warm_up
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Evaluation",
     "History",
     "HistoryFile",
+    "Integers",
     "LRCurve",
     "LearnsNothing",
     "LogUniform",
@@ -44,10 +47,12 @@ __all__ = [
     "ProfileRow",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "SuccessiveHalving",
     "Table",
     "TensorBoard",
     "Trainer",
     "Trial",
+    "Uniform",
     "find_lr",
     "profile_step",
     "random_search",

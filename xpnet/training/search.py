@@ -3,121 +3,103 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import weakref
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
 
-from xpnet import checks
 from xpnet.checks import (
     arguments,
+    came,
     check_fields,
+    file_path,
+    flag,
     function,
+    one_of,
     plain,
-    positive,
     takes_exactly,
     whole_number,
 )
 from xpnet.data import Dataset
-from xpnet.random import Stream
+from xpnet.data.fingerprint import fingerprint
+from xpnet.layers import Network
+from xpnet.training.callbacks import Callback
 from xpnet.training.history import History
-from xpnet.training.prepare import answers, check_dataset
+from xpnet.training.metrics import MEASURED
+from xpnet.training.prepare import answers, check_dataset, prepared
+from xpnet.training.spaces import Range, Space, in_words
 from xpnet.training.trainer import DivergedError, Trainer
+from xpnet.training.trials import Keeper, Trial, in_folder, in_memory
 
-__all__ = ["Choice", "LogUniform", "Trial", "random_search"]
+__all__ = ["SuccessiveHalving", "random_search"]
+
+Metric = str | Callable[[Trainer, Dataset], float]
+
+RISING = ("accuracy", "match")
+"""How the names end of columns that are the better the higher they are."""
 
 
 @dataclass(frozen=True)
-class LogUniform:
-    """A range of numbers, each order of magnitude of which is equally likely.
+class SuccessiveHalving:
+    """Fewer and fewer trials that are trained longer and longer.
+
+    All are trained for ``min_epochs``, the best ``1 / factor`` of them (rounded up) go on to
+    ``min_epochs * factor`` epochs, the best of those to ``factor`` times as many, and so on, until
+    the last ones have all their epochs.
 
     Parameters
     ----------
-    low, high : float
-        0 < low < high.
+    factor : int
+        At least 2.
+    min_epochs : int
+        At least 1.
+
+    Notes
+    -----
+    Karnin, Koren and Somekh, "Almost optimal exploration in multi-armed bandits", 2013; Jamieson
+    and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
     """
 
-    low: float
-    high: float
+    factor: int = 3
+    min_epochs: int = 1
 
     def __post_init__(self) -> None:
-        check_fields(self, low=positive)
-        words = f"a number above low, {self.low}"
-        check_fields(self, high=partial(checks.number, fits=lambda x: x > self.low, expected=words))
+        check_fields(self, factor=partial(whole_number, least=2))
+        check_fields(self, min_epochs=partial(whole_number, least=1))
 
-    def draw(self, stream: Stream, number: int) -> float:
-        """Return the draw of a trial, a function of the stream and the trial's number."""
-        drawn = stream.generator(number).uniform(math.log(self.low), math.log(self.high))
-        return math.exp(drawn)
+    def rungs(self, epochs: int) -> list[int]:
+        """Return after how many epochs trials are compared that have ``epochs`` in all."""
+        rungs, until = [], self.min_epochs
+        while until < epochs:
+            rungs.append(until)
+            until *= self.factor
+        return [*rungs, epochs]
 
-
-@dataclass(frozen=True)
-class Choice:
-    """Some values, each of which is equally likely.
-
-    Parameters
-    ----------
-    values : sequence
-        At least one.
-    """
-
-    values: tuple[Any, ...]
-
-    def draw(self, stream: Stream, number: int) -> Any:
-        """Return the draw of a trial, a function of the stream and the trial's number."""
-        return self.values[int(stream.generator(number).integers(len(self.values)))]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One draw and how it fared.
-
-    Attributes
-    ----------
-    number : int
-        From 0, in the order of the draws.
-    values : dict
-        The hyper-parameters by name.
-    accuracy : float or None
-        On the samples held out, after the last epoch; 0 if the loss diverged, None where answers
-        are neither right nor wrong.
-    history : History
-        A row for each epoch.
-    diverged : bool
-        Whether the loss became infinite or NaN.
-    loss : float
-        On the samples held out, after the last epoch; infinite if the loss diverged.
-    """
-
-    number: int
-    values: dict[str, Any]
-    accuracy: float | None
-    history: History
-    diverged: bool = False
-    loss: float = math.inf
-
-    @property
-    def score(self) -> float:
-        """What trials are ranked by: the accuracy, the higher the better, or else the loss."""
-        return self.loss if self.accuracy is None else self.accuracy
-
-    @property
-    def scored_by(self) -> str:
-        """The column of the history that the score is from."""
-        return "validation_loss" if self.accuracy is None else "validation_accuracy"
+    def survivors(self, trials: int) -> int:
+        """Return how many of some trials go on."""
+        return -(-trials // self.factor)
 
 
 @arguments("write random_search(make_trainer, data, space, trials=..., epochs=...)")
 def random_search(
     make_trainer: Callable[..., Trainer],
     data: Dataset,
-    space: Mapping[str, LogUniform | Sequence[Any]],
+    space: Mapping[str, Range | Sequence[Any]],
     trials: int,
     epochs: int,
     batch_size: int = 100,
     *,
     held_out: float = 0.2,
     validation: Dataset | None = None,
+    folds: int | None = None,
+    metric: Metric | None = None,
+    maximize: bool | None = None,
+    halving: int | SuccessiveHalving | None = None,
+    folder: str | Path | None = None,
     seed: int = 0,
     report: Callable[[Trial], Any] | None = None,
 ) -> list[Trial]:
@@ -129,7 +111,7 @@ def random_search(
         Takes the names in ``space`` as keywords and returns a new trainer with a new network.
     data : Dataset
         With labels, or numbers to come near to.
-    space : mapping of str to LogUniform, or to a list of choices
+    space : mapping of str to Uniform, LogUniform or Integers, or to a list of choices
         What is drawn.  A draw depends on seed, name and number alone: more trials leave the first
         as they are.
     trials : int
@@ -140,102 +122,337 @@ def random_search(
         The share of the samples, chosen at random, on which trials are compared.
     validation : Dataset, optional
         The samples on which trials are compared; all of ``data`` is trained on then.
+    folds : int, optional
+        Each of so many parts of ``data`` is held out in turn (:meth:`Dataset.folds`, stratified if
+        there are labels), each time for a new trainer; what is compared is the mean.
+    metric : str or callable, optional
+        What trials are compared by: a column of the history, such as ``"validation_loss"``, or a
+        function of (trainer, dataset held out) that returns a number.  By default the validation's
+        accuracy, or its loss where answers are neither right nor wrong.
+    maximize : bool, optional
+        Whether a function's highest number is the best; the name of a column tells.
+    halving : int or SuccessiveHalving, optional
+        Trials that are not among the best end early: a third goes on by ``halving=3``.
+    folder : path, optional
+        Where trials are kept.  The same call made again, after it was interrupted at any instant,
+        goes on there, to the same result; without ``halving`` there may be more trials then.
     seed : int
     report : callable, optional
-        Called with each trial as it ends.
+        Called with each trial as it ends; with ``halving``, each time it is compared.
 
     Returns
     -------
     list of Trial
-        The highest accuracy first; where answers are neither right nor wrong, the lowest loss;
-        equal ones in the order they were drawn, and those that diverged last.
+        Those with most epochs first, and of these the best score; equal ones in the order they were
+        drawn, and those that diverged last.  Without ``folds`` the first has its trained network:
+        ``net = random_search(...)[0].net``.  After ``folds``, train on all of the data:
+        ``make_trainer(**best.values).fit(data, epochs)``.
 
     Raises
     ------
     ValueError
-        There is nothing to draw, or a number is out of range.
+        There is nothing to draw, or a number is out of range; the metric is not measured; the
+        folder is that of another search, or a file there is damaged.
     TypeError
         There is something else than a range or choices to draw from, or ``make_trainer`` makes
         something else than a new trainer with a new network.
+    OSError
+        The folder cannot be written or read.
 
     Notes
     -----
     Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
+
+    A score is that of the network as a trial leaves it: where a callback ends the fit early or
+    brings earlier weights back, of those.  In memory are the trainers that may go on, or those of
+    one trial with ``folder``.
     """
-    function("make_trainer", make_trainer, "the names in space that returns a Trainer")
     if report is not None:
         function("report", report, "a Trial")
     trials, epochs = whole_number("trials", trials, 1), whole_number("epochs", epochs, 1)
-    seed = whole_number("seed", seed)
-    check_dataset("random_search", data)
-    if not isinstance(space, Mapping):
-        raise TypeError(
-            f"space: expected a mapping such as {{'lr': LogUniform(1e-4, 1)}}, got {space!r}"
+    seed, batch_size = whole_number("seed", seed), whole_number("batch_size", batch_size, 1)
+    drawn, race = Space(space, seed), _race(halving, epochs)
+    maker, score = _Maker(make_trainer, drawn), _Score(metric, maximize)
+    parts = _Parts(data, held_out, validation, folds, seed)
+    if folder is None:
+        keeping = in_memory()
+    else:
+        given = {
+            **drawn.described(),
+            **parts.described(),
+            **score.described(),
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "halving": None if halving is None else repr(race),
+            "trials": None if halving is None else trials,
+        }
+        keeping = in_folder(file_path(folder, "folder"), given, maker.new(0))
+    with keeping as keeper:
+        search = _Search(maker, parts, score, race, epochs, batch_size, keeper, report)
+        return search.run(trials)
+
+
+def _race(halving: Any, epochs: int) -> SuccessiveHalving:
+    """Return when trials are compared, and how many of them go on."""
+    if halving is None:
+        return SuccessiveHalving(min_epochs=epochs)
+    if not isinstance(halving, SuccessiveHalving):
+        return SuccessiveHalving(whole_number("halving", halving, 2))
+    if halving.min_epochs > epochs:
+        raise ValueError(
+            f"halving: expected min_epochs of at most epochs, {epochs}, got {halving.min_epochs}"
         )
-    if not space:
-        raise ValueError("space: expected at least one range to draw from, got none")
-    ranges = {name: _range(name, given) for name, given in space.items()}
-    given = takes_exactly(make_trainer, 0, ranges)
-    if given is not None:
-        raise TypeError(
-            f"make_trainer: expected a function that takes {', '.join(ranges)} by name, as space "
-            f"has them, got one of {given}"
+    return halving
+
+
+class _Maker:
+    """What makes the trainer of a trial, and sees that it is a new one."""
+
+    def __init__(self, make_trainer: Callable[..., Trainer], space: Space) -> None:
+        function("make_trainer", make_trainer, "the names in space that returns a Trainer")
+        taken = takes_exactly(make_trainer, 0, space.ranges)
+        if taken is not None:
+            raise TypeError(
+                f"make_trainer: expected a function that takes {', '.join(space.ranges)} by name, "
+                f"as space has them, got one of {taken}"
+            )
+        self._make, self.values = make_trainer, space.draw
+        self._last: Callable[[], Network | None] = lambda: None
+
+    def new(self, number: int) -> Trainer:
+        """Return a new trainer for a trial."""
+        made = self._make(**self.values(number))
+        if not isinstance(made, Trainer):
+            raise TypeError(f"make_trainer: expected it to return a Trainer, got {made!r}")
+        if made.epoch or made.net is self._last():
+            raise TypeError(
+                "make_trainer: expected a new trainer with a new network for each trial, got one "
+                "that was trained before: make both within the function"
+            )
+        self._last = weakref.ref(made.net)
+        return made
+
+
+class _Parts:
+    """The samples to train on and those held out: once, or for each fold."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        held_out: float,
+        validation: Dataset | None,
+        folds: int | None,
+        seed: int,
+    ) -> None:
+        check_dataset("random_search", data)
+        if validation is not None:
+            check_dataset("validation", validation)
+        if folds is None:
+            once = data.split(held_out, seed) if validation is None else (data, validation)
+            self._pairs: Callable[[], Iterable[tuple[Dataset, Dataset]]] = lambda: [once]
+        elif validation is not None:
+            raise ValueError("folds: expected None beside validation=, which is what is held out")
+        else:
+            self._pairs = partial(data.folds, folds, seed, stratify=data.has_labels)
+            self._pairs()  # may raise
+        self.once, self._data, self._validation = folds is None, data, validation
+        self._given = {"held_out": held_out, "folds": folds, "seed": seed}
+
+    def __iter__(self) -> Iterator[tuple[Dataset, Dataset]]:
+        return iter(self._pairs())
+
+    def described(self) -> dict[str, Any]:
+        """Return what the parts are a function of."""
+        held_out = self._validation
+        return {
+            "data": fingerprint(self._data),
+            "validation": None if held_out is None else fingerprint(held_out),
+            **self._given,
+        }
+
+
+class _Score:
+    """What trials are compared by."""
+
+    def __init__(self, metric: Metric | None, maximize: bool | None) -> None:
+        self._metric, self._maximize = metric, maximize
+        if metric is None or isinstance(metric, str):
+            if metric is not None:
+                one_of("metric", metric, MEASURED)
+            if maximize is not None:
+                raise ValueError("maximize: expected None, for the name of a column tells")
+        else:
+            function("metric", metric, "(trainer, dataset)")
+            flag("maximize", maximize, "whether the highest number of metric is the best")
+
+    def described(self) -> dict[str, Any]:
+        """Return it in words that are the same in every process."""
+        return {"metric": in_words(self._metric), "maximize": self._maximize}
+
+    def of(self, trainer: Trainer, held: Dataset, row: Mapping[str, Any]) -> tuple[str, float]:
+        """Return what a network is scored by, and its score.
+
+        Parameters
+        ----------
+        row : mapping
+            Of the history, about the network as it is.
+        """
+        if callable(self._metric):
+            value = plain(self._metric(trainer, held))
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(
+                    f"metric: expected a function that returns a number, got {came(value)}"
+                )
+            return self._name(None), float(value)
+        name = self._name(row.get("validation_accuracy"))
+        if row.get(name) is None:
+            known = ", ".join(one for one in MEASURED if row.get(one) is not None)
+            raise ValueError(f"metric: expected what is measured, {known}, got {name!r}")
+        return name, float(row[name])
+
+    def worst(self, accuracy: float | None) -> tuple[str, float]:
+        """Return what a network that diverged is scored by, and its score."""
+        name = self._name(accuracy)
+        if callable(self._metric):
+            return name, -math.inf if self._maximize else math.inf
+        return name, 0.0 if name.endswith(RISING) else math.inf
+
+    def rank(self, trial: Trial) -> tuple[bool, int, float, int]:
+        """Return what sorts the best trial first."""
+        rising = self._maximize if callable(self._metric) else trial.scored_by.endswith(RISING)
+        cost = -trial.score if rising else trial.score
+        return trial.diverged, -trial.epochs, math.inf if math.isnan(cost) else cost, trial.number
+
+    def _name(self, accuracy: float | None) -> str:
+        if callable(self._metric):
+            return str(getattr(self._metric, "__name__", type(self._metric).__name__))
+        return self._metric or ("validation_loss" if accuracy is None else "validation_accuracy")
+
+
+class _Part(NamedTuple):
+    """How a trial fared on the samples of a fold."""
+
+    history: History
+    scored_by: str
+    score: float
+    accuracy: float | None
+    loss: float
+    diverged: bool = False
+
+
+@dataclass
+class _Search:
+    maker: _Maker
+    parts: _Parts
+    score: _Score
+    race: SuccessiveHalving
+    epochs: int
+    batch_size: int
+    keeper: Keeper
+    report: Callable[[Trial], Any] | None
+
+    def run(self, trials: int) -> list[Trial]:
+        """Return all trials, the best first."""
+        racing: dict[int, dict[int, tuple[float, ...]]] = {number: {} for number in range(trials)}
+        best: list[Trial] = []
+        ended: list[Trial] = []
+        for until in self.race.rungs(self.epochs):
+            count = 1 if until == self.epochs else self.race.survivors(len(racing))
+            best = []
+            for number, rungs in racing.items():
+                insort(best, self._trial(number, until, rungs), key=self.score.rank)
+                while best and (len(best) > count or best[-1].diverged):
+                    ended.append(best.pop())
+                    self.keeper.drop(ended[-1].number)
+            racing = {trial.number: trial.rungs for trial in best}
+        return [*map(self._with_net, best), *sorted(ended, key=self.score.rank)]
+
+    def _trial(self, number: int, until: int, rungs: dict[int, tuple[float, ...]]) -> Trial:
+        """Return a trial that was trained until an epoch, given its scores before."""
+        values = self.maker.values(number)
+        found = self.keeper.find(number, until, values)
+        if found is not None:
+            return found
+        parts: list[_Part] = []
+        for fold, (train, held) in enumerate(self.parts):
+            parts.append(self._part(number, fold, train, held, until))
+            if parts[-1].diverged:
+                break
+        histories, names, scores, accuracies, losses, diverged = zip(*parts, strict=True)
+        trial = Trial(
+            number,
+            values,
+            {**rungs, until: scores},
+            histories,
+            names[0],
+            None if None in accuracies else fmean(accuracies),
+            fmean(losses),
+            any(diverged),
         )
-    train, compared = data.split(held_out, seed) if validation is None else (data, validation)
-    stream = Stream(seed, "search")
-    results: list[Trial] = []
-    trainer = None
-    for number in range(trials):
-        values = {name: drawn.draw(stream.child(name), number) for name, drawn in ranges.items()}
-        trainer = _new(make_trainer(**values), trainer)
-        diverged = False
+        trial = self.keeper.keep(trial)
+        if self.report is not None:
+            self.report(trial)
+        return trial
+
+    def _part(self, number: int, fold: int, train: Dataset, held: Dataset, until: int) -> _Part:
+        """Train on the samples of a fold until an epoch, and score the network as it is then."""
+        trainer, diverged = self._trained(number, fold, train, held, until)
+        if diverged:  # perhaps before there was a row to tell what is measured
+            given = answers(trainer.net, trainer.loss, prepared(trainer.net, held))
+            accuracy = 0.0 if given is not None and given.right_or_wrong else None
+            worst = self.score.worst(accuracy)
+            return _Part(trainer.history, *worst, accuracy, math.inf, diverged)
+        row = dict(trainer.history.rows[-1]) if len(trainer.history) else {}
+        if trainer.finished:  # a callback may have brought other weights back
+            row |= trainer.evaluate(held).columns("validation")
+        scored = self.score.of(trainer, held, row)
+        accuracy, loss = row["validation_accuracy"], row["validation_loss"]
+        return _Part(trainer.history, *scored, accuracy, loss)
+
+    def _trained(
+        self, number: int, fold: int, train: Dataset, held: Dataset, until: int
+    ) -> tuple[Trainer, bool]:
+        """Return a trainer that was trained until an epoch, and whether its loss diverged."""
+        trainer = self.keeper.trainer(number, fold, until, partial(self.maker.new, number))
+        own = trainer.callbacks
+        trainer.callbacks = [*own, _Pause(until)]
         try:
-            trainer.fit(train, epochs, batch_size, validation=compared)
+            if not trainer.finished:
+                trainer.fit(train, self.epochs, self.batch_size, validation=held)
+        except _PausedError:
+            return trainer, False
         except DivergedError:
-            diverged = True
-        results.append(_trial(number, values, trainer, diverged, compared))
-        if report is not None:
-            report(results[-1])
-    return sorted(results, key=_rank)
+            return trainer, True
+        finally:
+            trainer.callbacks = own
+        return trainer, False
+
+    def _with_net(self, trial: Trial) -> Trial:
+        if not self.parts.once:
+            return trial
+        ((train, held),) = self.parts
+        trainer, _ = self._trained(trial.number, 0, train, held, trial.epochs)
+        return replace(trial, net=trainer.net)
 
 
-def _trial(
-    number: int, values: dict[str, Any], trainer: Trainer, diverged: bool, compared: Dataset
-) -> Trial:
-    if diverged:  # perhaps before there was a row to tell what is measured
-        given = answers(trainer.net, trainer.loss, compared)
-        accuracy = 0.0 if given is not None and given.right_or_wrong else None
-        return Trial(number, values, accuracy, trainer.history, diverged)
-    row = trainer.history[-1]
-    accuracy, loss = row["validation_accuracy"], row["validation_loss"]
-    return Trial(number, values, accuracy, trainer.history, loss=loss)
+class _PausedError(Exception):
+    """Ends a call of fit, which another call goes on with."""
 
 
-def _rank(trial: Trial) -> tuple[bool, float]:
-    """Return what sorts the best trial first."""
-    cost = trial.loss if trial.accuracy is None else -trial.accuracy
-    return trial.diverged, math.inf if math.isnan(cost) else cost
+class _Pause(Callback):
+    """Interrupts a fit at the end of an epoch, after all other callbacks."""
 
+    last = True
 
-def _range(name: str, given: Any) -> LogUniform | Choice:
-    if isinstance(given, (LogUniform, Choice)):
-        return given
-    if not isinstance(given, (list, tuple, range)) and getattr(given, "ndim", 0) != 1:
-        raise TypeError(
-            f"space: expected LogUniform(low, high) or a list of choices for {name!r}, "
-            f"got {given!r}"
-        )
-    if len(given) == 0:
-        raise ValueError(f"space: expected at least one choice for {name!r}, got none")
-    return Choice(tuple(map(plain, given)))
+    def __init__(self, until: int) -> None:
+        self.until = until
+        self.every_step = False
 
+    def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
+        if trainer.fit_epochs >= self.until:
+            raise _PausedError
 
-def _new(made: Any, previous: Trainer | None) -> Trainer:
-    if not isinstance(made, Trainer):
-        raise TypeError(f"make_trainer: expected it to return a Trainer, got {made!r}")
-    if made.epoch or (previous is not None and made.net is previous.net):
-        raise TypeError(
-            "make_trainer: expected a new trainer with a new network for each trial, got one "
-            "that was trained before: make both within the function"
-        )
-    return made
+    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        over = trainer.finished or trainer._stopped  # another callback ended it
+        if trainer.fit_epochs == self.until and not over:
+            raise _PausedError

@@ -19,7 +19,7 @@ from tests.scripts.gallery.mutations.tools import (
 from xpnet import initializers, layers, models, ops, optimizers, schedules, training
 from xpnet.layers.base import Layer
 from xpnet.optimizers import Optimizer
-from xpnet.training import search
+from xpnet.training import search, spaces
 
 SoftmaxCrossEntropy = xpnet.SoftmaxCrossEntropy
 
@@ -211,15 +211,15 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         (
             "uniform draws",
             changed(
-                search.LogUniform,
+                spaces.LogUniform,
                 "draw",
                 lambda f, self, stream, n: float(stream.generator(n).uniform(self.low, self.high)),
             ),
         ),
-        ("draws beyond", changed(search.LogUniform, "draw", lambda f, *a: f(*a) * 50)),
+        ("draws beyond", changed(spaces.LogUniform, "draw", lambda f, *a: f(*a) * 50)),
         (
             "one draw for all",
-            changed(search.LogUniform, "draw", lambda f, self, stream, n: f(self, stream, 0)),
+            changed(spaces.LogUniform, "draw", lambda f, self, stream, n: f(self, stream, 0)),
         ),
         ("random labels", random_labels()),
         ("one step", ONE_STEP),
@@ -229,7 +229,7 @@ MUTATIONS: dict[str, list[tuple[str, Mutation]]] = {
         (
             "the whole range drawn always",
             changed(
-                search.LogUniform, "draw", lambda f, self, *a: f(search.LogUniform(1e-6, 1e-2), *a)
+                spaces.LogUniform, "draw", lambda f, self, *a: f(spaces.LogUniform(1e-6, 1e-2), *a)
             ),
         ),
         ("worst first", changed(search, "random_search", lambda f, *a, **o: f(*a, **o)[::-1])),

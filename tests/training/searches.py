@@ -1,0 +1,139 @@
+"""Searches that are killed and made again, in processes of their own.
+
+python -m tests.training.searches KIND            prints a digest of all that came of one
+python -m tests.training.searches KIND FOLDER K   goes on in a folder, and is killed at the
+                                                  K-th change of the disk, or the K-th step
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import xpnet
+from tests.faults import faults
+from xpnet import layers, schedules
+from xpnet.arrays import to_numpy
+from xpnet.data import Dataset
+from xpnet.random import Stream
+from xpnet.training import (
+    Callback,
+    Integers,
+    LogUniform,
+    SuccessiveHalving,
+    Trial,
+    Uniform,
+    random_search,
+)
+from xpnet.training import trials as files
+
+SPACE = {
+    "hidden": Integers(2, 20, log=True),
+    "lr": LogUniform(1e-3, 0.3),
+    "rate": Uniform(0, 0.5),
+    "rule": [xpnet.SGD, xpnet.Adam],
+}
+
+
+def made(outputs: int, loss: xpnet.losses.Loss, **given: Any) -> Callable[..., xpnet.Trainer]:
+    """Return what makes trainers with all that a run may remember."""
+
+    def make(hidden: int, lr: float, rate: float, rule: Any) -> xpnet.Trainer:
+        inner = [layers.Linear(hidden), layers.BatchNorm(), layers.ReLU(), layers.Dropout(rate)]
+        net = xpnet.Sequential([*inner, layers.Linear(outputs)], input_shape=(4,))
+        return xpnet.Trainer(net, loss, rule(lr=lr), schedule=schedules.one_cycle(), **given)
+
+    return make
+
+
+def samples(n: int = 40) -> np.ndarray:
+    return Stream(0, "x").normal((n, 4))
+
+
+def labels() -> Dataset:
+    t = np.arange(40) % 2
+    return Dataset(samples() + t[:, None], t, classes=2)
+
+
+def numbers() -> Dataset:
+    return Dataset(samples(), samples() @ np.ones((4, 2)))
+
+
+HALVING = {"epochs": 5, "halving": SuccessiveHalving(2)}
+KINDS: dict[str, dict[str, Any]] = {
+    "classification": {"epochs": 3},
+    "classification, halving": HALVING,
+    "regression, halving, folds": HALVING | {"folds": 2, "metric": "validation_loss"},
+    "regression": {"epochs": 3, "metric": "validation_mean_absolute_error"},
+}
+"""What else searches are given."""
+
+TRIALS = 5
+
+
+def searched(kind: str, *callbacks: Callback, **given: Any) -> list[Trial]:
+    """Return the trials of a search."""
+    regression = kind.startswith("regression")
+    loss = xpnet.SquaredError() if regression else xpnet.SoftmaxCrossEntropy()
+    make, data = made(2, loss, callbacks=callbacks), numbers() if regression else labels()
+    given = KINDS[kind] | given
+    return random_search(make, data, SPACE, TRIALS, batch_size=10, seed=3, **given)
+
+
+def told(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Return all of some trials but the time they took."""
+    return [
+        {name: value for name, value in vars(trial).items() if name not in ("net", "histories")}
+        | {"histories": [rows(history) for history in trial.histories]}
+        for trial in trials
+    ]
+
+
+def rows(history: xpnet.training.History) -> list[dict[str, Any]]:
+    """Return a history without the time that its epochs took."""
+    return [{k: v for k, v in row.items() if "second" not in k} for row in history]
+
+
+def digest(trials: Sequence[Trial]) -> str:
+    """Return what tells the trials of a search, and the best network, from others."""
+    found = hashlib.sha256(repr(told(trials)).encode())
+    net = trials[0].net
+    for name, array in sorted({**net.params, **net.state}.items()) if net else []:
+        found.update(name.encode() + to_numpy(array).tobytes())
+    return found.hexdigest()
+
+
+class KillAtStep(Callback):
+    """The end of the process, at a step of all that it makes."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def step_ends(self, trainer: xpnet.Trainer) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(kind: str, folder: str = "", at: str = "") -> None:
+    if not folder:
+        print(digest(searched(kind)))
+        return
+    files.EVERY_SECONDS = 1e-9  # each step
+    kills: Sequence[Callback] = []
+    what, k = at.split()
+    if what == "step":
+        kills = [KillAtStep(int(k))]
+    with faults(int(k) if what == "change" else 0, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        print(digest(searched(kind, *kills, folder=Path(folder))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
