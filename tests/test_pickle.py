@@ -22,12 +22,14 @@ from xpnet.training import (
     Checkpoint,
     History,
     HistoryFile,
+    Integers,
     LogUniform,
     ProfileRow,
     ProgressBar,
     Table,
     Trainer,
     Trial,
+    Uniform,
 )
 
 
@@ -304,7 +306,11 @@ KINDS = {
         {"of a path": lambda: Stream(7, "4.W")}, lambda stream: (stream, stream.normal((3,)))
     ),
     "range": Kind(
-        {"LogUniform": lambda: LogUniform(1e-3, 1)},
+        {
+            "LogUniform": lambda: LogUniform(1e-3, 1),
+            "Uniform": lambda: Uniform(-1, 1),
+            "Integers": lambda: Integers(1, 9, log=True),
+        },
         lambda space: (space, space.draw(Stream(1), 3)),
     ),
     "callback": Kind(
@@ -320,7 +326,9 @@ KINDS = {
     "result": Kind(
         {
             "ProfileRow": lambda: ProfileRow("0", "Linear", 0.1, 0.2, 0.3, 1.0, 8),
-            "Trial": lambda: Trial(0, {"lr": 0.1}, 0.5, History([ROW])),
+            "Trial": lambda: Trial(
+                0, {"lr": 0.1}, {3: (0.5,)}, (History([ROW]),), "validation_accuracy", 0.5, 0.7
+            ),
         },
         lambda result: (repr(result), type(result).__name__),
     ),

@@ -318,6 +318,52 @@ class TestStratify:
             numbered().split(0.5, stratify="yes")
 
 
+class TestFolds:
+    """Parts that are held out in turn."""
+
+    @pytest.mark.parametrize("stratify", [False, True])
+    @pytest.mark.parametrize("count", [2, 5, 7, 150])
+    def test_each_sample_is_held_out_once_in_parts_of_one_size(self, library, count, stratify):
+        t = np.repeat([7, -1, 3, 0], [100, 40, 9, 1])
+        data = Dataset(library.asarray(np.arange(150)), library.asarray(t))
+        seen: list[int] = []
+        for rest, held_out in data.folds(count, seed=1, stratify=stratify):
+            assert len(held_out) in (150 // count, -(-150 // count))
+            left, held = to_numpy(rest.x).tolist(), to_numpy(held_out.x).tolist()
+            assert sorted(left + held) == [*range(150)]
+            np.testing.assert_array_equal(to_numpy(held_out.t), t[held])
+            seen += held
+        assert sorted(seen) == [*range(150)]
+
+    def test_those_stratified_have_each_class_in_equal_numbers(self, library):
+        t = np.repeat([7, -1, 3, 0], [100, 40, 9, 1])
+        data = Dataset(library.asarray(np.arange(150)), library.asarray(t))
+        held = [to_numpy(part.t) for _, part in data.folds(4, stratify=True)]
+        for label in (7, -1, 3, 0):
+            counts = [(labels == label).sum() for labels in held]
+            assert max(counts) - min(counts) <= 1
+        assert np.abs(np.diff(held[0])).sum() > 50  # and in no order of classes
+
+    def test_equal_seeds_give_equal_parts_on_every_library_and_others_others(self, library):
+        def held_out(seed, library):
+            return [which(part) for _, part in numbered(10, library).folds(3, seed)]
+
+        order = Stream(4, "folds").permutation(10).tolist()
+        assert held_out(4, library) == [order[0::3], order[1::3], order[2::3]]
+        assert held_out(4, library) == held_out(4, np) != held_out(5, np)
+
+    @pytest.mark.parametrize("count", [1, 11, 2.5, True])
+    def test_there_are_two_at_least_and_no_empty_ones(self, count):
+        message = f"^folds: expected a whole number from 2 to 10, got {count}$"
+        with pytest.raises(ValueError, match=message):
+            numbered(10).folds(count)
+
+    def test_what_are_no_labels_is_not_stratified(self):
+        data = Dataset(np.eye(4), np.linspace(0, 1, 4), name="d")
+        with pytest.raises(ValueError, match=r"^stratify: expected d to have labels"):
+            data.folds(2, stratify=True)
+
+
 class TestCheck:
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_it_names_the_first_number_that_is_not_finite(self, xp: Backend, value):

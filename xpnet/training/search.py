@@ -287,7 +287,8 @@ class _Score:
 
     def described(self) -> dict[str, Any]:
         """Return it in words that are the same in every process."""
-        return {"metric": in_words(self._metric), "maximize": self._maximize}
+        metric = in_words(self._metric) if callable(self._metric) else self._metric
+        return {"metric": metric, "maximize": self._maximize}
 
     def of(self, trainer: Trainer, held: Dataset, row: Mapping[str, Any]) -> tuple[str, float]:
         """Return what a network is scored by, and its score.
@@ -300,9 +301,7 @@ class _Score:
         if callable(self._metric):
             value = plain(self._metric(trainer, held))
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(
-                    f"metric: expected a function that returns a number, got {came(value)}"
-                )
+                raise TypeError(f"metric: expected it to return a number, got {came(value)}")
             return self._name(None), float(value)
         name = self._name(row.get("validation_accuracy"))
         if row.get(name) is None:

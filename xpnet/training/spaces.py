@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from xpnet.checks import check_fields, finite, flag, number, plain, positive, whole_number
+from xpnet.checks import came, check_fields, finite, flag, number, plain, positive, whole_number
 from xpnet.random import Stream
 
 __all__ = ["Choice", "Integers", "LogUniform", "Range", "Space", "Uniform", "in_words"]
@@ -165,7 +165,7 @@ def _range(name: str, given: Any) -> Range:
     if not isinstance(given, (list, tuple, range)) and getattr(given, "ndim", 0) != 1:
         raise TypeError(
             f"space: expected LogUniform(low, high) or a list of choices for {name!r}, "
-            f"got {given!r}"
+            f"got {came(given)}"
         )
     if len(given) == 0:
         raise ValueError(f"space: expected at least one choice for {name!r}, got none")
