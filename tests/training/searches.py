@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ from xpnet.arrays import to_numpy
 from xpnet.data import Dataset
 from xpnet.random import Stream
 from xpnet.training import (
+    AveragedWeights,
     Callback,
+    EarlyStopping,
     Integers,
     LogUniform,
+    ReduceLROnPlateau,
     SuccessiveHalving,
     Trial,
     Uniform,
@@ -42,13 +46,14 @@ SPACE = {
 }
 
 
-def made(outputs: int, loss: xpnet.losses.Loss, **given: Any) -> Callable[..., xpnet.Trainer]:
-    """Return what makes trainers with all that a run may remember."""
+def made(outputs: int, loss: xpnet.losses.Loss, *callbacks: Any) -> Callable[..., xpnet.Trainer]:
+    """Return what makes trainers with all that a run may remember; classes are made each time."""
 
     def make(hidden: int, lr: float, rate: float, rule: Any) -> xpnet.Trainer:
         inner = [layers.Linear(hidden), layers.BatchNorm(), layers.ReLU(), layers.Dropout(rate)]
         net = xpnet.Sequential([*inner, layers.Linear(outputs)], input_shape=(4,))
-        return xpnet.Trainer(net, loss, rule(lr=lr), schedule=schedules.one_cycle(), **given)
+        own = [one() if isinstance(one, type | partial) else one for one in callbacks]
+        return xpnet.Trainer(net, loss, rule(lr=lr), schedule=schedules.one_cycle(), callbacks=own)
 
     return make
 
@@ -66,10 +71,26 @@ def numbers() -> Dataset:
     return Dataset(samples(), samples() @ np.ones((4, 2)))
 
 
+class Stops(Callback):
+    """The end of some fits as trials are compared, of which the callback remembers nothing."""
+
+    def epoch_ends(self, trainer: xpnet.Trainer, row: dict[str, Any]) -> None:
+        if row["epoch"] == 2 and trainer.optimizer.lr < 0.02:
+            trainer.stop()
+
+
+STEERED = [
+    AveragedWeights,
+    partial(EarlyStopping, 2),
+    partial(ReduceLROnPlateau, patience=1),
+    Stops,
+]
+
 HALVING = {"epochs": 5, "halving": SuccessiveHalving(2)}
 KINDS: dict[str, dict[str, Any]] = {
     "classification": {"epochs": 3},
     "classification, halving": HALVING,
+    "classification, halving, steered": HALVING | {"epochs": 9, "metric": "validation_loss"},
     "regression, halving, folds": HALVING | {"folds": 2, "metric": "validation_loss"},
     "regression": {"epochs": 3, "metric": "validation_mean_absolute_error"},
 }
@@ -82,7 +103,8 @@ def searched(kind: str, *callbacks: Callback, **given: Any) -> list[Trial]:
     """Return the trials of a search."""
     regression = kind.startswith("regression")
     loss = xpnet.SquaredError() if regression else xpnet.SoftmaxCrossEntropy()
-    make, data = made(2, loss, callbacks=callbacks), numbers() if regression else labels()
+    steered = STEERED if "steered" in kind else []
+    make, data = made(2, loss, *steered, *callbacks), numbers() if regression else labels()
     given = KINDS[kind] | given
     return random_search(make, data, SPACE, TRIALS, batch_size=10, seed=3, **given)
 

@@ -29,7 +29,7 @@ def test_a_search_that_is_killed_again_and_again_ends_as_one_that_is_not(
 ) -> None:
     command = [sys.executable, "-m", "tests.training.searches", kind, str(tmp_path / "search")]
     killed, gone_on, whole = subprocess.check_output(command, text=True).split()
-    assert int(killed) >= 10
+    assert int(killed) >= 8
     assert gone_on == whole
 
 
@@ -61,7 +61,7 @@ def test_trainers_that_do_not_go_on_leave_nothing(tmp_path: Path) -> None:
 
 def test_more_trials_are_made_beside_those_that_are_there(tmp_path: Path) -> None:
     def search(trials: int, *callbacks: Callback, **given: Any) -> list[Trial]:
-        make = made(2, xpnet.SoftmaxCrossEntropy(), callbacks=callbacks)
+        make = made(2, xpnet.SoftmaxCrossEntropy(), *callbacks)
         return random_search(make, labels(), searches.SPACE, trials, 2, 10, seed=3, **given)
 
     steps = Steps()

@@ -29,7 +29,7 @@ from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Network
 from xpnet.training.callbacks import Callback
 from xpnet.training.history import History
-from xpnet.training.metrics import MEASURED
+from xpnet.training.metrics import MEASURED, RISING
 from xpnet.training.prepare import answers, check_dataset, prepared
 from xpnet.training.spaces import Range, Space, in_words
 from xpnet.training.trainer import DivergedError, Trainer
@@ -38,9 +38,6 @@ from xpnet.training.trials import Keeper, Trial, in_folder, in_memory
 __all__ = ["SuccessiveHalving", "random_search"]
 
 Metric = str | Callable[[Trainer, Dataset], float]
-
-RISING = ("accuracy", "match")
-"""How the names end of columns that are the better the higher they are."""
 
 
 @dataclass(frozen=True)
@@ -414,12 +411,12 @@ class _Search:
         """Return a trainer that was trained until an epoch, and whether its loss diverged."""
         trainer = self.keeper.trainer(number, fold, until, partial(self.maker.new, number))
         own = trainer.callbacks
-        trainer.callbacks = [*own, _Pause(until)]
+        trainer.callbacks = [_Pause(until), *own]  # the first, before others begin the epoch
         try:
             if not trainer.finished:
                 trainer.fit(train, self.epochs, self.batch_size, validation=held)
         except _PausedError:
-            return trainer, False
+            self.keeper.pause(number, fold, trainer)
         except DivergedError:
             return trainer, True
         finally:
@@ -439,19 +436,12 @@ class _PausedError(Exception):
 
 
 class _Pause(Callback):
-    """Interrupts a fit at the end of an epoch, after all other callbacks."""
+    """Interrupts a fit before an epoch begins, once all other callbacks have seen the last one."""
 
-    last = True
-
-    def __init__(self, until: int) -> None:
-        self.until = until
+    def __init__(self, after: int) -> None:
+        self.after = after
         self.every_step = False
 
-    def fit_begins(self, trainer: Trainer, epochs: int, steps: int) -> None:
-        if trainer.fit_epochs >= self.until:
-            raise _PausedError
-
-    def epoch_ends(self, trainer: Trainer, row: dict[str, Any]) -> None:
-        over = trainer.finished or trainer._stopped  # another callback ended it
-        if trainer.fit_epochs == self.until and not over:
+    def epoch_begins(self, trainer: Trainer) -> None:
+        if trainer.fit_epochs >= self.after:
             raise _PausedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,6 +97,9 @@ class Keeper(Protocol):
     def trainer(self, number: int, fold: int, until: int, make: Callable[[], Trainer]) -> Trainer:
         """Return a trainer where it is in its run, that is to be trained until an epoch."""
 
+    def pause(self, number: int, fold: int, trainer: Trainer) -> None:
+        """Keep a trainer that may go on."""
+
     def drop(self, number: int) -> None:
         """Forget the trainers of a trial."""
 
@@ -114,6 +118,9 @@ class _Memory:
         if (number, fold) not in self._trainers:
             self._trainers[number, fold] = make()
         return self._trainers[number, fold]
+
+    def pause(self, number: int, fold: int, trainer: Trainer) -> None:
+        """Do nothing: it is there."""
 
     def drop(self, number: int) -> None:
         for key in [key for key in self._trainers if key[0] == number]:
@@ -158,8 +165,9 @@ class _Folder:
         return found
 
     def trainer(self, number: int, fold: int, until: int, make: Callable[[], Trainer]) -> Trainer:
-        trainer, path = make(), self._folder / f"trial-{number}-fold-{fold}.safetensors"
-        saving = Checkpoint(path, every=until, every_seconds=EVERY_SECONDS, keep=1)
+        trainer, path = make(), self._checkpoint(number, fold)
+        # None at an epoch's end, where a callback may have ended the fit: that is not in it
+        saving = Checkpoint(path, every=sys.maxsize, every_seconds=EVERY_SECONDS, keep=1)
         trainer.callbacks = [*trainer.callbacks, saving]
         if path.exists():
             with _removable(path):
@@ -169,9 +177,15 @@ class _Folder:
             return self.trainer(number, fold, until, make)
         return trainer
 
+    def pause(self, number: int, fold: int, trainer: Trainer) -> None:
+        trainer.save(self._checkpoint(number, fold))
+
     def drop(self, number: int) -> None:
         for path in self._folder.glob(f"trial-{number}-fold-*.safetensors"):
             path.unlink()
+
+    def _checkpoint(self, number: int, fold: int) -> Path:
+        return self._folder / f"trial-{number}-fold-{fold}.safetensors"
 
     def _trial(self, number: int, until: int) -> Path:
         return self._folder / f"trial-{number}-epoch-{until}.safetensors"
