@@ -17,7 +17,14 @@ from tests.training.searches import labels, made, numbers, rows
 from xpnet import models
 from xpnet.data import Dataset
 from xpnet.random import Stream
-from xpnet.training import Callback, LogUniform, SuccessiveHalving, Trial, random_search
+from xpnet.training import (
+    AveragedWeights,
+    Callback,
+    LogUniform,
+    SuccessiveHalving,
+    Trial,
+    random_search,
+)
 
 
 def data(n: int = 60) -> Dataset:
@@ -518,6 +525,21 @@ def test_a_trial_that_a_callback_ends_does_not_go_on(epoch: int) -> None:
     assert best.epochs == 8
     assert [len(trial.history) for trial in trials] == [min(epoch, t.epochs) for t in trials]
     assert best.score == best.history[-1]["validation_accuracy"]
+
+
+def test_trials_are_compared_with_the_weights_that_were_validated() -> None:
+    """An average is the network's between an epoch's last step and the next one's first."""
+
+    def loss(trainer: xpnet.Trainer, held: Dataset) -> float:
+        return trainer.evaluate(held).loss
+
+    trials = random_search(
+        lambda lr: make_trainer(lr, callbacks=[AveragedWeights(0.8)]), data(), SPACE, 4, 4, 20,
+        halving=2, metric=loss, maximize=False,
+    )  # fmt: skip
+    for trial in trials:
+        losses = trial.history["validation_loss"]
+        assert trial.rungs == {until: (losses[until - 1],) for until in trial.rungs}
 
 
 def test_the_callbacks_of_a_trainer_are_its_own_again() -> None:

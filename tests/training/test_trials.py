@@ -92,6 +92,25 @@ def test_a_search_that_is_interrupted_goes_on(step: int, tmp_path: Path) -> None
     assert digest(searched(KIND, folder=tmp_path)) == digest(searched(KIND))
 
 
+class DiesAsAFitEnds(Callback):
+    """Ctrl-C between the last epoch of a fit that another callback ended and its checkpoint."""
+
+    def __init__(self) -> None:
+        self.left = 1
+
+    def fit_ends(self, trainer: xpnet.Trainer) -> None:
+        if trainer.finished and trainer.fit_epochs == 2 and self.left:
+            self.left = 0
+            raise KeyboardInterrupt
+
+
+def test_a_fit_that_a_callback_ended_ends_there_again(tmp_path: Path) -> None:
+    kind = "classification, halving, steered"
+    with pytest.raises(KeyboardInterrupt):
+        searched(kind, DiesAsAFitEnds(), folder=tmp_path)
+    assert digest(searched(kind, folder=tmp_path)) == digest(searched(kind))
+
+
 @pytest.mark.parametrize("k", [1, 3, 8, 20, 47])
 def test_a_disk_that_fails_loses_nothing(k: int, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"), faults(k, full):
@@ -251,6 +270,17 @@ def test_a_damaged_file_is_refused_with_a_sentence_and_may_be_removed(
     kinds = {re.sub("[0-9]+", "k", name) for name in refused}
     trial = "trial-k-{}-k.safetensors"
     assert kinds == {"search.safetensors", trial.format("epoch"), trial.format("fold")}
+
+
+def test_trials_whose_files_were_removed_are_made_again_from_their_beginning(
+    interrupted: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, whole = interrupted
+    for path in copied(folder, tmp_path):
+        if "epoch" in path.name:
+            path.unlink()
+    assert len(list(tmp_path.glob("trial-*-fold-*"))) >= 2
+    assert digest(searched(KIND, folder=tmp_path)) == whole
 
 
 def test_a_file_of_another_kind_is_no_trial(interrupted: tuple[Path, str], tmp_path: Path) -> None:
