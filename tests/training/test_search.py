@@ -483,6 +483,24 @@ def test_the_network_that_halving_leaves_is_that_of_one_go() -> None:
         np.testing.assert_array_equal(best.net.state[name], array)
 
 
+@pytest.mark.gpu
+def test_halving_where_steps_are_replayed_has_the_bits_of_one_go() -> None:
+    def make(**values: Any) -> xpnet.Trainer:
+        trainer = made(2, xpnet.SoftmaxCrossEntropy(), AveragedWeights)(**values)
+        trainer.net.to("gpu")
+        trainer.graph = "on"
+        return trainer
+
+    space = ALL_RANGES | {"rule": [xpnet.Adam]}
+    whole, halved = (
+        {trial.number: trial for trial in random_search(make, labels(), space, 4, 3, 10, **given)}
+        for given in ({}, {"halving": 2})
+    )
+    assert sorted(trial.epochs for trial in halved.values()) == [1, 1, 2, 3]
+    for number, trial in halved.items():
+        assert rows(trial.history) == rows(whole[number].history)[: trial.epochs]
+
+
 def test_halving_reports_each_comparison_and_keeps_the_trainers_that_may_go_on() -> None:
     nets: list[weakref.ref[xpnet.Network]] = []
     seen: list[tuple[int, int]] = []

@@ -1,0 +1,1 @@
+"""Whole tasks in a few lines."""
