@@ -30,6 +30,7 @@ from xpnet.data.folders import image_header, image_pixels
 from xpnet.data.layouts import CifarArchive
 from xpnet.layers import BatchNorm, Conv2d, Flatten, Linear, ReLU, Residual, Sequential
 from xpnet.training.history import History
+from xpnet.training.trials import Trial, read_trial, write_trial
 
 Bytes = Callable[[bytes], bytes]
 
@@ -186,6 +187,19 @@ def _checkpoints(folder: Path) -> list[bytes]:
     return [(folder / "run").read_bytes()]
 
 
+def _trials(folder: Path) -> list[bytes]:
+    rows = [{"epoch": 1, "validation_loss": 0.5}, {"epoch": 2, "validation_loss": 0.25}]
+    history, rungs = History(rows), {1: (0.5, 0.5), 2: (0.25, 0.25)}
+    write_trial(
+        folder / "t", Trial(3, {}, rungs, (history, history), "validation_loss", None, 0.25)
+    )
+    return [(folder / "t").read_bytes()]
+
+
+def _read_trial(path: Path) -> float:
+    return read_trial(path, 3, 2, {}).score
+
+
 def _restore(path: Path) -> None:
     _trainer().restore(path)
 
@@ -220,6 +234,7 @@ READERS = {
     "model": Reader(".safetensors", xpnet.load, _models, _sealed),
     "checkpoint": Reader(".safetensors", xpnet.load, _checkpoints, _sealed),
     "restore": Reader(".safetensors", _restore, _checkpoints, _sealed),
+    "trial": Reader(".safetensors", _read_trial, _trials, _sealed),
     "history": Reader(".jsonl", History.load, _histories),
 }
 

@@ -20,6 +20,7 @@ from xpnet.random import Stream
 from xpnet.training import (
     AveragedWeights,
     Callback,
+    History,
     LogUniform,
     SuccessiveHalving,
     Trial,
@@ -504,6 +505,7 @@ def test_halving_where_steps_are_replayed_has_the_bits_of_one_go() -> None:
 def test_halving_reports_each_comparison_and_keeps_the_trainers_that_may_go_on() -> None:
     nets: list[weakref.ref[xpnet.Network]] = []
     seen: list[tuple[int, int]] = []
+    histories: list[History] = []
     most = 0
 
     def watched(lr: float) -> xpnet.Trainer:
@@ -514,11 +516,13 @@ def test_halving_reports_each_comparison_and_keeps_the_trainers_that_may_go_on()
     def report(trial: Trial) -> None:
         nonlocal most
         seen.append((trial.epochs, trial.number))
+        histories.append(trial.history)
         most = max(most, sum(net() is not None for net in nets))
 
     random_search(watched, data(), SPACE, 12, 8, 20, halving=4, report=report)
     assert len(nets) == 12
     assert [epochs for epochs, _ in seen] == [1] * 12 + [4] * 3 + [8]
+    assert [len(history) for history in histories] == [epochs for epochs, _ in seen]
     assert most <= 4
 
 

@@ -283,11 +283,19 @@ def test_trials_whose_files_were_removed_are_made_again_from_their_beginning(
     assert digest(searched(KIND, folder=tmp_path)) == whole
 
 
-def test_a_file_of_another_kind_is_no_trial(interrupted: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_no_trial(
+    interrupted: tuple[Path, str], tmp_path: Path
+) -> None:
     names = {path.name: path for path in copied(interrupted[0], tmp_path)}
     other = next(path for name, path in names.items() if "fold" in name)
     names["trial-0-epoch-1.safetensors"].write_bytes(other.read_bytes())
-    with pytest.raises(ValueError, match=r"trial-0-epoch-1\.safetensors: holds no trial"):
+    with pytest.raises(
+        ValueError, match=r"trial-0-epoch-1\.safetensors: holds no trial, or remove"
+    ):
+        searched(KIND, folder=tmp_path)
+    another = names["trial-1-epoch-1.safetensors"].read_bytes()
+    names["trial-0-epoch-1.safetensors"].write_bytes(another)
+    with pytest.raises(ValueError, match=r"holds no such trial \(number 1 after epoch 1\), or rem"):
         searched(KIND, folder=tmp_path)
 
 
@@ -304,6 +312,25 @@ def test_a_trial_that_diverged_is_found_again(tmp_path: Path) -> None:
     assert told(whole) == told(found)
     assert found[-1].diverged
     assert found[-1].score == found[-1].loss == np.inf
+
+
+@pytest.mark.filterwarnings("ignore:validation_:RuntimeWarning")  # null in a history
+def test_a_score_that_is_infinite_is_found_again(tmp_path: Path) -> None:
+    far = Dataset(np.full((3, 4), 1e30), np.zeros((3, 2)))
+    given: dict[str, Any] = {"validation": far, "metric": "validation_loss", "halving": 2}
+
+    def report(trial: Trial) -> None:
+        raise KeyboardInterrupt
+
+    with np.errstate(all="ignore"):
+        whole = told(searched("regression", folder=tmp_path / "whole", **given))
+        with pytest.raises(KeyboardInterrupt):
+            searched("regression", folder=tmp_path / "killed", report=report, **given)
+        (tmp_path / "killed" / "trial-0-epoch-1.safetensors").unlink()
+        assert (tmp_path / "killed" / "trial-0-fold-0.safetensors").exists()
+        found = told(searched("regression", folder=tmp_path / "killed", **given))
+    assert np.isinf([trial["loss"] for trial in found]).any()
+    assert repr(found) == repr(whole)
 
 
 def test_another_thread_may_search_elsewhere(tmp_path: Path) -> None:

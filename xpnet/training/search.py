@@ -161,8 +161,8 @@ def random_search(
     Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
 
     A score is that of the network as a trial leaves it: where a callback ends the fit early or
-    brings earlier weights back, of those.  In memory are the trainers that may go on, or those of
-    one trial with ``folder``.
+    brings earlier weights back, of those.  The trainers that may go on are in memory; with
+    ``folder`` they are checkpoints, and in memory is one.
     """
     if report is not None:
         function("report", report, "a Trial")
@@ -393,17 +393,17 @@ class _Search:
     def _part(self, number: int, fold: int, train: Dataset, held: Dataset, until: int) -> _Part:
         """Train on the samples of a fold until an epoch, and score the network as it is then."""
         trainer, diverged = self._trained(number, fold, train, held, until)
+        history = trainer.history[:]  # which may go on
         if diverged:  # perhaps before there was a row to tell what is measured
             given = answers(trainer.net, trainer.loss, prepared(trainer.net, held))
             accuracy = 0.0 if given is not None and given.right_or_wrong else None
             worst = self.score.worst(accuracy)
-            return _Part(trainer.history, *worst, accuracy, math.inf, diverged)
-        row = dict(trainer.history.rows[-1]) if len(trainer.history) else {}
-        if trainer.finished:  # a callback may have brought other weights back
-            row |= trainer.evaluate(held).columns("validation")
+            return _Part(history, *worst, accuracy, math.inf, diverged)
+        # not the last row's: a callback may have brought other weights back
+        measured = trainer.evaluate(held).columns("validation")
+        row = {**(history[-1] if len(history) else {}), **measured}
         scored = self.score.of(trainer, held, row)
-        accuracy, loss = row["validation_accuracy"], row["validation_loss"]
-        return _Part(trainer.history, *scored, accuracy, loss)
+        return _Part(history, *scored, row["validation_accuracy"], row["validation_loss"])
 
     def _trained(
         self, number: int, fold: int, train: Dataset, held: Dataset, until: int

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from xpnet.arrayfiles import read_arrays, write_arrays
+from xpnet.checks import flag
 from xpnet.files import UnreadableError, json_value, reading
 from xpnet.layers import Network
 from xpnet.training.callbacks import Checkpoint
@@ -20,7 +21,7 @@ from xpnet.training.fits import differences
 from xpnet.training.history import History
 from xpnet.training.trainer import Trainer
 
-__all__ = ["Keeper", "Trial", "in_folder", "in_memory"]
+__all__ = ["Keeper", "Trial", "in_folder", "in_memory", "read_trial", "write_trial"]
 
 EVERY_SECONDS = 30.0
 """The most training that a killed search makes again."""
@@ -37,8 +38,8 @@ class Trial:
     values : dict
         The hyper-parameters by name.
     rungs : dict
-        The scores at each point where trials were compared: by the number of epochs, a tuple of
-        one score for each fold, or of one alone.
+        The scores each time that it was compared: by the epochs that it could have had by then, a
+        tuple of one score for each fold, or of one alone.
     histories : tuple of History
         One for each fold, or one alone; of a row for each epoch.
     scored_by : str
@@ -49,7 +50,7 @@ class Trial:
     loss : float
         On the samples held out, the mean over the folds; infinite if the loss diverged.
     diverged : bool
-        Whether the loss became infinite or NaN, in any fold.
+        Whether the loss became infinite or NaN; the folds after that one were left out.
     net : Network or None
         The trained network of the best trial of a search without folds; None of all others.
     """
@@ -66,7 +67,7 @@ class Trial:
 
     @property
     def epochs(self) -> int:
-        """The epochs after which it was compared last: it had no more, and fewer if it stopped."""
+        """The epochs after which it was compared last; a callback may have ended it before."""
         return max(self.rungs)
 
     @property
@@ -83,6 +84,52 @@ class Trial:
     def history(self) -> History:
         """The history, of the first fold where there are several."""
         return self.histories[0]
+
+
+def write_trial(path: Path, trial: Trial) -> None:
+    """Write how a trial fared; its values are to be drawn again."""
+    about = {
+        "number": trial.number,
+        "rungs": list(trial.rungs.items()),
+        "histories": [history.as_json() for history in trial.histories],
+        "scored_by": trial.scored_by,
+        "accuracy": trial.accuracy,
+        "loss": trial.loss,
+        "diverged": trial.diverged,
+    }
+    write_arrays(path, {}, {"trial": json.dumps(about)})  # as text columns stay in order
+
+
+def read_trial(path: Path, number: int, until: int, values: dict[str, Any]) -> Trial:
+    """Read how a trial fared that was compared last after an epoch.
+
+    Raises
+    ------
+    ValueError
+        The file holds no such trial; the sentence begins with its path.
+    """
+    _, found = read_arrays(path)
+    if "trial" not in found:
+        raise UnreadableError(f"{path}: holds no trial")
+    with reading(path, "holds no such trial"):
+        about = json_value(found["trial"])
+        rungs = {int(epochs): tuple(map(float, scores)) for epochs, scores in about["rungs"]}
+        accuracy = about["accuracy"]
+        trial = Trial(
+            number,
+            values,
+            rungs,
+            tuple(History([dict(row) for row in rows]) for rows in about["histories"]),
+            str(about["scored_by"]),
+            None if accuracy is None else float(accuracy),
+            float(about["loss"]),
+            flag("diverged", about["diverged"]),
+        )
+        if (about["number"], trial.epochs) != (number, until):
+            raise ValueError(f"number {about['number']} after epoch {trial.epochs}")
+        if not len(trial.scores) == len(trial.histories) > 0:
+            raise ValueError(f"{len(trial.scores)} scores, {len(trial.histories)} histories")
+    return trial
 
 
 class Keeper(Protocol):
@@ -143,26 +190,13 @@ class _Folder:
         path = self._trial(number, until)
         if not path.exists():
             return None
-        with _removable(path), reading(path, "holds no trial"):
-            about = json_value(read_arrays(path)[1]["trial"])
-            about["rungs"] = {epochs: tuple(scores) for epochs, scores in about["rungs"]}
-            about["histories"] = tuple(map(History, about["histories"]))
-            return Trial(number, values, **about)
+        with _removable(path):
+            return read_trial(path, number, until, values)
 
     def keep(self, trial: Trial) -> Trial:
-        about = {
-            "rungs": list(trial.rungs.items()),
-            "histories": [history.as_json() for history in trial.histories],
-            "scored_by": trial.scored_by,
-            "accuracy": trial.accuracy,
-            "loss": trial.loss,
-            "diverged": trial.diverged,
-        }
         path = self._trial(trial.number, trial.epochs)
-        write_arrays(path, {}, {"trial": json.dumps(about)})  # as text columns stay in order
-        found = self.find(trial.number, trial.epochs, trial.values)
-        assert found is not None
-        return found
+        write_trial(path, trial)
+        return read_trial(path, trial.number, trial.epochs, trial.values)
 
     def trainer(self, number: int, fold: int, until: int, make: Callable[[], Trainer]) -> Trainer:
         trainer, path = make(), self._checkpoint(number, fold)
