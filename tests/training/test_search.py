@@ -323,6 +323,27 @@ def test_a_function_may_rank(maximize: bool) -> None:
     assert trials[0].scored_by == "largest_weight"
 
 
+class Largest(Callback):
+    """A column of the largest weight."""
+
+    def epoch_ends(self, trainer: xpnet.Trainer, row: dict[str, Any]) -> None:
+        row["largest_weight"] = float(np.abs(trainer.net.params.flat).max())
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_a_callback_s_column_may_rank(maximize: bool) -> None:
+    trials = random_search(
+        with_callbacks(Largest), data(), SPACE, 5, 2, 20, metric="largest_weight", maximize=maximize
+    )
+    scores = [trial.score for trial in trials]
+    assert scores == [trial.history[-1]["largest_weight"] for trial in trials]
+    assert scores == sorted(scores, reverse=maximize)
+    with pytest.raises(
+        ValueError, match=r"^metric: expected what is measured, .*, largest_weight, got 'large'$"
+    ):
+        random_search(with_callbacks(Largest), data(), SPACE, 1, 1, metric="large", maximize=True)
+
+
 @pytest.mark.parametrize("maximize", [True, False])
 def test_a_score_that_is_no_number_ranks_behind_those_that_are(maximize: bool) -> None:
     given = iter([math.nan, 2.0, 1.0, math.nan])

@@ -29,7 +29,7 @@ from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Network
 from xpnet.training.callbacks import Callback
 from xpnet.training.history import History
-from xpnet.training.metrics import MEASURED, RISING
+from xpnet.training.metrics import COLUMNS, MEASURED, RISING
 from xpnet.training.prepare import answers, check_dataset, prepared
 from xpnet.training.spaces import Range, Space, in_words
 from xpnet.training.trainer import DivergedError, Trainer
@@ -123,11 +123,11 @@ def random_search(
         Each of so many parts of ``data`` is held out in turn (:meth:`Dataset.folds`, stratified if
         there are labels), each time for a new trainer; what is compared is the mean.
     metric : str or callable, optional
-        What trials are compared by: a column of the history, such as ``"validation_loss"``, or a
-        function of (trainer, dataset held out) that returns a number.  By default the validation's
-        accuracy, or its loss where answers are neither right nor wrong.
+        What trials are compared by: a column of the history, such as ``"validation_loss"`` or one
+        that a callback adds, or a function of (trainer, dataset held out) that returns a number.
+        By default the validation's accuracy, or its loss where answers are neither right nor wrong.
     maximize : bool, optional
-        Whether a function's highest number is the best; the name of a column tells.
+        Whether the highest number of a function, or of a callback's column, is the best.
     halving : int or SuccessiveHalving, optional
         Trials that are not among the best end early: a third goes on by ``halving=3``.
     folder : path, optional
@@ -273,14 +273,15 @@ class _Score:
 
     def __init__(self, metric: Metric | None, maximize: bool | None) -> None:
         self._metric, self._maximize = metric, maximize
-        if metric is None or isinstance(metric, str):
-            if metric is not None:
-                one_of("metric", metric, MEASURED)
+        if metric is not None and not isinstance(metric, str):
+            function("metric", metric, "(trainer, dataset)")
+        elif metric is None or metric in MEASURED:
             if maximize is not None:
                 raise ValueError("maximize: expected None, for the name of a column tells")
-        else:
-            function("metric", metric, "(trainer, dataset)")
-            flag("maximize", maximize, "whether the highest number of metric is the best")
+            return
+        elif maximize is None:
+            one_of("metric", metric, MEASURED)  # it is none of them
+        flag("maximize", maximize, "whether the highest number of metric is the best")
 
     def described(self) -> dict[str, Any]:
         """Return it in words that are the same in every process."""
@@ -302,20 +303,21 @@ class _Score:
             return self._name(None), float(value)
         name = self._name(row.get("validation_accuracy"))
         if row.get(name) is None:
-            known = ", ".join(one for one in MEASURED if row.get(one) is not None)
+            measured = (one for one in row if one in MEASURED or one not in COLUMNS)
+            known = ", ".join(one for one in measured if row[one] is not None)
             raise ValueError(f"metric: expected what is measured, {known}, got {name!r}")
         return name, float(row[name])
 
     def worst(self, accuracy: float | None) -> tuple[str, float]:
         """Return what a network that diverged is scored by, and its score."""
         name = self._name(accuracy)
-        if callable(self._metric):
-            return name, -math.inf if self._maximize else math.inf
-        return name, 0.0 if name.endswith(RISING) else math.inf
+        if name in MEASURED and name.endswith(RISING):
+            return name, 0.0
+        return name, -math.inf if self._maximize else math.inf
 
     def rank(self, trial: Trial) -> tuple[bool, int, float, int]:
         """Return what sorts the best trial first."""
-        rising = self._maximize if callable(self._metric) else trial.scored_by.endswith(RISING)
+        rising = trial.scored_by.endswith(RISING) if self._maximize is None else self._maximize
         cost = -trial.score if rising else trial.score
         return trial.diverged, -trial.epochs, math.inf if math.isnan(cost) else cost, trial.number
 
