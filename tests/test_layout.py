@@ -35,6 +35,7 @@ TESTED_BY = {
     "book/test_layers.py": ("book/layer_naive.py",),
     "devices/test_cupy.py": ("devices/cuda_graphs.py",),
     "devices/test_base.py": ("devices/standard.py",),
+    "data/test_augment.py": ("data/draws.py",),
     "data/test_spreadsheet.py": ("data/archives.py",),
     "test_checks.py": ("config.py",),
     "test_serialize.py": ("arrayfiles.py",),

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from xpnet.checks import names_in
+from xpnet.data import augment
 from xpnet.data.batches import Batches
 from xpnet.data.catalog import DownloadError
 from xpnet.data.csvfiles import from_csv
@@ -17,6 +18,7 @@ __all__ = [
     "Batches",
     "Dataset",
     "DownloadError",
+    "augment",
     "from_arrays",
     "from_csv",
     "from_folder",
@@ -33,4 +35,5 @@ if not TYPE_CHECKING:  # which knows the names, and would know all with this
         __all__,
         DataLoader="write Batches(data, batch_size)",
         load_mnist="write load('mnist')",
+        **{name: f"write xpnet.data.augment.{name}" for name in augment.__all__},
     )

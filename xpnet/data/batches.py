@@ -12,6 +12,7 @@ from xpnet import ops
 from xpnet.arrays import Array
 from xpnet.checks import Constructible, flag, instance, whole_number
 from xpnet.data.datasets import Dataset
+from xpnet.data.draws import Draws
 from xpnet.devices import Device, device_of
 from xpnet.devices import device as find_device
 from xpnet.random import Stream
@@ -45,6 +46,13 @@ class Batches(Constructible):
         Whether the whole set is kept on the device; by default, if it fits.
     ahead : int
         How many batches are gathered ahead, where the set is not resident.
+    augment : bool
+        Whether samples of a set that is augmented are changed.
+
+    Attributes
+    ----------
+    draws : Draws or None
+        What changes them.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class Batches(Constructible):
         drop_last: bool = False,
         resident: bool | None = None,
         ahead: int = 2,
+        augment: bool = True,
     ) -> None:
         instance("data", data, Dataset, "Dataset(x, t)")
         batch_size = whole_number("batch_size", batch_size, 1)
@@ -72,6 +81,9 @@ class Batches(Constructible):
         self.device = find_device(device)
         self.resident = fits(data, self.device) if resident is None else flag("resident", resident)
         self.data = data.to(self.device if self.resident else device_of(data.x))
+        self.draws = None
+        if flag("augment", augment) and data.augmentation is not None:
+            self.draws = Draws(self.data)
         self._stream = Stream(seed, "batches")
 
     def __len__(self) -> int:
@@ -97,6 +109,9 @@ class Batches(Constructible):
             The batch to begin with.
         """
         order = self.order(number)
+        if self.draws is not None:
+            with device_of(self.data.x).scope():
+                self.draws.begin(number)
         starts = range(start * self.batch_size, self.samples, self.batch_size)
         if self.resident:
             for start in starts:
@@ -118,6 +133,8 @@ class Batches(Constructible):
 
     def _gather(self, start: int, order: Array | None) -> tuple[Array, ...]:
         n, data = min(self.batch_size, self.samples - start), self.data
+        if self.draws is not None:
+            return self.draws.batch(order, start, n)
         batch = ops.batch.gather_batch(data.x, data.t, order, start, n=n)
         if data.weights is None:
             return batch

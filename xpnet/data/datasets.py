@@ -32,6 +32,7 @@ from xpnet.checks import (
 )
 from xpnet.convert import WORDS_AS_LABELS, WORDS_AS_SAMPLES, as_array, as_words, is_array
 from xpnet.data import catalog, idx
+from xpnet.data.augment import Augment, Augmentation
 from xpnet.devices import Device, device, device_of
 from xpnet.files import listed
 from xpnet.random import Stream
@@ -91,6 +92,7 @@ class Dataset(Constructible):
     name: str = "data"
     class_names: Sequence[str] | None = field(default=None, kw_only=True)
     weights: Array | None = field(default=None, kw_only=True)
+    augmentation: Augmentation | None = field(default=None, init=False)
     warned: set[str] = field(default_factory=set, init=False)  # of what: its parts share it
 
     def __post_init__(self) -> None:
@@ -392,6 +394,42 @@ class Dataset(Constructible):
         place = device_of(self.x)
         t = self.t if self.has_labels else place.asarray(self.t, dtype)
         return self.with_arrays(place.asarray(self.x, dtype), t, self.weights)
+
+    def augmented(self, *augments: Augment, seed: int = 0) -> Dataset:
+        """Return the same samples, to be changed at random whenever they are trained on.
+
+        Evaluation and prediction see them as they are.
+
+        Parameters
+        ----------
+        augments : Augment
+            Such as ``Shift(2)`` and ``Rotate(10)`` of :mod:`xpnet.data.augment`, one after the
+            other.
+        seed : int
+            Each draw is a function of it, of the epoch, and of the sample's number.
+
+        Raises
+        ------
+        ValueError
+            The samples are no images, of shape (n, channels, h, w), uint8 or real floating-point;
+            or MixUp does not come last, or has no classes to mix.
+        TypeError
+            One is no Augment.
+        """
+        augmentation = Augmentation(augments, seed)
+        kind, shape = dtype_name(self.x), tuple(self.x.shape)
+        if len(shape) != 4 or kind not in ("uint8", "float32", "float64"):
+            raise ValueError(
+                f"{self.name}: augmented expects images of shape (n, channels, h, w), uint8 or "
+                f"real floating-point, got {kind} of shape {shape}"
+            )
+        if augmentation.mix_up and self.has_labels and self.classes is None:
+            raise ValueError(
+                f"{self.name}: MixUp expects Dataset(x, t, classes=...), got no classes"
+            )
+        made = self.with_arrays(self.x, self.t, self.weights)
+        vars(made)["augmentation"] = augmentation
+        return made
 
     def _gather(self, indices: HostArray) -> Dataset:
         xp = namespace(self.x)

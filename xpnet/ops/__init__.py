@@ -4,7 +4,19 @@ Each module holds one family; ``dispatch.py`` chooses between bodies.  The folde
 library, by the same families: ``numpy`` and ``numba`` NumPy's, ``cupy`` CuPy's.
 """
 
-from xpnet.ops import batch, conv, dropout, elementwise, linear, loss, norm, pool, precision, update
+from xpnet.ops import (
+    batch,
+    conv,
+    dropout,
+    elementwise,
+    image,
+    linear,
+    loss,
+    norm,
+    pool,
+    precision,
+    update,
+)  # fmt: skip
 from xpnet.ops.dispatch import BODIES, Op, generic_only, not_narrow, not_recordable, op, serving
 from xpnet.ops.window import Window
 
@@ -17,6 +29,7 @@ __all__ = [
     "dropout",
     "elementwise",
     "generic_only",
+    "image",
     "linear",
     "loss",
     "norm",

@@ -181,6 +181,8 @@ class DeviceEpoch:
         self.record[...] = stats.record
         stats.record = self.record
         self._laid = [[]] * len(self.batches)
+        if self.batches.draws is not None:
+            self.batches.draws.begin(number)
         order = self.batches.order(number)
         if order is not None and self.order is not None:
             self.order[...] = order
@@ -208,6 +210,9 @@ class DeviceEpoch:
     def batch(self, first: int | Array, n: int) -> tuple[Array, Array, Array | None, int]:
         """Return n samples, targets, weights, and the layer that the samples are the input of."""
         data, net = self.batches.data, self.step.net
+        if self.batches.draws is not None:
+            x, t, *rest = self.batches.draws.batch(self.order, first, n)
+            return x, t, rest[0] if rest else None, 0
         scale = net.input_scale
         x, t = ops.batch.gather_batch(
             data.x, data.t, self.order, first, n=n, scale=scale, dtype=net.dtype

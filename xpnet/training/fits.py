@@ -96,6 +96,7 @@ def given_to(
         "device": batches.device.name,
         "precision": trainer.net.own.precision,
         "accumulate": trainer.accumulate,
+        "augmentation": train.augmentation and train.augmentation.described(),
         "callbacks": [[type(one).__name__, one.config()] for one in deciding],
         "schedule": f"of checksum {zlib.crc32(repr(factors).encode()):08x}",
         "frozen": trainer.net.frozen,

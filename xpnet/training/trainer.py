@@ -509,7 +509,7 @@ class Trainer(Constructible):
         check_targets(self.net, self.loss, data)
         place, data = self.net.device, prepared(self.net, data)
         stats = Stats(place, answers(self.net, self.loss, data))
-        batches = Batches(data, batch_size, device=place, shuffle=False)
+        batches = Batches(data, batch_size, device=place, shuffle=False, augment=False)
         with self.net.threads(), place.scope():
             for x, *rest in batches.epoch(0):
                 scores = self.net.forward(x)
