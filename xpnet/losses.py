@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -122,6 +123,17 @@ class Loss(Configurable, ABC):
         shares = xp.reshape(counts / xp.sum(counts), (n,) + (1,) * len(outputs))
         scores = self.constant(xp.sum(wanted * shares, axis=0))
         return None if scores is None else float(self.compute(like + scores, wanted, counts)[0])
+
+    def averaged(self, scores: Sequence[Array]) -> Array:
+        """Return the scores of the mean of several answers; by default the mean of the scores.
+
+        Losses whose scores stand for probabilities return those of the mean probabilities.
+
+        Parameters
+        ----------
+        scores : sequence of arrays of one shape (n, ...)
+        """
+        return _mean_of(scores)
 
     def forward(self, scores: Array, targets: Array, weights: Array | None = None) -> Array:
         """Return the mean loss of a batch.
@@ -268,6 +280,10 @@ class SoftmaxCrossEntropy(Loss):
         shares = mean * (1 - self.label_smoothing) + self.label_smoothing / len(mean)
         return xp.log(shares + xp.finfo(shares.dtype).smallest_normal)
 
+    def averaged(self, scores: Sequence[Array]) -> Array:
+        """Return the logarithms of the mean probabilities."""
+        return _log_mean_exp([s - _log_sum_exp(s) for s in scores])
+
     def _inspect(self, scores: Array, targets: Array, weights: Array | None) -> None:
         super()._inspect(scores, targets, weights)
         if scores.ndim != 2 or scores.shape[1] < 2:
@@ -307,6 +323,11 @@ class SigmoidCrossEntropy(Loss):
         share = xp.clip(mean, 1e-15, 1 - 1e-15)
         return xp.log(share / (1 - share))
 
+    def averaged(self, scores: Sequence[Array]) -> Array:
+        """Return the logarithms of the odds of the mean probabilities."""
+        yes, no = ([_log_sigmoid(sign * s) for s in scores] for sign in (1, -1))
+        return _log_mean_exp(yes) - _log_mean_exp(no)
+
 
 class SquaredError(Loss):
     """Half the summed squared error, of real or complex numbers.
@@ -342,6 +363,30 @@ class SquaredError(Loss):
     def constant(self, mean: Array) -> Array:
         """Return the mean itself."""
         return mean
+
+
+def _mean_of(several: Sequence[Array]) -> Array:
+    xp = namespace(several[0])
+    return xp.mean(xp.stack(list(several)), axis=0)
+
+
+def _log_mean_exp(several: Sequence[Array]) -> Array:
+    """Return the logarithm of the mean of exponentials, number by number."""
+    xp = namespace(several[0])
+    largest = xp.max(xp.stack(list(several)), axis=0)
+    return largest + xp.log(_mean_of([xp.exp(one - largest) for one in several]))
+
+
+def _log_sum_exp(scores: Array) -> Array:
+    """Return the logarithm of the sum of each row's exponentials."""
+    xp = namespace(scores)
+    largest = xp.max(scores, axis=1, keepdims=True)
+    return largest + xp.log(xp.sum(xp.exp(scores - largest), axis=1, keepdims=True))
+
+
+def _log_sigmoid(scores: Array) -> Array:
+    xp = namespace(scores)
+    return xp.minimum(scores, 0.0) - xp.log1p(xp.exp(-xp.abs(scores)))
 
 
 def _marks(targets: Array) -> Array | None:

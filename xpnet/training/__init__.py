@@ -14,6 +14,7 @@ from xpnet.training.callbacks import (
     Table,
 )
 from xpnet.training.clipping import ClipNorm, ClipValue
+from xpnet.training.ensemble import Ensemble
 from xpnet.training.finder import LRCurve, find_lr
 from xpnet.training.history import History
 from xpnet.training.loggers import CSVLogger, MLflow, TensorBoard
@@ -35,6 +36,7 @@ __all__ = [
     "ClipValue",
     "DivergedError",
     "EarlyStopping",
+    "Ensemble",
     "Evaluation",
     "History",
     "HistoryFile",

@@ -29,6 +29,7 @@ from xpnet.schedules import Schedule
 from xpnet.training.callbacks import Callback, checked_callbacks
 from xpnet.training.checkpoint import configuration, configure, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
+from xpnet.training.ensemble import Ensemble
 from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
 from xpnet.training.interrupts import Interrupts, held_back
@@ -496,7 +497,9 @@ class Trainer(Constructible):
             return 0.0
         return self._stats.samples / (time.perf_counter() - self._stats.since)
 
-    def evaluate(self, data: Dataset, batch_size: int = 1000) -> Evaluation:
+    def evaluate(
+        self, data: Dataset, batch_size: int = 1000, *, copies: int | None = None
+    ) -> Evaluation:
         """Return the mean loss on a data set, and how right the network's answers are.
 
         Parameters
@@ -504,17 +507,15 @@ class Trainer(Constructible):
         data : Dataset
         batch_size : int
             Samples computed at a time.
+        copies : int, optional
+            How many changed copies of each sample are answered together, where the data set is
+            ``augmented``: see :class:`~xpnet.training.Ensemble`.  By default the sample as it is.
         """
-        check_fit(self.net, data)
-        check_targets(self.net, self.loss, data)
-        place, data = self.net.device, prepared(self.net, data)
-        stats = Stats(place, answers(self.net, self.loss, data))
-        batches = Batches(data, batch_size, device=place, shuffle=False, augment=False)
-        with self.net.threads(), place.scope():
-            for x, *rest in batches.epoch(0):
-                scores = self.net.forward(x)
-                stats.add(self.loss.forward(scores, *rest), scores, *rest)
-                self._let_interrupt()
+        alone = Ensemble([self.net], self.loss, copies=copies)
+        stats = alone.stats(data)
+        for scores, *rest in alone.answers(data, batch_size):
+            stats.add(self.loss.forward(scores, *rest), scores, *rest)
+            self._let_interrupt()
         return stats.result()
 
     @property
