@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 
 import numpy as np
@@ -49,6 +50,14 @@ def by_sample(batches: Batches, epoch: int) -> dict[int, np.ndarray]:
 
 def numbered(n: int = 23) -> Dataset:
     return Dataset(data(n).x, np.arange(n))
+
+
+def test_a_data_set_says_how_it_is_augmented_and_so_do_its_copies_and_parts():
+    augmented = data().augmented(Shift(1), Noise(3))
+    parts = augmented.split(0.5, seed=0)
+    for one in (augmented, pickle.loads(pickle.dumps(augmented)), *parts, augmented.to("cpu")):
+        assert repr(one).endswith("on cpu, augmented by Shift(pixels=1), Noise(std=3.0))")
+        assert one.augmentation.described() == augmented.augmentation.described()
 
 
 class TestDraws:

@@ -205,9 +205,10 @@ class Dataset(Constructible):
         classes = "" if self.classes is None else f", {self.classes} classes"
         if self.class_names is not None:
             classes += f" ({_few(self.class_names)})"
+        changed = "" if self.augmentation is None else f", augmented by {self.augmentation}"
         return (
             f"Dataset({self.name!r}: {len(self)} samples, x {_summary(self.x)}, "
-            f"t {_summary(self.t)}{classes}, on {device_of(self.x).name})"
+            f"t {_summary(self.t)}{classes}, on {device_of(self.x).name}{changed})"
         )
 
     def weighted(self, weights: Any) -> Dataset:
