@@ -256,7 +256,14 @@ def instance(name: str, value: Any, kind: type[Any], example: str) -> Any:
     return value
 
 
-def check_call(label: str, called: Callable[..., Any], args: Any, kwargs: Any, cure: str) -> None:
+def check_call(
+    label: str,
+    called: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    cure: str,
+    elsewhere: Mapping[str, str] | None = None,
+) -> None:
     """Raise a TypeError of one sentence unless a function or class takes the arguments given.
 
     Parameters
@@ -265,6 +272,8 @@ def check_call(label: str, called: Callable[..., Any], args: Any, kwargs: Any, c
         What was called, for the sentence.
     cure : str
         How it is called rightly; may be empty.
+    elsewhere : mapping, optional
+        What the arguments are called here that other libraries call otherwise.
     """
     signature = inspect.signature(called)
     try:
@@ -283,7 +292,8 @@ def check_call(label: str, called: Callable[..., Any], args: Any, kwargs: Any, c
         why = f"expected {positions} by position{names}, got {given} by position"
     elif unknown:
         known = [*by_position, *by_name]
-        near = nearest(unknown[0], known)
+        here = (elsewhere or {}).get(unknown[0])
+        near = f": here it is {here!r}" if here else nearest(unknown[0], known)
         others = f", but {', '.join(known)}" if known else ""
         why, cure = f"takes no argument {unknown[0]!r}{near or others}", "" if near else cure
     raise TypeError(f"{label}: {why}{f': {cure}' if cure else ''}")
@@ -316,14 +326,17 @@ class Constructible:
     ----------
     cure : str
         How it is called rightly.
+    elsewhere : mapping
+        What the arguments are called here that other libraries call otherwise.
     """
 
     cure: ClassVar[str] = ""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Check the constructor's arguments; copies, which are made without, pass."""
         if args or kwargs:
-            check_call(cls.__name__, cls, args, kwargs, cls.cure)
+            check_call(cls.__name__, cls, args, kwargs, cls.cure, cls.elsewhere)
         return super().__new__(cls)
 
 

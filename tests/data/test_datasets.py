@@ -701,7 +701,7 @@ class TestWeights:
             (np.ones((10, 1)), r"got float64 of shape \(10, 1\)"),
             (-np.ones(10), r"expected weights >= 0, got -1\.0 at index 0"),
             (np.full(10, np.nan), r"expected weights >= 0, got nan at index 0"),
-            (np.zeros(10), r"expected a weight above 0, got 10 of 0"),
+            (np.zeros(10), r"expected a weight above 0, got 10 zeros"),
             ("balance", r"weights: expected 'balanced', got 'balance': did you mean 'balanced'"),
             ({3: 1}, r"weights: expected labels of data, 0 to 2, got 3"),
             ({0: -1}, r"weights: 0: expected a number >= 0, got -1"),

@@ -137,7 +137,7 @@ class Dataset(Constructible):
                 f"{self.name}: expected weights >= 0, got {host[first]} at index {first}"
             )
         if not host.any():
-            raise ValueError(f"{self.name}: expected a weight above 0, got {len(self)} of 0")
+            raise ValueError(f"{self.name}: expected a weight above 0, got {len(self)} zeros")
         return device_of(self.x).asarray(host, "float32")
 
     def _count_of_classes(self) -> int:
