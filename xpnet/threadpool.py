@@ -119,7 +119,7 @@ class _Blas:
         self._threads = 0
         self._vector_bytes: int | None = None
         self._owner: int | None = None  # the thread whose limit holds
-        self._limits: list[Any] = []  # its limits, the outermost first
+        self._limits: list[tuple[int, Any]] = []  # its limits, the outermost first
         forks.hold(self._lock)
 
     def _look(self) -> None:
@@ -151,23 +151,25 @@ class _Blas:
         me = get_ident()
         with self._lock:
             self._look()
-            mine = self._owner in (None, me)
+            products = min(n, self._threads)
+            holds = self._owner == me and self._limits[-1][0] == products
+            mine = self._owner in (None, me) and not holds
             if mine:
                 self._owner = me
-                self._limits.append(self._controller.limit(limits=min(n, self._threads)))
+                self._limits.append((products, self._controller.limit(limits=products)))
         try:
             yield
         finally:
             if mine:
                 with self._lock:
-                    self._limits.pop().restore_original_limits()
+                    self._limits.pop()[1].restore_original_limits()
                     if not self._limits:
                         self._owner = None
 
     def after_in_child(self) -> None:
         """Lift the limit of a thread that a forked child does not have."""
         if self._owner not in (None, get_ident()):
-            self._limits[0].restore_original_limits()
+            self._limits[0][1].restore_original_limits()
             self._owner, self._limits = None, []
 
 

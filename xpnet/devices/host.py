@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -40,7 +41,7 @@ class HostDevice(Device):
     def zeros(self, shape: int | tuple[int, ...], dtype: str) -> Array:
         """Return zeros that start on a multiple of 256 bytes."""
         itemsize = np.dtype(dtype).itemsize
-        count = int(np.prod(shape, dtype=np.int64))
+        count = shape if isinstance(shape, int) else math.prod(shape)
         raw = np.zeros(count * itemsize + 256, np.uint8)
         start = -raw.ctypes.data % 256
         return raw[start : start + count * itemsize].view(dtype).reshape(shape)

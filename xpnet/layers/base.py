@@ -92,7 +92,7 @@ class Layer(Configurable, ABC):
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("real",)
-    multithreaded: ClassVar[bool] = False
+    multithreaded: bool = False
 
     path: str
     dtype: str
@@ -238,7 +238,9 @@ class Layer(Configurable, ABC):
         if not isinstance(made, tuple) or any(length < 1 for length in made):
             raise TypeError(f"{self.label}: setup must return the output shape, got {made!r}")
         _check_parts(self)
-        self._composite = any(True for _ in self.children())
+        parts = [part for _, part in self.children()]
+        self._composite = bool(parts)
+        self.multithreaded = self.multithreaded or any(part.multithreaded for part in parts)
         self._note_learning()
         self._built = True
         return self.output_shape

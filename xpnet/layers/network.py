@@ -458,7 +458,7 @@ class Network(Layer):
         n : int, optional
             As that of :func:`xpnet.threads`.
         """
-        return threads(n, blas=1 if any(leaf.multithreaded for _, leaf in self.walk()) else None)
+        return threads(n, blas=1 if self.multithreaded else None)
 
     def predict(self, x: Any, *, batch_size: int = 1000) -> Any:
         """Return the network's outputs for samples from anywhere, as a NumPy array.

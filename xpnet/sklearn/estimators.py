@@ -102,7 +102,8 @@ class Estimator(Constructible, BaseEstimator):
         net = self.net_ if again else self._build(x, targets, seed)
         trainer = self._trainer(net, targets, self._new_optimizer(), seed)
         train, validation = self._held_out(data, seed)
-        trainer.fit(train, self.epochs, self.batch_size, validation=validation)
+        with net.threads():  # once for all epochs
+            trainer.fit(train, self.epochs, self.batch_size, validation=validation)
         self._keep(trainer, targets, seed, x)
         self._record(trainer.history)
         return self
