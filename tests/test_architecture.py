@@ -36,10 +36,10 @@ IMPORTERS = {
     "nvmath": ["ops/cupy/cublaslt.py"],
     "numpy": [
         "arrayfiles.py", "arrays.py", "book/", "convert.py", "data/", "devices/", "ops/cupy/",
-        "ops/numba/", "ops/numpy/", "plots.py", "random.py",
+        "ops/numba/", "ops/numpy/", "plots.py", "random.py", "sklearn/",
     ],
     "scipy": [],
-    "sklearn": ["data/moons.py"],
+    "sklearn": ["data/moons.py", "sklearn/"],
     "tensorboardX": ["training/loggers.py"],
     "torch": ["devices/torch.py"],
 }  # fmt: skip
@@ -64,7 +64,7 @@ RANKS = [
     {"layers", "losses", "optimizers"},
     {"data", "gradients", "models", "plots", "serialize"},
     {"training"},
-    {"book"},
+    {"book", "sklearn"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

@@ -87,13 +87,14 @@ _ELSEWHERE = {
 }
 """What to write instead of names that other libraries have."""
 
-_LATER = ("book", "plots")
+_LATER = ("book", "plots", "sklearn")
 """Modules that are imported when they are asked for: they need more than a network does."""
 
 
 if TYPE_CHECKING:
     from xpnet import book as book
     from xpnet import plots as plots
+    from xpnet import sklearn as sklearn
 else:
 
     def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
 """Networks as estimators of scikit-learn: in pipelines, grid searches and cross-validation.
 
-``estimators.py`` holds the two classes: their settings, fit and predict.  ``inputs.py`` says what
-samples, targets and weights may be, ``targets.py`` what is trained for them and what a score
-answers, ``parts.py`` which network and optimizer the settings stand for.
+``estimators.py`` holds the two classes, ``base.py`` what both are: their settings, and training by
+:class:`xpnet.Trainer`.  ``inputs.py`` says what samples and targets may be, ``targets.py`` how a
+network learns them and what its scores answer, ``parts.py`` which network and which optimizer the
+settings stand for.
 """
 
 from typing import TYPE_CHECKING

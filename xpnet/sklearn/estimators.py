@@ -1,234 +1,62 @@
-"""The estimators: what is set, what is fitted, what is asked."""
+"""The classifier and the regressor: what they learn, and what they answer."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import check_is_fitted
 
-from xpnet.arrays import Array, HostArray, dtype_name, to_numpy
-from xpnet.checks import Constructible, flag, number
+from xpnet.arrays import HostArray, to_numpy
 from xpnet.data import Dataset
-from xpnet.devices import Device, device, device_of
-from xpnet.layers import Network
-from xpnet.optimizers import Optimizer
-from xpnet.schedules import Schedule
-from xpnet.sklearn import inputs, parts
+from xpnet.sklearn import inputs
+from xpnet.sklearn.base import Estimator, documented
 from xpnet.sklearn.targets import Classes, Numbers, Targets, classes_of
-from xpnet.training import Callback, History, Table, Trainer
-from xpnet.training.callbacks import checked_callbacks
+from xpnet.training import History, Trainer
 
-__all__ = ["Estimator", "NetworkClassifier", "NetworkRegressor"]
-
-AT_ONCE = 1000
-"""Samples whose scores are computed together."""
+__all__ = ["NetworkClassifier", "NetworkRegressor"]
 
 
-@dataclass(eq=False, repr=False)
-class Estimator(Constructible, BaseEstimator):
-    """What both estimators are: settings, and a network that they have trained.
-
-    The settings are checked in ``fit``, and never changed there.
-    """
-
-    cure: ClassVar[str] = "write NetworkClassifier(hidden=(100,)), and all else by name"
-    elsewhere: ClassVar[Mapping[str, str]] = {
-        "alpha": "weight_decay",
-        "criterion": "net",
-        "hidden_layer_sizes": "hidden",
-        "learning_rate_init": "learning_rate",
-        "lr": "learning_rate",
-        "max_epochs": "epochs",
-        "max_iter": "epochs",
-        "module": "net",
-        "n_iter_no_change": "patience",
-        "solver": "optimizer",
-        "train_split": "validation_fraction",
-    }
-
-    hidden: Any = (100,)
-    _: KW_ONLY
-    net: Callable[..., Network] | None = None
-    activation: str = "relu"
-    dropout: float = 0.0
-    optimizer: str | Optimizer = "adam"
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    schedule: Schedule | None = None
-    batch_size: int = 100
-    epochs: int = 200
-    early_stopping: bool = False
-    validation_fraction: float = 0.1
-    patience: int = 10
-    tol: float = 1e-4
-    warm_start: bool = False
-    device: str | Device | None = None
-    callbacks: Sequence[Callback] = ()
-    random_state: Any = None
-    verbose: bool = False
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network; with ``warm_start`` the one of the last fit.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, features)
-            With ``net`` of any shape (n, ...).
-        y : array-like, shape (n,) or (n, outputs)
-        sample_weight : array-like, shape (n,), optional
-            How much each sample counts: numbers >= 0.
-
-        Returns
-        -------
-        The estimator itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            A setting or the data is refused, and what was fitted before stays as it was; or the
-            loss became infinite or NaN (:class:`xpnet.training.DivergedError`).
-        """
-        again = flag("warm_start", self.warm_start) and hasattr(self, "net_")
-        x, targets, data = self._data(X, y, sample_weight, again=again)
-        seed = self._draw_seed()
-        net = self.net_ if again else self._build(x, targets, seed)
-        trainer = self._trainer(net, targets, self._new_optimizer(), seed)
-        train, validation = self._held_out(data, seed)
-        with net.threads():  # once for all epochs
-            trainer.fit(train, self.epochs, self.batch_size, validation=validation)
-        self._keep(trainer, targets, seed, x)
-        self._record(trainer.history)
-        return self
-
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
-        """Train for one epoch, with what the optimizer remembers."""
-        if flag("early_stopping", self.early_stopping):
-            raise ValueError("partial_fit: has no early stopping: set early_stopping=False")
-        again = hasattr(self, "net_")
-        x, targets, data = self._data(X, y, sample_weight, again=again, classes=classes)
-        seed = self._seed if again else self._draw_seed()
-        history = self.history_ if again else History()
-        net = self.net_ if again else self._build(x, targets, seed)
-        optimizer = self.optimizer_ if again else self._new_optimizer()
-        trainer = self._trainer(net, targets, optimizer, seed + len(history))
-        trainer.fit(data, 1, self.batch_size)
-        self._keep(trainer, targets, seed, x)
-        self._record(History([*history, trainer.history[-1] | {"epoch": len(history) + 1}]))
-        return self
-
-    def _scores(self, X: Any, method: str) -> Array:
-        """Return the network's outputs, where the samples are."""
-        check_is_fitted(self)
-        x = self._samples(X, reset=False)
-        inputs.same_namespace(self, x, method)
-        net, n = self.net_, x.shape[0]
-        with net.threads(), net.device.scope():
-            pieces = (x[k : min(k + AT_ONCE, n), ...] for k in range(0, n, AT_ONCE))
-            scores = [net.forward(net.asinput(piece)) for piece in pieces]
-            whole = scores[0] if len(scores) == 1 else net.device.xp.concat(scores)
-        return device_of(x).asarray(whole)
-
-    # The data
-
-    @abstractmethod
-    def _targets_of(self, y: HostArray, classes: Any) -> Targets:
-        """Return what the targets of a first fit are."""
-
-    @abstractmethod
-    def _weighted(self, data: Dataset, y: HostArray) -> Dataset:
-        """Return the data with the weights of its classes, too."""
-
-    def _samples(self, X: Any, *, reset: bool) -> Array:
-        return inputs.samples(self, X, images=self.net is not None, reset=reset)
-
-    def _data(
-        self, X: Any, y: Any, sample_weight: Any, *, again: bool, classes: Any = None
-    ) -> tuple[Array, Targets, Dataset]:
-        """Return the samples, what their targets are, and both as a data set."""
-        x = self._samples(X, reset=not again)
-        host = inputs.targets(self, x, y, self._target_dtype)
-        targets = self._targets if again else self._targets_of(host, classes)
-        t = device_of(x).asarray(targets.encode(host))
-        weights = inputs.on_host(sample_weight)
-        data = Dataset(x, t, targets.classes, "X", weights=weights)
-        return x, targets, self._weighted(data, host)
-
-    def _held_out(self, data: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
-        """Return what is trained on, and what tells when to stop."""
-        if not flag("early_stopping", self.early_stopping):
-            return data, None
-        share = number(
-            "validation_fraction",
-            self.validation_fraction,
-            lambda share: 0 < round(len(data) * share) < len(data),
-            f"a share of {len(data)} samples that leaves both parts at least one",
-        )
-        return data.split(share, seed, stratify=data.has_labels)
-
-    # The parts of a trainer
-
-    def _draw_seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-
-    def _build(self, x: Array, targets: Targets, seed: int) -> Network:
-        shape = tuple(x.shape[1:])
-        if self.net is None:
-            dtype = "float64" if dtype_name(x) == "float64" else "float32"
-            net = parts.dense(
-                self.hidden, self.activation, self.dropout, shape, targets.outputs, seed, dtype
-            )
-        else:
-            net = parts.made_by(self.net, shape, targets.outputs, seed)
-        return net.to(device_of(x) if self.device is None else self.device)
-
-    def _new_optimizer(self) -> Optimizer:
-        return parts.optimizer(self.optimizer, self.learning_rate, self.weight_decay)
-
-    def _trainer(self, net: Network, targets: Targets, optimizer: Optimizer, seed: int) -> Trainer:
-        callbacks = checked_callbacks(self.callbacks)
-        if self.early_stopping:
-            stopping = EarlyStopping(self.patience, monitor="validation_loss", min_delta=self.tol)
-            callbacks = [*callbacks, stopping]
-        if self.verbose:
-            callbacks = [*callbacks, Table()]
-        return Trainer(
-            net, targets.loss(), optimizer, schedule=self.schedule, callbacks=callbacks, seed=seed
-        )
-
-    # What is kept
-
-    def _keep(self, trainer: Trainer, targets: Targets, seed: int, x: Array) -> None:
-        self.net_, self.optimizer_ = trainer.net, trainer.optimizer
-        self.samples_device_ = device_of(x).name
-        self._targets, self._seed = targets, seed
-
-    def _record(self, history: History) -> None:
-        self.history_ = history
-        self.n_iter_ = len(history)
-        self.loss_ = history[-1]["train_loss"]
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        tags.input_tags.three_d_array = self.net is not None
-        return tags
-
-
+@documented
 @dataclass(eq=False, repr=False)
 class NetworkClassifier(ClassifierMixin, Estimator):
-    __doc__ = "TODO"
+    """A network that classifies, as an estimator of scikit-learn.
+
+    It learns one class a sample, of any names, by cross-entropy; or, where ``y`` holds rows of
+    zeros and ones, any number of classes a sample.
+
+    Parameters
+    ----------
+    <settings>
+    class_weight : dict, "balanced" or None
+        How much each class counts, by its name; ``"balanced"``: each as much as any other.
+
+    Attributes
+    ----------
+    classes_ : array, shape (k,)
+    <fitted>
+
+    Notes
+    -----
+    Samples in float64 are computed in float64, all others in float32, which takes half the time
+    where networks are large (a ``net`` of one's own has a dtype of its own).  Samples in arrays of
+    PyTorch, CuPy and other array API libraries stay on their device, and predictions are arrays of
+    their library; classes that are words are NumPy's.
+
+    A sample weight of 2 is the same as the sample twice where a batch holds all samples; where it
+    does not, the mean loss of each batch is weighted.
+
+    Examples
+    --------
+    >>> from xpnet.sklearn import NetworkClassifier
+    >>> model = make_pipeline(StandardScaler(), NetworkClassifier(hidden=(64, 32)))
+    >>> model.fit(X, y).score(X_test, y_test)
+    """
 
     class_weight: Any = field(default=None, kw_only=True)
-
-    _target_dtype = None
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch, from where the last call left the network.
@@ -240,19 +68,21 @@ class NetworkClassifier(ClassifierMixin, Estimator):
         classes : array-like, shape (k,)
             All classes that there will be: needed by the first call alone.
         """
-        fitted = hasattr(self, "net_")
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str):
             raise ValueError(
-                "class_weight: expected a dict for partial_fit, which does not see all samples, "
-                "got 'balanced'"
+                f"class_weight: expected a dict for partial_fit, which does not see all samples, "
+                f"got {self.class_weight!r}"
             )
-        if classes is None and not fitted:
+        known = getattr(self, "classes_", None)
+        if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None and fitted and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes: expected those of the first call, {self.classes_.tolist()}, got "
-                f"{np.unique(classes).tolist()}"
-            )
+        if classes is not None and known is not None:
+            given = np.unique(classes)
+            if not np.array_equal(given, known):
+                raise ValueError(
+                    f"classes: expected those of the first call, {known.tolist()}, got "
+                    f"{given.tolist()}"
+                )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:
@@ -284,9 +114,7 @@ class NetworkClassifier(ClassifierMixin, Estimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy: of rows of marks, the share that is right as a whole."""
-        guesses = to_numpy(self.predict(X))
-        host = map(inputs.on_host, (y, guesses))
-        return float(accuracy_score(*host, sample_weight=inputs.on_host(sample_weight)))
+        return inputs.scored(accuracy_score, y, self.predict(X), sample_weight)
 
     def _targets_of(self, y: HostArray, classes: Any) -> Classes:
         return classes_of(y, classes)
@@ -297,9 +125,11 @@ class NetworkClassifier(ClassifierMixin, Estimator):
         each = compute_sample_weight(self.class_weight, y)
         return data.weighted(each if data.weights is None else each * to_numpy(data.weights))
 
-    def _keep(self, trainer: Trainer, targets: Targets, seed: int, x: Array) -> None:
-        super()._keep(trainer, targets, seed, x)
-        self.classes_ = targets.names
+    def _keep(
+        self, trainer: Trainer, targets: Targets, seed: int, data: Dataset, history: History
+    ) -> None:
+        super()._keep(trainer, targets, seed, data, history)
+        self.classes_ = self._targets.names
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -307,11 +137,31 @@ class NetworkClassifier(ClassifierMixin, Estimator):
         return tags
 
 
+@documented
 @dataclass(eq=False, repr=False)
 class NetworkRegressor(RegressorMixin, Estimator):
-    __doc__ = "TODO"
+    """A network that learns numbers, one a sample or several, as an estimator of scikit-learn.
 
-    _target_dtype = (np.float64, np.float32)
+    It learns by half the squared error.  Targets far from the size of 1 are best scaled: wrap it
+    in ``sklearn.compose.TransformedTargetRegressor(..., transformer=StandardScaler())``.
+
+    Parameters
+    ----------
+    <settings>
+
+    Attributes
+    ----------
+    <fitted>
+
+    Notes
+    -----
+    Samples in float64 are computed in float64, all others in float32, which takes half the time
+    where networks are large (a ``net`` of one's own has a dtype of its own).  Samples in arrays of
+    PyTorch, CuPy and other array API libraries stay on their device, and predictions are arrays of
+    their library.
+    """
+
+    target_dtype = (np.float64, np.float32)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch, from where the last call left the network."""
@@ -324,9 +174,7 @@ class NetworkRegressor(RegressorMixin, Estimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination, R^2."""
-        guesses = to_numpy(self.predict(X))
-        host = map(inputs.on_host, (y, guesses))
-        return float(r2_score(*host, sample_weight=inputs.on_host(sample_weight)))
+        return inputs.scored(r2_score, y, self.predict(X), sample_weight)
 
     def _targets_of(self, y: HostArray, classes: Any) -> Numbers:
         return Numbers(tuple(y.shape[1:]))

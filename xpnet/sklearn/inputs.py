@@ -6,6 +6,7 @@ other libraries stay where they are, whether scikit-learn's array API dispatch i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from xpnet.arrays import Array, HostArray, dtype_kind, library, namespace, to_nu
 from xpnet.convert import as_array, is_array
 from xpnet.devices import CPU, device_of
 
-__all__ = ["on_host", "samples", "same_namespace", "targets"]
+__all__ = ["on_host", "same_namespace", "samples", "scored", "targets"]
 
 DTYPES = (np.float32, np.float64, np.uint8)
 """The dtypes that samples keep; others become the first of them."""
@@ -35,9 +36,7 @@ def samples(estimator: Any, X: Any, *, images: bool, reset: bool) -> Array:
     """
     if _is_of_another_library(X):
         return _of_another_library(estimator, X, images=images, reset=reset)
-    checked: HostArray = validate_data(
-        estimator, X, reset=reset, dtype=DTYPES, ensure_2d=not images, allow_nd=images
-    )
+    checked: HostArray = validate_data(estimator, X, reset=reset, dtype=DTYPES, allow_nd=images)
     return checked
 
 
@@ -80,6 +79,11 @@ def targets(estimator: Any, X: Array, y: Any, dtype: Any = None) -> HostArray:
 def on_host(value: Any) -> Any:
     """Return an array of another library as NumPy's; anything else as it is."""
     return to_numpy(value) if _is_of_another_library(value) else value
+
+
+def scored(metric: Callable[..., float], y: Any, guesses: Array, sample_weight: Any) -> float:
+    """Return a metric of scikit-learn's, computed on the host."""
+    return float(metric(on_host(y), on_host(guesses), sample_weight=on_host(sample_weight)))
 
 
 def same_namespace(estimator: Any, X: Array, method: str) -> None:

@@ -59,7 +59,9 @@ def made_by(
     """Return the network that a function of one's own makes, checked to fit."""
     wanted = "(input_shape, outputs, seed)"
     if not callable(net) or isinstance(net, Network):
-        raise TypeError(f"net: expected a function of {wanted} that makes a network, got {came(net)}")
+        raise TypeError(
+            f"net: expected a function of {wanted} that makes a network, got {came(net)}"
+        )
     given = takes_exactly(net, 2, ["seed"])
     if given is not None:
         raise TypeError(f"net: expected a function of {wanted}, got one of {given}")
@@ -68,7 +70,9 @@ def made_by(
     )
     if not made.is_root or (made.input_shape, made.output_shape) != (input_shape, (outputs,)):
         shapes = f"{made.input_shape} -> {made.output_shape}" if made.is_root else "no shapes yet"
-        raise ValueError(f"net(...): expected a network of {input_shape} -> ({outputs},), got {shapes}")
+        raise ValueError(
+            f"net(...): expected a network of {input_shape} -> ({outputs},), got {shapes}"
+        )
     return made
 
 
