@@ -33,6 +33,7 @@ TESTED_BY = {
     "optimizers/test_rules.py": ("ops/update.py", "optimizers/base.py"),
     # parts of what is tested as a whole
     "book/test_layers.py": ("book/layer_naive.py",),
+    "sklearn/test_estimators.py": ("sklearn/base.py",),
     "devices/test_cupy.py": ("devices/cuda_graphs.py",),
     "devices/test_base.py": ("devices/standard.py",),
     "data/test_augment.py": ("data/draws.py",),
@@ -61,8 +62,8 @@ TOPICS = {
     "devices/test_new_backend.py",
     "fuzz/test_fuzz.py",
     "layers/test_complex.py", "layers/test_every_layer.py", "layers/test_freezing.py",
-    "mistakes/test_data.py", "mistakes/test_files.py", "mistakes/test_layers.py",
-    "mistakes/test_optimizers.py", "mistakes/test_training.py",
+    "mistakes/test_data.py", "mistakes/test_estimators.py", "mistakes/test_files.py",
+    "mistakes/test_layers.py", "mistakes/test_optimizers.py", "mistakes/test_training.py",
     "models/test_models.py",
     "ops/test_clip_norm.py", "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
     "scripts/bench/test_gpu_check.py",

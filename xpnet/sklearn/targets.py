@@ -102,16 +102,22 @@ class Classes(Targets):
 
 
 class Labels(Classes):
-    """One class a sample, numbered in the order of its name."""
+    """One class a sample, numbered in the order of its name.
 
-    def __init__(self, names: HostArray) -> None:
-        super().__init__(names)
+    Parameters
+    ----------
+    y : array-like, shape (n,)
+        Each class at least once.
+    """
+
+    def __init__(self, y: Any) -> None:
+        self.encoder = LabelEncoder().fit(column_or_1d(y, warn=True))
+        super().__init__(self.encoder.classes_)
         if self.outputs < 2:
             raise ValueError(
-                f"y: expected at least two classes, got one class, {names.tolist()[0]!r}"
+                f"y: expected at least two classes, got one class, {self.names.tolist()[0]!r}"
             )
         self.classes = self.outputs
-        self.encoder = LabelEncoder().fit(names)
 
     def loss(self) -> Loss:
         """Return the cross-entropy of one class out of several."""
@@ -119,7 +125,7 @@ class Labels(Classes):
 
     def encode(self, y: HostArray) -> HostArray:
         """Return the number of each sample's class."""
-        numbers: HostArray = self.encoder.transform(column_or_1d(y, warn=True))
+        numbers: HostArray = self.encoder.transform(column_or_1d(y))
         return numbers
 
     def answers(self, scores: Array) -> Array:
@@ -174,7 +180,14 @@ def classes_of(y: HostArray, names: Any = None) -> Classes:
     names : array-like, optional
         All classes, where ``y`` may lack some.
     """
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except TypeError:  # they cannot be sorted
+        kinds = sorted({type(one).__name__ for one in y.flat})
+        raise TypeError(
+            f"y: expected all words or all numbers, got {' and '.join(kinds)}: drop the samples "
+            f"without a class"
+        ) from None
     kind = type_of_target(y, input_name="y")
     if kind == "multilabel-indicator":
         return Marks(np.arange(y.shape[1]))
@@ -183,4 +196,4 @@ def classes_of(y: HostArray, names: Any = None) -> Classes:
             f"y: expected one class a sample, or a row of zeros and ones, got {y.shape[1]} columns "
             f"of classes: fit an estimator for each, by sklearn.multioutput.MultiOutputClassifier"
         )
-    return Labels(np.unique(y if names is None else names))
+    return Labels(y if names is None else names)
