@@ -26,7 +26,7 @@ import xpnet
 from tests.conftest import Backend
 from xpnet.arrays import library, to_numpy
 from xpnet.devices import device_of
-from xpnet.layers import Conv2d, Flatten, Linear, ReLU, Rescale, Sequential, Tanh
+from xpnet.layers import Conv2d, Flatten, Linear, ReLU, Rescale, Sequential
 from xpnet.sklearn import NetworkClassifier, NetworkRegressor
 from xpnet.training import Callback
 
@@ -41,7 +41,7 @@ class Layers:
     dtype: str = "float32"
 
     def __call__(self, input_shape, outputs, seed):
-        layers = [Flatten(), Linear(20), Tanh(), Linear(outputs)]
+        layers = [Flatten(), Linear(50), ReLU(), Linear(outputs)]
         return Sequential(layers, input_shape=input_shape, seed=seed, dtype=self.dtype)
 
 
@@ -76,9 +76,9 @@ def test_scikit_learns_checks_pass(estimator, check):
 @parametrize_with_checks(
     [
         NetworkClassifier((30, 20), activation="tanh", optimizer="momentum", learning_rate=0.1),
-        NetworkClassifier(net=Layers("float64"), weight_decay=1e-4, class_weight={}),
-        NetworkClassifier(optimizer=xpnet.AdamW(0.01), epochs=50, warm_start=True),
-        NetworkRegressor((30, 20), activation="swish", optimizer="nesterov", batch_size=1000),
+        NetworkClassifier(net=Layers("float64"), weight_decay=1e-4, learning_rate=0.01),
+        NetworkClassifier(optimizer=xpnet.AdamW(0.01), epochs=50, verbose=True),
+        NetworkRegressor((30, 20), activation="swish", optimizer="rmsprop", batch_size=1000),
         NetworkRegressor(net=Layers("float64"), optimizer=xpnet.Adam(0.003)),
         NetworkRegressor((), schedule=xpnet.schedules.cosine(), learning_rate=0.05),
     ]

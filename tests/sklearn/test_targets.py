@@ -86,4 +86,4 @@ def test_targets_of_another_kind_than_before_are_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\) a sample, as before, got \(\)"):
         Numbers((2,)).encode(np.zeros(4))
     with pytest.warns(DataConversionWarning):
-        Labels(np.array([[0], [1]]))
+        Labels(np.array([0, 1])).encode(np.array([[0], [1]]))

@@ -111,7 +111,7 @@ class Labels(Classes):
     """
 
     def __init__(self, y: Any) -> None:
-        self.encoder = LabelEncoder().fit(column_or_1d(y, warn=True))
+        self.encoder = LabelEncoder().fit(column_or_1d(y))
         super().__init__(self.encoder.classes_)
         if self.outputs < 2:
             raise ValueError(
@@ -125,7 +125,7 @@ class Labels(Classes):
 
     def encode(self, y: HostArray) -> HostArray:
         """Return the number of each sample's class."""
-        numbers: HostArray = self.encoder.transform(column_or_1d(y))
+        numbers: HostArray = self.encoder.transform(column_or_1d(y, warn=True))
         return numbers
 
     def answers(self, scores: Array) -> Array:
