@@ -535,8 +535,8 @@ ROWS = {
     "xpnet.Addam": (
         lambda: xpnet.Addam, AttributeError, r"^xpnet has no 'Addam': did you mean 'Adam'\?$",
     ),
-    "xpnet.sklearn": (
-        lambda: xpnet.sklearn, AttributeError, r"^xpnet has no 'sklearn'$",
+    "xpnet.lightning": (
+        lambda: xpnet.lightning, AttributeError, r"^xpnet has no 'lightning'$",
     ),
     "layers.Dense": (
         lambda: layers.Dense, AttributeError,
