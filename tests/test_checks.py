@@ -212,6 +212,10 @@ class TestCheckCall:
         with pytest.raises(TypeError, match=r"no argument 'strides': did you mean 'stride'\?$"):
             check_call("Conv", self.made, (1, 3), {"strides": 2}, "sizes first")
 
+    def test_a_name_of_another_library_is_told_the_one_here(self):
+        with pytest.raises(TypeError, match=r"no argument 'padding': here it is 'pad'$"):
+            check_call("Conv", self.made, (1, 3), {"padding": 2}, "", {"padding": "pad"})
+
     def test_a_right_call_passes(self):
         check_call("Conv", self.made, (1, 3), {"pad": 1}, "")
 

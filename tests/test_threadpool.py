@@ -104,6 +104,16 @@ class TestThreads:
                 assert inner == 3
 
     @needs_blas
+    def test_a_limit_that_holds_is_not_set_again(self, three_blas_threads, monkeypatch):
+        with xpnet.threads(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(threadpool._blas._controller, "limit", None)  # a call would raise
+                with xpnet.threads(2), xpnet.threads(2, blas=2):
+                    assert blas_threads() == 2
+            assert blas_threads() == 2
+        assert blas_threads() == 3
+
+    @needs_blas
     def test_an_error_lifts_the_limit(self, three_blas_threads):
         with pytest.raises(KeyError), xpnet.threads(1):
             raise KeyError

@@ -20,6 +20,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import xpnet
@@ -70,6 +71,17 @@ def flat(estimator):
 @parametrize_with_checks([NetworkClassifier(), NetworkRegressor()])
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
+
+
+def test_their_tags_say_what_they_take_and_so_what_is_checked():
+    classifier, other = get_tags(NetworkClassifier()), get_tags(NetworkRegressor(net=Layers()))
+    assert classifier.classifier_tags.multi_label
+    assert classifier.classifier_tags.multi_class
+    assert other.target_tags.multi_output
+    assert classifier.array_api_support
+    assert other.array_api_support
+    assert (classifier.input_tags.three_d_array, other.input_tags.three_d_array) == (False, True)
+    assert not (classifier.non_deterministic or classifier.no_validation or other.input_tags.sparse)
 
 
 @pytest.mark.slow
@@ -186,6 +198,12 @@ class TestLearning:
         single = quick().fit(X.astype("float32"), Y)
         assert single.net_.dtype == single.predict_proba(X).dtype == "float32"
         assert quick().fit(X, Y).net_.dtype == "float64"
+
+    def test_the_schedule_is_that_of_the_whole_fit(self):
+        model = quick(schedule=xpnet.schedules.cosine(), epochs=4).fit(X, Y)
+        by_hand = [0.01 * xpnet.schedules.cosine()(5 * k - 1, 20) for k in (1, 2, 3, 4)]
+        assert model.history_["lr"] == pytest.approx(by_hand)
+        assert model.partial_fit(X, Y).history_[-1]["lr"] == 0.01
 
     def test_a_diverging_fit_says_so(self):
         told = pytest.raises(xpnet.training.DivergedError, match="learning rate")
