@@ -81,7 +81,9 @@ def test_their_tags_say_what_they_take_and_so_what_is_checked():
     assert classifier.array_api_support
     assert other.array_api_support
     assert (classifier.input_tags.three_d_array, other.input_tags.three_d_array) == (False, True)
-    assert not (classifier.non_deterministic or classifier.no_validation or other.input_tags.sparse)
+    assert not classifier.non_deterministic
+    assert not classifier.no_validation
+    assert not other.input_tags.sparse
 
 
 @pytest.mark.slow
