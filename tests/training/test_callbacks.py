@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import math
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tqdm
 
 from tests.conftest import Backend
 from xpnet.arrayfiles import read_arrays
@@ -53,44 +50,6 @@ class Interrupt(Callback):
     def step_ends(self, trainer):
         if trainer.optimizer.steps == self.step:
             raise KeyboardInterrupt
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-class TestProgressBar:
-    def test_it_is_silent_unless_stderr_is_a_terminal(self, capfd):
-        run(ProgressBar(every=1))
-        assert capfd.readouterr() == ("", "")
-
-    def test_on_a_terminal_it_shows_epoch_loss_and_speed_and_goes_away(self, monkeypatch):
-        terminal = Terminal()
-        monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setattr("tqdm.tqdm", functools.partial(tqdm.tqdm, mininterval=0))
-        run(ProgressBar(every=1))
-        shown = terminal.getvalue()
-        assert re.search(r"epoch 1.*0/3", shown)
-        assert re.search(r"epoch 3.*2/3.*loss=\d\.\d{4}", shown)
-        assert re.search(r"epoch 3.*2/3.*images_per_s=[\d,]+", shown)
-        assert re.split("[\r\n]", shown.rstrip("\r\n"))[-1].strip() == ""
-
-    def test_it_looks_at_the_loss_now_and_then_alone(self, monkeypatch):
-        looks = []
-        monkeypatch.setattr(sys, "stderr", Terminal())
-        loss = Trainer.running_loss
-        monkeypatch.setattr(Trainer, "running_loss", lambda self: looks.append(0) or loss(self))
-        run(ProgressBar(every=2), epochs=2)
-        assert len(looks) == 2 * (1 + 1)  # at the second of three steps, and the trainer's own
-
-    @pytest.mark.parametrize("step", [2, 3])
-    def test_ctrl_c_takes_the_bar_away(self, monkeypatch, step):
-        terminal, bar = Terminal(), ProgressBar()
-        monkeypatch.setattr(sys, "stderr", terminal)
-        with pytest.raises(KeyboardInterrupt):
-            run(bar, Interrupt(step))
-        assert bar._bar is None
 
 
 class TestTable:

@@ -10,7 +10,6 @@ from xpnet.training.callbacks import (
     Checkpoint,
     HistoryFile,
     LearnsNothing,
-    ProgressBar,
     Table,
 )
 from xpnet.training.clipping import ClipNorm, ClipValue
@@ -21,6 +20,7 @@ from xpnet.training.loggers import CSVLogger, MLflow, TensorBoard
 from xpnet.training.metrics import Evaluation
 from xpnet.training.plateau import EarlyStopping, ReduceLROnPlateau
 from xpnet.training.profile import Profile, ProfileRow, profile_step
+from xpnet.training.progress import ProgressBar
 from xpnet.training.search import SuccessiveHalving, random_search
 from xpnet.training.spaces import Integers, LogUniform, Uniform
 from xpnet.training.trainer import DivergedError, Trainer

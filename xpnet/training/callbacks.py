@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import sys
 import time
 import warnings
 from collections.abc import Iterable, Mapping
@@ -35,7 +34,6 @@ __all__ = [
     "Checkpoint",
     "HistoryFile",
     "LearnsNothing",
-    "ProgressBar",
     "Run",
     "Table",
     "check_measured",
@@ -258,62 +256,6 @@ def _check_name(kind: str, name: str) -> None:
         raise TypeError(
             f"callbacks: {kind}.{name} is never called{near or ':'} A trainer calls {stages}"
         )
-
-
-class ProgressBar(Callback):
-    """A bar for each epoch with loss and throughput; silent unless stderr is a terminal.
-
-    Parameters
-    ----------
-    every : int
-        Steps between two looks at the loss, each of which waits for an accelerator.
-    """
-
-    def __init__(self, every: int = 50) -> None:
-        self.every = whole_number("every", every, 1)
-        self.every_step = False
-        self._bar: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_bar": None}  # a terminal's, which stays where it is
-
-    def fit_begins(self, trainer: Run, epochs: int, steps: int) -> None:
-        """Remember the sizes."""
-        self._epochs, self._steps = epochs, steps
-
-    def step_ends(self, trainer: Run) -> None:
-        """Move the bar on."""
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=self._steps,
-                desc=f"epoch {trainer.epoch + 1}",
-                unit="step",
-                leave=False,
-                disable=None,
-                file=sys.stderr,
-            )
-        if self._bar.disable:
-            return
-        before = self._bar.n
-        self._bar.update(trainer.epoch_steps - before)
-        if self._bar.n // self.every > before // self.every:
-            self._bar.set_postfix(
-                loss=f"{trainer.running_loss():.4f}",
-                images_per_s=f"{trainer.running_throughput():,.0f}",
-                refresh=False,
-            )
-
-    def epoch_ends(self, trainer: Run, row: dict[str, Any]) -> None:
-        """Take the bar away."""
-        self.fit_ends(trainer)
-
-    def fit_ends(self, trainer: Run) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 class Table(Callback):
