@@ -14,7 +14,7 @@ import numpy as np
 from xpnet.arrays import Array, HostArray, Library, library, to_numpy
 from xpnet.forks import working
 
-__all__ = ["Device", "DeviceError", "Recorder", "first_line"]
+__all__ = ["Allocations", "Device", "DeviceError", "Recorder", "first_line"]
 
 
 class DeviceError(RuntimeError):
@@ -144,6 +144,16 @@ class Device(ABC):
         """Return the free memory of an accelerator in bytes; None where arrays share the host's."""
         return None
 
+    def allocations(self) -> AbstractContextManager[Allocations]:
+        """Return a context that counts the memory which new arrays take meanwhile.
+
+        Raises
+        ------
+        DeviceError
+            The device does not count it.
+        """
+        raise DeviceError(f"device {self.name!r} does not count its memory: cpu, gpu and torch do")
+
     def prefetch(self, batches: Iterator[tuple[Array, ...]]) -> Iterator[tuple[Array, ...]]:
         """Yield groups of host arrays as arrays on this device.
 
@@ -176,6 +186,24 @@ class Device(ABC):
             "hardware": platform.machine(),  # its processor() starts a process, under a lock
             self.library: str(getattr(module, "__version__", "unknown")),
         }
+
+
+class Allocations(ABC):
+    """A count, in bytes, of the memory of arrays made since it began."""
+
+    @property
+    @abstractmethod
+    def held(self) -> int:
+        """What they hold now."""
+
+    @property
+    @abstractmethod
+    def peak(self) -> int:
+        """The most they held at once since the count began, or began anew."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Begin anew to look for the peak, with what is held now."""
 
 
 class Recorder(ABC):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnet.arrays import Array, HostArray, library, namespace, to_numpy
-from xpnet.devices.base import Device, DeviceError, Recorder, first_line
+from xpnet.devices.base import Allocations, Device, DeviceError, Recorder, first_line
 from xpnet.devices.cuda_graphs import CudaGraphs
 
 __all__ = ["CuPyDevice"]
@@ -69,6 +69,14 @@ class CuPyDevice(Device):
             pooled = self.xp.get_default_memory_pool().free_bytes()
             return int(self.xp.cuda.runtime.memGetInfo()[0] + pooled)
 
+    @contextlib.contextmanager
+    def allocations(self) -> Iterator[Allocations]:
+        """Count what a memory pool of its own gives out."""
+        with self.scope():
+            count = _Pool(self.xp.cuda.MemoryPool())
+            with self.xp.cuda.using_allocator(count.malloc):
+                yield count
+
     def prefetch(self, batches: Iterator[tuple[Array, ...]]) -> Iterator[tuple[Array, ...]]:
         """Copy groups on a stream of its own, from two sets of pinned buffers by turns."""
         with self.scope():
@@ -103,6 +111,28 @@ class CuPyDevice(Device):
             "hardware": runtime.getDeviceProperties(self._handle.id)["name"].decode(),
             "cuda": str(runtime.runtimeGetVersion()),
         }
+
+
+class _Pool(Allocations):
+    """A memory pool, looked at whenever an array is made."""
+
+    peak = 0
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def malloc(self, size: int) -> Any:
+        """Return memory of the pool."""
+        pointer = self._pool.malloc(size)
+        self.peak = max(self.peak, self.held)
+        return pointer
+
+    @property
+    def held(self) -> int:
+        return int(self._pool.used_bytes())
+
+    def restart(self) -> None:
+        self.peak = self.held
 
 
 class _Staging:

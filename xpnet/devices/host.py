@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import tracemalloc
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
 
 from xpnet.arrays import Array, HostArray, library, to_numpy
-from xpnet.devices.base import Device
+from xpnet.devices.base import Allocations, Device
 
 __all__ = ["CPU", "HostDevice"]
 
@@ -45,6 +48,37 @@ class HostDevice(Device):
         raw = np.zeros(count * itemsize + 256, np.uint8)
         start = -raw.ctypes.data % 256
         return raw[start : start + count * itemsize].view(dtype).reshape(shape)
+
+    @contextlib.contextmanager
+    def allocations(self) -> Iterator[Allocations]:
+        """Count what Python's allocators are asked for: NumPy and compiled code tell them."""
+        traced = tracemalloc.is_tracing()
+        if not traced:
+            tracemalloc.start()
+        try:
+            yield _Traced()
+        finally:
+            if not traced:
+                tracemalloc.stop()
+
+
+class _Traced(Allocations):
+    """Python's trace, from here on."""
+
+    def __init__(self) -> None:
+        self._before = tracemalloc.get_traced_memory()[0]
+        self.restart()
+
+    @property
+    def held(self) -> int:
+        return tracemalloc.get_traced_memory()[0] - self._before
+
+    @property
+    def peak(self) -> int:
+        return tracemalloc.get_traced_memory()[1] - self._before
+
+    def restart(self) -> None:
+        tracemalloc.reset_peak()
 
 
 CPU = HostDevice("cpu", library(np.empty(0)), "cpu")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import re
-from typing import ClassVar
+import weakref
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from xpnet.arrays import Array, HostArray, library
-from xpnet.devices.base import Device, DeviceError, first_line
+from xpnet.devices.base import Allocations, Device, DeviceError, first_line
 
 __all__ = ["TorchDevice"]
 
@@ -47,6 +50,50 @@ class TorchDevice(Device):
         if self._handle.type == "cuda":
             return int(importlib.import_module("torch").cuda.mem_get_info(self._handle)[0])
         return None
+
+    @contextlib.contextmanager
+    def allocations(self) -> Iterator[Allocations]:
+        """Count the storages of the tensors that operations return."""
+        dispatch = importlib.import_module("torch.utils._python_dispatch")
+        count = _Storages()
+
+        class Counting(dispatch.TorchDispatchMode):  # type: ignore[misc, name-defined]
+            def __torch_dispatch__(
+                self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
+                result = function(*args, **(kwargs or {}))
+                for one in result if isinstance(result, (list, tuple)) else [result]:
+                    if hasattr(one, "untyped_storage"):
+                        count.add(one.untyped_storage())
+                return result
+
+        with Counting():
+            yield count
+
+
+class _Storages(Allocations):
+    """Storages of tensors, as long as they live."""
+
+    held = 0
+    peak = 0
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def add(self, storage: Any) -> None:
+        """Count a storage, if it is new, until it is freed."""
+        if storage not in self._known:
+            self._known.add(storage)
+            size = storage.nbytes()
+            weakref.finalize(storage, self._freed, size)
+            self.held += size
+            self.peak = max(self.peak, self.held)
+
+    def _freed(self, size: int) -> None:
+        self.held -= size
+
+    def restart(self) -> None:
+        self.peak = self.held
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from xpnet import ops
 from xpnet.arrayfiles import write_arrays
 from xpnet.arrays import Array, namespace, to_numpy
-from xpnet.checks import came, nearest, whole_number
+from xpnet.checks import came, instance, nearest, whole_number
 from xpnet.checks import function as check_function
 from xpnet.convert import as_array
 from xpnet.devices import Device, device
@@ -20,8 +19,10 @@ from xpnet.layers.base import Layer, Shape
 from xpnet.layers.buffers import ArrayMap, Buffers, Layout, packed
 from xpnet.layers.fit import with_batch
 from xpnet.layers.inputs import as_samples, warn_of_scale
+from xpnet.layers.memory import step_memory
+from xpnet.layers.summary import Summary
+from xpnet.optimizers import Optimizer
 from xpnet.random import Stream
-from xpnet.tables import ruled
 from xpnet.threadpool import threads
 
 __all__ = ["Hook", "Network", "Part", "Step", "described"]
@@ -513,25 +514,42 @@ class Network(Layer):
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
         write_arrays(path, arrays, {"architecture": described(self)})
 
-    def summary(self) -> str:
-        """Return a table of the layers: shapes, parameters, FLOPs and bytes kept, per sample."""
-        rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "FLOPs", "bytes kept")]
-        totals, frozen = [0, 0, 0], 0
-        for path, leaf in self.walk():
-            count = sum(math.prod(array.shape) for array in leaf.params.values())
-            numbers = [count, leaf.flops(), leaf.cache_bytes()]
-            totals = [a + b for a, b in zip(totals, numbers, strict=True)]
-            frozen += count if leaf.is_frozen else 0
-            rows.append(
-                (
-                    f"{path} {type(leaf).__name__}{' (frozen)' if leaf.is_frozen else ''}",
-                    " x ".join(map(str, leaf.output_shape)),
-                    *(f"{number:,}" for number in numbers),
-                )
-            )
-        learn = f"total ({totals[0] - frozen:,} learn)" if frozen else "total"
-        rows.append((learn, "", *(f"{number:,}" for number in totals)))
-        return ruled(rows, left=2)
+    def summary(
+        self, *, batch_size: int | None = None, optimizer: Optimizer | None = None
+    ) -> Summary:
+        """Return a table of the layers: shapes, parameters, FLOPs and bytes kept, per sample.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Given, the memory of a training step of so many samples stands below: measured on a
+            copy of the network by the arrays that its device really makes, where those of the
+            table are the layers' count, which holds for the generic bodies.
+        optimizer : Optimizer, optional
+            What will train the network, such as ``xpnet.Adam()``: its memory is part of that.
+
+        Returns
+        -------
+        Summary
+            A str, with ``memory``, a :class:`~xpnet.layers.memory.StepMemory` or None; a notebook
+            shows it as a table.
+
+        Raises
+        ------
+        ValueError
+            There is an optimizer and no batch size, or this is part of a network.
+        DeviceError
+            The network's device does not count its memory.
+        """
+        if optimizer is not None:
+            instance("optimizer", optimizer, Optimizer, "xpnet.Adam()")
+            if batch_size is None:
+                raise ValueError("optimizer: expected a batch_size with it: write batch_size=100")
+        if batch_size is None:
+            return Summary(self)
+        self._root("summary()")
+        batch_size = whole_number("batch_size", batch_size, 1)
+        return Summary(self, step_memory(self, batch_size, optimizer))
 
 
 def described(value: Any) -> Any:

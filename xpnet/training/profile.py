@@ -16,7 +16,7 @@ from xpnet.checks import one_of, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.layers import Layer, Network, Sequential
 from xpnet.layers.network import Step
-from xpnet.tables import ruled
+from xpnet.tables import readable_bytes, ruled
 from xpnet.training.prepare import check_fit, prepared
 from xpnet.training.trainer import Trainer
 
@@ -86,7 +86,7 @@ class Profile:
         ]
         for row in (*self.rows, self._total()):
             times = [_readable_ms(s) for s in (row.forward, row.backward, row.seconds)]
-            share, kept = f"{100 * row.share:.1f} %", _readable_bytes(row.kept)
+            share, kept = f"{100 * row.share:.1f} %", readable_bytes(row.kept)
             cells.append((row.path, row.name, *times, share, kept))
         about = (
             f"medians of {self.steps} steps of {self.batch_size} samples on {self.device}; "
@@ -298,13 +298,3 @@ def _numbers(row: ProfileRow) -> tuple[Any, ...]:
 
 def _readable_ms(seconds: float) -> str:
     return f"{1000 * seconds:,.3f}" if seconds else "-"
-
-
-def _readable_bytes(number: float) -> str:
-    if number < 1000:
-        return f"{number} B" if number else "-"
-    for unit in ("kB", "MB", "GB"):
-        number /= 1000
-        if number < 999.95 or unit == "GB":
-            break
-    return f"{number:,.1f} {unit}"
