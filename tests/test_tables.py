@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xpnet.tables import aligned, ruled
+from xpnet.tables import aligned, html, readable_bytes, ruled
 
 ROWS = [("layer", "numbers"), ("0 Linear", "7"), ("total", "7")]
 
@@ -30,3 +30,20 @@ def test_titles_and_totals_are_set_off_by_rules():
 def test_rows_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="shorter"):
         aligned([("a", "b"), ("c",)], left=1)
+
+
+def test_a_table_in_html_has_titles_and_escapes_what_it_holds():
+    assert html([("a", "b"), ("<x>", "1")], left=1) == (
+        '<table><tr><th style="text-align: left">a</th><th style="text-align: right">b</th></tr>'
+        '<tr><td style="text-align: left">&lt;x&gt;</td><td style="text-align: right">1</td></tr>'
+        "</table>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "-"), (999, "999 B"), (1000, "1.0 kB"), (999_940, "999.9 kB"), (999_950, "1.0 MB"),
+     (2.5e9, "2.5 GB"), (4e15, "4,000,000.0 GB")],
+)  # fmt: skip
+def test_bytes_have_the_unit_that_suits_them(number, text):
+    assert readable_bytes(number) == text

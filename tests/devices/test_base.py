@@ -183,6 +183,32 @@ def test_a_device_can_be_waited_for_and_entered(xp: Backend):
     assert free is None or free > 0
 
 
+def test_a_device_counts_what_arrays_hold_and_held_at_most(xp: Backend):
+    place = xp.device
+    if place.library == "array_api_strict":
+        with pytest.raises(DeviceError, match="does not count its memory"):
+            place.allocations()
+        return
+    size = 4 * 10**6
+    earlier = place.zeros(10**6, "float32")
+    with place.scope(), place.allocations() as memory:
+        kept = place.zeros(10**6, "float32")
+        assert memory.held == pytest.approx(size, rel=0.01)
+        product = earlier * earlier
+        kept = kept + product  # the sum beside both
+        del product
+        assert memory.held == pytest.approx(size, rel=0.01)
+        assert memory.peak == pytest.approx(3 * size, rel=0.01)
+        memory.restart()
+        kept += 1.0
+        view = kept[10:]
+        assert memory.peak == pytest.approx(size, rel=0.01)
+        del kept
+        assert memory.held == pytest.approx(size, rel=0.01)
+        del view
+        assert memory.held == pytest.approx(0, abs=0.01 * size)
+
+
 @pytest.mark.parametrize("name", ["cpu", "torch:cpu"])
 def test_a_device_without_a_recorder_says_which_have_one(name):
     if name == "torch:cpu":

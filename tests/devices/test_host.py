@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from xpnet.devices import CPU
 
 
@@ -11,3 +13,16 @@ def test_zeros_of_numpy_start_on_256_bytes():
         assert array.ctypes.data % 256 == 0
         assert array.flags.c_contiguous
         assert array.flags.writeable
+
+
+def test_counting_memory_leaves_a_trace_of_the_users_on():
+    with CPU.allocations():
+        assert tracemalloc.is_tracing()
+    assert not tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        with CPU.allocations():
+            pass
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()

@@ -81,12 +81,12 @@ class StepMemory(NamedTuple):
 
 
 class Trainable(Protocol):
-    """What is asked of a network here."""
+    """A network: what is asked of it here."""
 
-    input_shape: Shape
     dtype: str
-    own: OwnArrays
+    input_shape: Shape
     learns: bool
+    own: OwnArrays
 
     @property
     def device(self) -> Device:
@@ -100,17 +100,16 @@ class Trainable(Protocol):
     def grads(self) -> ArrayMap:
         """Their gradients."""
 
-    @property
-    def input_scale(self) -> float | None:
-        """What the first layer multiplies by, if whoever takes samples may do that."""
+    def asinput(self, x: Any) -> Array:
+        """Return samples as it takes them."""
 
-    def forward(self, x: Array, *, train: bool = False, start: int = 0) -> Array:
+    def forward(self, x: Array, *, train: bool = False) -> Array:
         """Return the output."""
 
     def backward(self, dy: Array) -> Array | None:
         """Fill every gradient."""
 
-    def parts(self, start: int = 0) -> Sequence[Any]:
+    def parts(self) -> Sequence[Any]:
         """Return what is run one after the other."""
 
     def threads(self) -> AbstractContextManager[int]:
@@ -172,10 +171,9 @@ class _MeasuredStep:
 
     def __init__(self, net: Trainable, optimizer: Optimizer | None, memory: Allocations) -> None:
         self._net, self._optimizer, self._memory = net, optimizer, memory
-        self._start = 0 if net.input_scale is None else 1  # as a trainer does
         self._noted: list[int] = []
         self._before = 0
-        for part in net.parts(self._start):
+        for part in net.parts():
             for method in ("forward", "backward"):
                 setattr(part.step, method, self._noting(getattr(part.step, method)))
 
@@ -183,9 +181,10 @@ class _MeasuredStep:
         """Make the step; return the bytes kept after its forward pass, and the peaks."""
         net, place, memory = self._net, self._net.device, self._memory
         self._noted, self._before = [], memory.held
-        x = place.zeros((samples, *net.input_shape), net.dtype)
-        x += 1.0
-        y = net.forward(x, train=True, start=self._start)
+        x = place.zeros((samples, *net.input_shape), "uint8")
+        x += 1
+        x = net.asinput(x)  # bytes for a first layer that takes them, such as Rescale
+        y = net.forward(x, train=True)
         kept = memory.held - self._before
         if net.learns:
             net.backward(place.zeros(tuple(y.shape), dtype_name(y)))  # beside the scores
