@@ -57,7 +57,7 @@ NAMERS = {
 
 # A room may import from lower ranks, and from its own where that makes no circle.
 RANKS = [
-    {"arrays", "checks", "convert", "files", "forks", "tables"},
+    {"arrays", "checks", "convert", "files", "forks", "html", "tables"},
     {"arrayfiles", "config"},
     {"devices", "random", "threadpool"},
     {"functions", "initializers", "ops", "schedules"},

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xpnet import html
 from xpnet.arrays import (
     Array,
     HostArray,
@@ -47,6 +48,13 @@ DTYPES = (
     "int8", "int16", "int32", "int64",
 )  # fmt: skip
 """The dtypes that samples may be brought to."""
+
+
+SHOWN = 12
+"""The samples and the classes, the first ones, that a notebook shows."""
+
+COUNTED = 1_000_000
+"""The labels that are counted for a notebook, at the most."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -210,6 +218,44 @@ class Dataset(Constructible):
             f"Dataset({self.name!r}: {len(self)} samples, x {_summary(self.x)}, "
             f"t {_summary(self.t)}{classes}, on {device_of(self.x).name}{changed})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return a table of facts, and the first samples where they are images."""
+        facts = [
+            ("samples", str(len(self))), ("x", _summary(self.x)), ("t", _summary(self.t)),
+            ("on", device_of(self.x).name), *self._counts(),
+        ]  # fmt: skip
+        first = self.take(min(SHOWN, len(self)))
+        images = html.pixels(to_numpy(first.x))
+        shown = [] if images is None else map(html.image, images, first.target_names())
+        return html.side_by_side([html.table(["Dataset", self.name], facts), *shown])
+
+    def _counts(self) -> list[tuple[str, str]]:
+        """Return the classes and how many samples each has, as far as a table shows them."""
+        if self.classes is None:
+            return []
+        if not self.has_labels or len(self) > COUNTED:
+            return [("classes", str(self.classes))]
+        counts = np.bincount(to_numpy(self.t).astype(np.int64), minlength=self.classes)
+        each = [f"{self.class_name(k)}: {n}" for k, n in enumerate(counts[:SHOWN])]
+        rest = f"... and {self.classes - SHOWN} more" if self.classes > SHOWN else ""
+        return [("classes", str(self.classes)), *(("", one) for one in [*each, rest] if one)]
+
+    def class_name(self, label: int) -> str:
+        """Return what a class is called: its number where the classes have no names."""
+        return str(label) if self.class_names is None else self.class_names[label]
+
+    def target_names(self) -> list[str]:
+        """Return a word for each target: its class, or the number; none for several numbers."""
+        targets = to_numpy(self.t)
+        if self.classes is not None and targets.ndim == 2:
+            targets = targets.argmax(axis=1)
+        if targets.size > len(self):
+            return [""] * len(self)
+        numbers = targets.reshape(-1).tolist()
+        if self.class_names is None:
+            return [f"{number:.4g}" for number in numbers]
+        return [self.class_name(int(number)) for number in numbers]
 
     def weighted(self, weights: Any) -> Dataset:
         """Return the data set with weights of its samples.

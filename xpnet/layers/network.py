@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from xpnet import ops
+from xpnet import html, ops
 from xpnet.arrayfiles import write_arrays
 from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.checks import came, instance, nearest, whole_number
@@ -26,6 +26,10 @@ from xpnet.random import Stream
 from xpnet.threadpool import threads
 
 __all__ = ["Hook", "Network", "Part", "Step", "described"]
+
+
+SHOWN = 60
+"""The layers that a notebook shows."""
 
 
 class Step(Protocol):
@@ -514,6 +518,23 @@ class Network(Layer):
         arrays |= {f"state/{name}": array for name, array in self.state.items()}
         write_arrays(path, arrays, {"architecture": described(self)})
 
+    def _repr_html_(self) -> str:
+        """Return a table of the layers: shapes and parameters."""
+        leaves = list(self.walk()) if self._built else []
+        rows = [
+            (f"{path} {leaf!r}".partition(": (")[0], _size(leaf.output_shape), f"{_count(leaf):,}")
+            for path, leaf in leaves[:SHOWN]
+        ]
+        if len(leaves) > SHOWN:
+            rows.append((f"... and {len(leaves) - SHOWN} more", "", ""))
+        if self._built:
+            where = f", {self.dtype} on {self.device.name}" if self.is_root else ""
+            entry = f"{type(self).__name__} of {_size(self.input_shape)}{where}"
+            rows.append(("in all", "", f"{_count(self):,}"))
+        else:
+            entry = f"{self.label}, which is not built"
+        return html.table(["layer", "output", "parameters"], rows, entry)
+
     def summary(
         self, *, batch_size: int | None = None, optimizer: Optimizer | None = None
     ) -> Summary:
@@ -550,6 +571,15 @@ class Network(Layer):
         self._root("summary()")
         batch_size = whole_number("batch_size", batch_size, 1)
         return Summary(self, step_memory(self, batch_size, optimizer))
+
+
+def _size(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _count(layer: Layer) -> int:
+    """Return how many parameters a layer has."""
+    return sum(math.prod(array.shape) for array in layer.params.values())
 
 
 def described(value: Any) -> Any:

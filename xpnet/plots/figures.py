@@ -35,7 +35,7 @@ def new_figure(**options: Any) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise PlotError("pictures need matplotlib: run `pip install matplotlib`") from None
-    figure = Figure(layout="constrained", **options)
+    figure: Any = Figure(layout="constrained", **options)
     # Notebooks know figures of pyplot alone; once they do, they ask for no picture of its own.
     figure._repr_png_ = functools.partial(_png, figure)
     return figure

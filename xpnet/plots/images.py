@@ -161,7 +161,11 @@ def samples(
     some = data.take(min(whole_number("count", count, 1), len(data)))
     images = _images("samples", some)
     return image_grid(
-        list(zip(_words(some), images, strict=True)), path, columns=columns, title=title, ax=ax
+        list(zip(some.target_names(), images, strict=True)),
+        path,
+        columns=columns,
+        title=title,
+        ax=ax,
     )
 
 
@@ -173,21 +177,6 @@ def _images(function: str, data: Dataset) -> HostArray:
             f"{data.name} of shape {tuple(data.x.shape)}"
         )
     return to_numpy(data.x)
-
-
-def _words(data: Dataset) -> list[str]:
-    """Return what the classes of samples are called, or their targets where these are numbers."""
-    targets = to_numpy(data.t)
-    if data.classes is not None and targets.ndim == 2:
-        targets = targets.argmax(axis=1)
-    targets = targets.reshape(len(data), -1)
-    if targets.shape[1] > 1:
-        return [""] * len(data)
-    return [_named(data, number) for number in targets[:, 0]]
-
-
-def _named(data: Dataset, answer: Any) -> str:
-    return f"{answer:.4g}" if data.class_names is None else data.class_names[int(answer)]
 
 
 def misclassified(
@@ -249,7 +238,7 @@ def misclassified(
         return finished(axis, path, title, own=ax is None, fontsize="medium")
     between = "\n" if data.class_names else " "
     words = [
-        f"{_named(data, label)}{between}as {_named(data, guess)}"
+        f"{data.class_name(label)}{between}as {data.class_name(guess)}"
         for label, guess in zip(labels, guesses, strict=True)
     ]
     images = _images("misclassified", data.select(indices))
@@ -415,9 +404,9 @@ def activations(
     some = data.take(min(wanted, len(data)))
     found = _answers(net, some, layer)
     if not images:
-        return _units(found.reshape(len(found), -1), _words(some), path, title, ax)
+        return _units(found.reshape(len(found), -1), some.target_names(), path, title, ax)
     pairs: list[tuple[str, Any]] = []
-    for word, x, channels in zip(_words(some), to_numpy(some.x), found, strict=True):
+    for word, x, channels in zip(some.target_names(), to_numpy(some.x), found, strict=True):
         own = [(word, x)] if x.ndim in (2, 3) and x.shape[:-2] in ((), (1,), (3,)) else []
         pairs += own + [("", one) for one in channels[: columns - len(own)]]
     return image_grid(pairs, path, columns=len(pairs) // len(found), title=title, ax=ax)

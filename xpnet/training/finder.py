@@ -52,7 +52,7 @@ class LRCurve:
         self.losses.append(loss)
         self.smoothed.append(smoothed)
 
-    def plot(self, path: str | Path | None = None, title: str = "") -> Any:
+    def plot(self, path: str | Path | None = None, title: str = "", *, ax: Any = None) -> Any:
         """Draw the losses over the rates; return the figure, which a notebook shows.
 
         Parameters
@@ -60,6 +60,8 @@ class LRCurve:
         path : path, optional
             A file to write the picture to; its suffix decides the format.
         title : str
+        ax : matplotlib Axes, optional
+            Where to draw instead of in a new figure.
 
         Raises
         ------
@@ -68,7 +70,7 @@ class LRCurve:
         """
         from xpnet.plots import loss_over_rates  # which is imported when it is needed
 
-        return loss_over_rates(self.rates, self.losses, self.smoothed, path, title)
+        return loss_over_rates(self.rates, self.losses, self.smoothed, path, title, ax=ax)
 
     def __repr__(self) -> str:
         ends = f", {self.rates[0]:g} to {self.rates[-1]:.3g}" if self.rates else ""

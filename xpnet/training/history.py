@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, overload
 
+from xpnet import html
 from xpnet.arrays import to_numpy
 from xpnet.checks import file_path, missing_attribute, one_of, whole_number
 from xpnet.files import check_values, contents, json_value, reading, replacing
-from xpnet.training.metrics import COLUMNS
+from xpnet.training.metrics import COLUMNS, MEASURES, PARTS
 
 __all__ = ["History"]
+
+SHOWN = 10
+"""The rows, the last ones, that a notebook shows."""
 
 ELSEWHERE = {
     "history": 'a column is history["train_loss"], a row is history[-1]',
@@ -93,6 +97,23 @@ class History:
     def __repr__(self) -> str:
         last = f", last {self.rows[-1]}" if self.rows else ""
         return f"History({len(self.rows)} epochs{last})"
+
+    def _repr_html_(self) -> str:
+        """Return the curves of what was measured, and a table of the last rows."""
+        names = dict.fromkeys(name for row in self.rows for name, v in row.items() if v is not None)
+        shown = [[html.cell(row.get(name)) for name in names] for row in self.rows[-SHOWN:]]
+        curves = [
+            html.curve(
+                measure.replace("_", " "), {part: self._column(part, measure) for part in PARTS}
+            )
+            for measure in MEASURES
+        ]
+        caption = f"History: {len(self.rows)} epochs, the last {len(shown)} of them"
+        table = html.table([name.replace("_", " ") for name in names], shown, caption)
+        return html.side_by_side([*filter(None, curves), table])
+
+    def _column(self, part: str, measure: str) -> list[Any]:
+        return [row.get(f"{part}_{measure}") for row in self.rows]
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the rows as JSON can hold them: Python's own numbers, None for NaN and infinity.

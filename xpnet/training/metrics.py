@@ -6,33 +6,52 @@ import math
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from xpnet.arrays import Array, dtype_kind, namespace, to_numpy
-from xpnet.functions import one_hot, softmax
+from xpnet import html
+from xpnet.arrays import Array, namespace
 from xpnet.layers import Network
 from xpnet.ops.batch import absolute_errors, right_answers
+from xpnet.training.classification import (
+    Calibration,
+    ClassReport,
+    Misclassified,
+    calibration,
+    classification_report,
+    confusion_matrix,
+    misclassified,
+    top_k_accuracy,
+)
 
 __all__ = [
     "COLUMNS",
     "MEASURED",
     "MEASURES",
+    "PARTS",
+    "Calibration",
+    "ClassReport",
     "Evaluation",
     "Misclassified",
     "Spread",
     "absolute_errors",
     "activations",
     "better",
+    "calibration",
+    "classification_report",
     "confusion_matrix",
     "misclassified",
     "right_answers",
     "smoothness",
     "spread",
+    "top_k_accuracy",
 ]
 
 
 MEASURES = ("loss", "accuracy", "exact_match", "mean_absolute_error")
 """What is measured of a data set: attributes of :class:`Evaluation`."""
 
-MEASURED = tuple(f"{part}_{name}" for part in ("train", "validation") for name in MEASURES)
+PARTS = ("train", "validation")
+"""The parts of the data that are measured in each epoch."""
+
+MEASURED = tuple(f"{part}_{name}" for part in PARTS for name in MEASURES)
 """The columns of a history that hold what was measured."""
 
 RISING = ("accuracy", "match")
@@ -83,89 +102,9 @@ class Evaluation(NamedTuple):
         """Return the measures by their names in a history: of ``part``, such as "train"."""
         return {f"{part}_{name}": getattr(self, name) for name in MEASURES}
 
-
-def confusion_matrix(scores: Array, labels: Array) -> Array:
-    """Return how many samples of each class are taken for each class.
-
-    Parameters
-    ----------
-    scores : array, shape (n, k)
-        The class is the one with the highest score.
-    labels : array of integers, shape (n,)
-        From 0 to k - 1.
-
-    Returns
-    -------
-    array of int64, shape (k, k)
-        A row for each true class, a column for each class taken.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, or a label is out of range.
-    """
-    xp, k = namespace(scores), _classes(scores, labels)
-    guesses = xp.argmax(scores, axis=1)
-    pairs = xp.matrix_transpose(one_hot(labels, k, "float64")) @ one_hot(guesses, k, "float64")
-    return xp.astype(pairs, xp.int64)
-
-
-class Misclassified(NamedTuple):
-    """The samples that a network gets wrong, those it is surest of first.
-
-    Attributes
-    ----------
-    indices : array of int64, shape (m,)
-    labels, guesses : array of int64, shape (m,)
-        The true class and the one taken for it.
-    confidence : array, shape (m,)
-        The softmax of the guess, at most 1.
-    """
-
-    indices: Array
-    labels: Array
-    guesses: Array
-    confidence: Array
-
-
-def misclassified(scores: Array, labels: Array) -> Misclassified:
-    """Return the samples that are classified wrongly, the most confident first.
-
-    Parameters
-    ----------
-    scores : array, shape (n, k)
-    labels : array of integers, shape (n,)
-        From 0 to k - 1.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, or a label is out of range.
-    """
-    _classes(scores, labels)
-    xp = namespace(scores)
-    labels = xp.astype(labels, xp.int64)
-    guesses = xp.astype(xp.argmax(scores, axis=1), xp.int64)
-    confidence = xp.max(softmax(scores), axis=1)
-    wrong = xp.nonzero(guesses != labels)[0]
-    order = xp.argsort(xp.take(confidence, wrong, axis=0), descending=True)
-    wrong = xp.take(wrong, order, axis=0)
-    chosen = (xp.take(a, wrong, axis=0) for a in (labels, guesses, confidence))
-    return Misclassified(wrong, *chosen)
-
-
-def _classes(scores: Array, labels: Array) -> int:
-    """Return the number of classes, having checked that scores and labels fit."""
-    exact = dtype_kind(namespace(labels), labels.dtype) == "exact"
-    if scores.ndim != 2 or tuple(labels.shape) != (scores.shape[0],) or not exact:
-        raise ValueError(
-            f"expected scores (n, k) and n integer labels, got {tuple(scores.shape)} and "
-            f"{labels.dtype} {tuple(labels.shape)}"
-        )
-    host, k = to_numpy(labels), int(scores.shape[1])
-    if host.size and not 0 <= host.min() <= host.max() < k:
-        raise ValueError(f"expected labels of 0 to {k - 1}, got {host.min()} to {host.max()}")
-    return k
+    def _repr_html_(self) -> str:
+        measured = [(name, value) for name, value in self._asdict().items() if value is not None]
+        return html.table(["", "value"], [(n.replace("_", " "), html.cell(v)) for n, v in measured])
 
 
 def activations(net: Network, x: Array, kinds: tuple[type, ...] = ()) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from xpnet import html
 from xpnet.arrays import Array
 from xpnet.checks import (
     Constructible,
@@ -577,6 +578,26 @@ class Trainer(Constructible):
         with held_back():  # all of it or nothing
             load_checkpoint(self, path, exact=exact)
             self._stats, self._in_epoch, self._torn = None, False, False
+
+    def _facts(self) -> dict[str, str]:
+        """Return what there is to say of a trainer, in a few words each."""
+        net, count = self.net, sum(math.prod(a.shape) for a in self.net.params.values())
+        shapes = f"{net.input_shape} -> {net.output_shape}"
+        return {
+            "network": f"{type(net).__name__} {shapes}, {count:,} parameters",
+            "loss": repr(self.loss),
+            "optimizer": repr(self.optimizer),
+            "epoch": str(self.epoch),
+            "device": net.device.name,
+        }
+
+    def __repr__(self) -> str:
+        net, loss, optimizer, epoch, device = self._facts().values()
+        return f"{type(self).__name__}({net}; {loss}; {optimizer}; epoch {epoch}, on {device})"
+
+    def _repr_html_(self) -> str:
+        facts = html.table([type(self).__name__, ""], list(self._facts().items()))
+        return html.side_by_side([facts]) + (self.history._repr_html_() if self.history else "")
 
     def __getattr__(self, name: str) -> Any:
         """Say where what is looked for is to be had."""
