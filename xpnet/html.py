@@ -18,7 +18,7 @@ from xpnet.checks import plain
 
 __all__ = ["cell", "curve", "image", "pixels", "side_by_side", "table"]
 
-LONGEST = 60
+LONGEST = 80
 """The characters of a cell that are shown."""
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728")
@@ -29,27 +29,31 @@ def cell(value: Any) -> str:
     """Return how a table shows a value: numbers in a few digits, nothing for None."""
     value = plain(value)
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
     return "" if value is None else str(value)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
-    """Return a table; the first column stands at the left, the others at the right."""
-    lines = [_row("th", titles), *(_row("td", row) for row in rows)]
-    above = f"<caption>{_short(caption)}</caption>" if caption else ""
+def table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", left: int = 1
+) -> str:
+    """Return a table whose first columns, ``left`` of them, stand at the left."""
+    lines = [_row("th", titles, left), *(_row("td", row, left) for row in rows)]
+    look = 'style="text-align:left;white-space:nowrap"'
+    above = f"<caption {look}>{_short(caption)}</caption>" if caption else ""
     return f"<table>{above}{''.join(lines)}</table>"
 
 
-def _row(tag: str, cells: Sequence[str]) -> str:
+def _row(tag: str, cells: Sequence[str], left: int) -> str:
     made = (
-        f'<{tag} style="text-align:{"right" if k else "left"}">{_short(text)}</{tag}>'
+        f'<{tag} style="white-space:nowrap;text-align:{"left" if k < left else "right"}">'
+        f"{_short(text)}</{tag}>"
         for k, text in enumerate(cells)
     )
     return f"<tr>{''.join(made)}</tr>"
 
 
 def _short(text: str) -> str:
-    return escape(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
+    return escape(text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ...")
 
 
 def side_by_side(parts: Sequence[str]) -> str:

@@ -228,7 +228,7 @@ class Dataset(Constructible):
         first = self.take(min(SHOWN, len(self)))
         images = html.pixels(to_numpy(first.x))
         shown = [] if images is None else map(html.image, images, first.target_names())
-        return html.side_by_side([html.table(["Dataset", self.name], facts), *shown])
+        return html.side_by_side([html.table(["Dataset", self.name], facts, left=2), *shown])
 
     def _counts(self) -> list[tuple[str, str]]:
         """Return the classes and how many samples each has, as far as a table shows them."""

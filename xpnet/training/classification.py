@@ -267,7 +267,7 @@ def top_k_accuracy(scores: Array, labels: Array, k: int = 5) -> float:
     return float(xp.mean(xp.astype(found, xp.float64)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """Whether a network is as sure of its answers as it is right.
 
@@ -311,6 +311,10 @@ class Calibration:
 
         title = title or f"expected calibration error {self.error:.4f}"
         return reliability(self.confidence, self.accuracy, self.samples, path, title, ax=ax)
+
+    def __repr__(self) -> str:
+        errors = f"error {self.error:.4f}, largest error {self.largest_error:.4f}"
+        return f"Calibration({errors}, {len(self.samples)} bins of {sum(self.samples)} samples)"
 
     def _repr_html_(self) -> str:
         bins = len(self.samples)

@@ -108,7 +108,8 @@ class History:
             )
             for measure in MEASURES
         ]
-        caption = f"History: {len(self.rows)} epochs, the last {len(shown)} of them"
+        cut = f", the last {SHOWN} of them" if len(self.rows) > SHOWN else ""
+        caption = f"History: {len(self.rows)} epochs{cut}"
         table = html.table([name.replace("_", " ") for name in names], shown, caption)
         return html.side_by_side([*filter(None, curves), table])
 

@@ -596,7 +596,7 @@ class Trainer(Constructible):
         return f"{type(self).__name__}({net}; {loss}; {optimizer}; epoch {epoch}, on {device})"
 
     def _repr_html_(self) -> str:
-        facts = html.table([type(self).__name__, ""], list(self._facts().items()))
+        facts = html.table([type(self).__name__, ""], list(self._facts().items()), left=2)
         return html.side_by_side([facts]) + (self.history._repr_html_() if self.history else "")
 
     def __getattr__(self, name: str) -> Any:
