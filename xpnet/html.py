@@ -9,7 +9,7 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -56,7 +56,7 @@ def _short(text: str) -> str:
     return escape(text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ...")
 
 
-def side_by_side(parts: Sequence[str]) -> str:
+def side_by_side(parts: Iterable[str]) -> str:
     """Return parts of a page in a row, which goes on below where it is full."""
     inner = "".join(f'<div style="margin:4px">{part}</div>' for part in parts)
     return f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start">{inner}</div>'

@@ -1,15 +1,14 @@
-"""Pictures: that they are drawn, and what they show."""
+"""Pictures of lines: that they are drawn, and what they show."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
+
 from matplotlib.figure import Figure
 
 from xpnet import plots
@@ -31,31 +30,8 @@ def rows(*, validation: bool = True, accuracy: bool = True) -> list[dict]:
     ]
 
 
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """Return a list in which the figures that are saved will stand."""
-    figures, save = [], Figure.savefig
-
-    def kept(self, *arguments, **options):
-        figures.append(self)
-        return save(self, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", kept)
-    return figures
-
-
 def lines(figure: Figure) -> list[dict[str, list[float]]]:
     return [{ln.get_label(): list(ln.get_ydata()) for ln in axis.lines} for axis in figure.axes]
-
-
-@pytest.mark.parametrize(
-    ("suffix", "first"), [("png", b"\x89PNG\r\n"), ("pdf", b"%PDF-"), ("svg", b"<?xml")]
-)
-def test_the_suffix_decides_the_format(tmp_path, suffix, first):
-    path = tmp_path / "runs" / f"curves.{suffix}"
-    plots.training_curves(History(rows()), path)
-    assert path.read_bytes().startswith(first)
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_loss_and_accuracy_are_drawn_over_the_epochs(tmp_path, drawn):
@@ -91,19 +67,6 @@ def test_epochs_without_a_measure_are_gaps(tmp_path, drawn):
     part[2]["validation_loss"] = np.nan
     plots.training_curves(part, tmp_path / "a.png")
     np.testing.assert_array_equal(lines(drawn[0])[0]["validation"], [np.nan, 1.5, np.nan])
-
-
-def test_without_matplotlib_there_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(plots.PlotError) as caught:
-        plots.training_curves(rows(), tmp_path / "curves.png")
-    assert str(caught.value) == "pictures need matplotlib: run `pip install matplotlib`"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
-    program = "import sys, xpnet, xpnet.plots; sys.exit('matplotlib' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_measures_of_ones_own_have_panels_where_they_are_numbers(tmp_path, drawn):
@@ -147,64 +110,6 @@ def test_line_panels_says_what_does_not_fit(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_histograms(tmp_path: Path) -> None:
-    row = {"layer 1": np.arange(10.0), "layer 2": np.zeros((2, 3), "float32")}
-    plots.histograms({"He": row, "Xavier": row}, tmp_path / "h.png", title="title")
-    assert (tmp_path / "h.png").exists()
-    for grid in ({}, {"a": {}}, {"a": row, "b": {"layer 1": np.ones(2)}}):
-        with pytest.raises(ValueError, match="same number of columns"):
-            plots.histograms(grid, tmp_path / "no.png")
-
-
-@pytest.mark.parametrize("diverging", [False, True])
-def test_image_grid(diverging: bool, tmp_path: Path) -> None:
-    images = [("7", np.eye(5)), ("", np.zeros((1, 5, 5)))] * 6
-    plots.image_grid(images, tmp_path / "i.png", title="title", diverging=diverging)
-    plots.image_grid({"one": np.eye(3)}, tmp_path / "one.svg")
-    assert (tmp_path / "i.png").exists()
-    assert (tmp_path / "one.svg").exists()
-
-
-def test_image_grid_says_what_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least one image"):
-        plots.image_grid([], tmp_path / "no.png")
-    for shape in ((5,), (2, 5, 5), (1, 1, 5, 5)):
-        with pytest.raises(ValueError, match="expected images"):
-            plots.image_grid([("", np.ones(shape))], tmp_path / "no.png")
-
-
-def test_image_grid_shows_colours_where_there_are_three_channels(tmp_path, drawn):
-    colours = np.random.default_rng(0).integers(0, 256, (3, 4, 5), np.uint8)
-    plots.image_grid([("ship", colours), ("7", colours[:1])], tmp_path / "i.png")
-    shown, grey = drawn[0].axes[0].images
-    np.testing.assert_array_equal(shown.get_array(), colours.transpose(1, 2, 0))
-    np.testing.assert_array_equal(grey.get_array(), colours[0])
-
-
-def test_confusion_calls_the_classes_by_their_names(tmp_path, drawn):
-    def ticks(axis):
-        return [label.get_text() for label in axis.get_ticklabels()]
-
-    plots.confusion(np.eye(3, dtype=int), tmp_path / "c.png", class_names=["ant", "bee", "cat"])
-    plots.confusion(np.eye(3, dtype=int), tmp_path / "c.png")
-    (named, *_), (numbered, *_) = (figure.axes for figure in drawn)
-    assert ticks(named.xaxis) == ticks(named.yaxis) == ["ant", "bee", "cat"]
-    assert ticks(numbered.xaxis) == ticks(numbered.yaxis) == ["0", "1", "2"]
-    with pytest.raises(
-        ValueError, match=r"^class_names: expected one for each of 2 classes, got 3"
-    ):
-        plots.confusion(np.eye(2), tmp_path / "no.png", class_names=["ant", "bee", "cat"])
-
-
-def test_confusion(tmp_path: Path) -> None:
-    plots.confusion(np.array([[5, 1], [0, 4]]), tmp_path / "c.png", "title")
-    plots.confusion(np.diag([5, 4, 3]), tmp_path / "right.png")
-    assert (tmp_path / "c.png").exists()
-    for wrong in (np.ones(3), np.ones((2, 3)), np.ones((0, 0))):
-        with pytest.raises(ValueError, match=r"expected a matrix \(k, k\)"):
-            plots.confusion(wrong, tmp_path / "no.png")
-
-
 def test_a_single_point_is_drawn_as_a_point_and_the_legend_shows_lines(tmp_path, drawn):
     full, short = (range(3), [0.1, 0.5, 0.7]), ([0], [0.1])
     panels = {"a": {"one": full, "other": short}, "b": {"one": full, "other": full}}
@@ -215,11 +120,3 @@ def test_a_single_point_is_drawn_as_a_point_and_the_legend_shows_lines(tmp_path,
     assert [handle.get_marker() for handle in handles] == ["None", "None"]
     plots.curves({"a": {"": (np.zeros(1), np.zeros(1))}}, tmp_path / "curves.png")
     assert [line.get_marker() for line in drawn[1].axes[0].lines] == ["o"]
-
-
-def test_a_legend_lies_below_its_axis(tmp_path, drawn):
-    x = np.arange(4.0)
-    plots.curves({"a": {"short": (x, x), "long" * 8: (x, -x)}}, tmp_path / "curves.png", xlabel="x")
-    (axis,) = drawn[0].axes
-    legend = axis.get_legend().get_window_extent()
-    assert legend.y1 < axis.xaxis.label.get_window_extent().y0

@@ -227,8 +227,9 @@ class Dataset(Constructible):
         ]  # fmt: skip
         first = self.take(min(SHOWN, len(self)))
         images = html.pixels(to_numpy(first.x))
-        shown = [] if images is None else map(html.image, images, first.target_names())
-        return html.side_by_side([html.table(["Dataset", self.name], facts, left=2), *shown])
+        shown = () if images is None else map(html.image, images, first.target_names())
+        table = html.table(["Dataset", self.name], facts, left=2)
+        return html.side_by_side([table, html.side_by_side(shown)])
 
     def _counts(self) -> list[tuple[str, str]]:
         """Return the classes and how many samples each has, as far as a table shows them."""

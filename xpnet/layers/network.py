@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -522,7 +524,7 @@ class Network(Layer):
         """Return a table of the layers: shapes and parameters."""
         leaves = list(self.walk()) if self._built else []
         rows = [
-            (f"{path} {leaf!r}".partition(": (")[0], _size(leaf.output_shape), f"{_count(leaf):,}")
+            (f"{path} {_brief(leaf)}", _size(leaf.output_shape), f"{_count(leaf):,}")
             for path, leaf in leaves[:SHOWN]
         ]
         if len(leaves) > SHOWN:
@@ -571,6 +573,14 @@ class Network(Layer):
         self._root("summary()")
         batch_size = whole_number("batch_size", batch_size, 1)
         return Summary(self, step_memory(self, batch_size, optimizer))
+
+
+def _brief(layer: Layer) -> str:
+    """Return a layer's class and those of its arguments that are not the defaults."""
+    usual = {name: one.default for name, one in inspect.signature(type(layer)).parameters.items()}
+    given = {name: value for name, value in layer.config().items() if usual.get(name) != value}
+    numbers = {n: f"{v:.4g}" if isinstance(v, float) else repr(v) for n, v in given.items()}
+    return f"{type(layer).__name__}({', '.join(f'{n}={v}' for n, v in numbers.items())})"
 
 
 def _size(shape: Shape) -> str:

@@ -121,18 +121,20 @@ def reliability(
             f"reliability: expected a confidence, an accuracy and a count for each bin, got "
             f"{len(sure)}, {len(right)} and {len(counts)}, of {counts.sum():g} samples"
         )
-    axis = new_axis(ax, 4.8, 4.4)
+    axis = new_axis(ax, 4.8, 4.8)
     edges = np.linspace(0, 1, len(counts) + 1)
     share = counts / counts.sum()
     axis.bar(
         edges[:-1], share, np.diff(edges), align="edge", color="#d9e3ee", edgecolor="white",
         label="share of the samples",
     )  # fmt: skip
-    axis.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="as sure as it is right")
-    axis.plot(sure, right, "o-", markersize=4, color="tab:red", label="accuracy")
-    axis.set(xlabel="confidence", ylabel="accuracy, share", xlim=(0, 1), ylim=(0, 1.02))
+    axis.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="as sure as right")
+    axis.plot(sure, right, color="tab:red", linewidth=0.8, alpha=0.5)
+    size = 12 + 100 * share  # a bin of few samples says little
+    axis.scatter(sure, right, size, color="tab:red", zorder=3, label="accuracy")
+    axis.set(xlabel="confidence", ylabel="accuracy, share", xlim=(0, 1.02), ylim=(0, 1.03))
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper left", fontsize="small")
+    legend_below(axis)
     return finished(axis, path, title, own=ax is None, fontsize="medium")
 
 

@@ -227,7 +227,7 @@ def misclassified(
             f"misclassified: expected metrics.misclassified(net.predict(data.x), data.t), got "
             f"{came(wrong)}"
         )
-    count = whole_number("count", count, 1)
+    count = min(whole_number("count", count, 1), int(wrong.indices.shape[0]))
     indices, labels, guesses = (
         to_numpy(part[:count]) for part in (wrong.indices, wrong.labels, wrong.guesses)
     )
@@ -371,7 +371,8 @@ def activations(
     """Draw what a layer within a network answers to the first samples of a data set.
 
     Of a layer whose outputs are images each sample has a row: itself, where it is an image, and
-    the first channels of the answer.  Of other layers each sample has a row of one colour a unit.
+    the first channels of the answer.  Of other layers each sample has a row of one colour a unit,
+    those of a class one below the other.
 
     Parameters
     ----------
@@ -404,7 +405,11 @@ def activations(
     some = data.take(min(wanted, len(data)))
     found = _answers(net, some, layer)
     if not images:
-        return _units(found.reshape(len(found), -1), some.target_names(), path, title, ax)
+        names, order = some.target_names(), list(range(len(some)))
+        if some.has_labels:
+            order = np.argsort(to_numpy(some.t), kind="stable").tolist()
+        rows = found.reshape(len(found), -1)[order]
+        return _units(rows, [names[k] for k in order], path, title, ax)
     pairs: list[tuple[str, Any]] = []
     for word, x, channels in zip(some.target_names(), to_numpy(some.x), found, strict=True):
         own = [(word, x)] if x.ndim in (2, 3) and x.shape[:-2] in ((), (1,), (3,)) else []
