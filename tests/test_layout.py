@@ -70,7 +70,7 @@ TOPICS = {
     "scripts/gallery/test_mutations.py", "scripts/gallery/test_seeds.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",
-    "test_fixtures.py", "test_layout.py", "test_pickle.py",
+    "test_fixtures.py", "test_layout.py", "test_notebooks.py", "test_pickle.py",
     "test_readme.py", "test_step_cost.py",
     "scripts/test_interruptions.py",
     "training/test_control.py",

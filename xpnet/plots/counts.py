@@ -65,7 +65,8 @@ def confusion(
     errors = counts.copy()
     errors[range(k), range(k)] = 0  # or the diagonal would drown them
     words = 0.07 * max(longest - 2, 0)  # the inches that long names take, on both axes
-    axis = new_axis(ax, 0.52 * k + 1.6 + words, 0.46 * k + 1.3 + words)
+    size = max(0.52 * k, 1.6) + 1.6 + words, max(0.46 * k, 1.4) + 1.3 + words
+    axis = new_axis(ax, *size)
     shown = axis.imshow(errors, cmap="Reds", vmin=0, vmax=max(int(errors.max()), 1))
     for i, j in zip(*counts.nonzero(), strict=True):
         axis.text(
