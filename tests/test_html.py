@@ -15,6 +15,7 @@ import xpnet
 from tests.conftest import Backend
 from xpnet import html
 from xpnet.data import Dataset
+from xpnet.data.augment import Rotate
 from xpnet.layers import Conv2d, Flatten, Linear, ReLU, Sequential
 from xpnet.training import Evaluation, History, Trainer
 
@@ -126,6 +127,11 @@ def test_a_data_set_shows_its_classes_and_samples(xp: Backend) -> None:
     assert ["samples", "300"] in made.rows
     assert ["", "<b>an ant</b>: 200"] in made.rows
     assert len(made.images) == 12
+
+
+def test_a_data_set_says_how_it_is_augmented() -> None:
+    data = Dataset(np.zeros((3, 1, 4, 4), np.uint8), [0, 1, 0])
+    assert ["augmented by", "Rotate(degrees=9.0)"] in page(data.augmented(Rotate(9))).rows
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,11 @@ def test_a_cell_that_raises_and_another_kind_of_output_are_seen(tmp_path):
         run(nbformat.v4.new_notebook(cells=cells), tmp_path)
     shown = run(nbformat.v4.new_notebook(cells=cells[:2]), tmp_path)
     assert kinds(shown) == [[("execute_result", "text/plain", "")], [("stream", "stdout")]]
+
+
+@pytest.mark.parametrize("first", ["", "%matplotlib inline", "import matplotlib.pyplot"])
+def test_a_picture_is_shown_once_whether_pyplot_is_there_or_not(first, tmp_path):
+    sources = (f"{first}\nfrom xpnet import plots", "plots.confusion([[1, 0], [0, 1]])")
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    shown = run(nbformat.v4.new_notebook(cells=cells), tmp_path)
+    assert kinds(shown) == [[], [("execute_result", "image/png", "text/plain", "")]]

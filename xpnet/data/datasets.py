@@ -225,6 +225,8 @@ class Dataset(Constructible):
             ("samples", str(len(self))), ("x", _summary(self.x)), ("t", _summary(self.t)),
             ("on", device_of(self.x).name), *self._counts(),
         ]  # fmt: skip
+        if self.augmentation is not None:
+            facts.append(("augmented by", str(self.augmentation)))
         first = self.take(min(SHOWN, len(self)))
         images = html.pixels(to_numpy(first.x))
         shown = () if images is None else map(html.image, images, first.target_names())
