@@ -158,3 +158,8 @@ def test_hidden_layers_are_drawn_as_they_answer(xp: Backend) -> None:
 def test_activations_say_which_layers_there_are() -> None:
     with pytest.raises(ValueError, match="expected the path of a layer, such as '6', got '9'"):
         plots.activations(convnet(), Dataset(np.zeros((1, 1, 8, 8), "float32"), [0]), "9")
+
+
+def test_units_behind_others_have_no_images_whatever_their_number() -> None:
+    net = Sequential([Linear(30), ReLU(), Linear(2)], input_shape=(1, 5, 6))
+    np.testing.assert_array_equal(grid(plots.filters(net, "2"))[1], net.params["2.W"][None])
