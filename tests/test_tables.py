@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xpnet.tables import aligned, html, readable_bytes, ruled
+from xpnet.tables import aligned, readable_bytes, ruled
 
 ROWS = [("layer", "numbers"), ("0 Linear", "7"), ("total", "7")]
 
@@ -30,14 +30,6 @@ def test_titles_and_totals_are_set_off_by_rules():
 def test_rows_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="shorter"):
         aligned([("a", "b"), ("c",)], left=1)
-
-
-def test_a_table_in_html_has_titles_and_escapes_what_it_holds():
-    assert html([("a", "b"), ("<x>", "1")], left=1) == (
-        '<table><tr><th style="text-align: left">a</th><th style="text-align: right">b</th></tr>'
-        '<tr><td style="text-align: left">&lt;x&gt;</td><td style="text-align: right">1</td></tr>'
-        "</table>"
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
-__all__ = ["aligned", "html", "readable_bytes", "ruled"]
+__all__ = ["aligned", "readable_bytes", "ruled"]
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
@@ -38,25 +37,6 @@ def ruled(rows: Sequence[Sequence[str]], left: int) -> str:
     titles, *lines, totals = aligned(rows, left)
     rule = "-" * len(titles)
     return "\n".join([titles, rule, *lines, rule, totals])
-
-
-def html(rows: Sequence[Sequence[str]], left: int) -> str:
-    """Return a table in HTML whose first row is its titles.
-
-    Parameters
-    ----------
-    rows, left
-        As those of :func:`aligned`.
-    """
-    lines = []
-    for number, row in enumerate(rows):
-        tag = "td" if number else "th"
-        cells = (
-            f'<{tag} style="text-align: {"left" if k < left else "right"}">{escape(cell)}</{tag}>'
-            for k, cell in enumerate(row)
-        )
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table>{''.join(lines)}</table>"
 
 
 def readable_bytes(number: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Self
 
+from xpnet import html
 from xpnet.layers.base import Layer
 from xpnet.layers.memory import StepMemory
-from xpnet.tables import html, ruled
+from xpnet.tables import ruled
 
 __all__ = ["Summary"]
 
@@ -39,9 +40,10 @@ class Summary(str):
 
     def _repr_html_(self) -> str:
         """Return the tables for a notebook."""
-        tables = html(self._rows, left=2)
+        titles, *rows = self._rows
+        tables = html.table(titles, rows, left=2)
         if self.memory is not None:
-            tables += html([(self.memory.title, ""), *self.memory.rows()], left=1)
+            tables += html.table((self.memory.title, ""), self.memory.rows())
         return tables
 
 
