@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import xpnet.layers
-from xpnet.arrayfiles import read_arrays
+from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import Array, to_numpy
 from xpnet.devices import Device
 from xpnet.files import UnreadableError, reading
 from xpnet.layers import Layer, Network
 from xpnet.random import Stream
 
-__all__ = ["MAX_DRAWN", "MAX_LAYERS", "check_arrays", "load", "restore"]
+__all__ = ["MAX_DRAWN", "MAX_LAYERS", "annotate", "annotations", "check_arrays", "load", "restore"]
 
 MAX_LAYERS = 10_000
 """The most layers of a network in a file: each takes some kilobytes, whatever it learns."""
@@ -75,6 +75,29 @@ def load(
     net = builder.network(architecture)
     restore(net, arrays, str(path))
     return net.to(device)
+
+
+def annotate(path: str | os.PathLike[str], notes: Mapping[str, Any]) -> None:
+    """Keep with a network, in its file, what else is known of it, as JSON can hold it.
+
+    Such as what its classes are called: :func:`annotations` returns it.
+    """
+    arrays, about = read_arrays(path)
+    write_arrays(path, arrays, about | {"notes": dict(notes)})
+
+
+def annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what :func:`annotate` has kept in a network's file; nothing if it was not called.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or holds something else; the sentence begins with the path.
+    OSError
+        It cannot be read.
+    """
+    with reading(path, "its notes are none"):
+        return dict(read_arrays(path)[1].get("notes", {}))
 
 
 def restore(net: Layer, arrays: Mapping[str, Array], source: str) -> None:

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from xpnet.arrays import HostArray
 from xpnet.files import UnreadableError, contents, listed, most_unpacked, reading
 
-__all__ = ["MAX_MEMBERS", "Archive", "npz_arrays"]
+__all__ = ["MAX_MEMBERS", "Archive", "npy_array", "npz_arrays", "npz_names"]
 
 MAX_MEMBERS = 2**12
 """The most members that an archive may have: each takes some 500 bytes, however short it is."""
@@ -94,10 +94,7 @@ def npz_arrays(path: Path, names: Sequence[str], cure: str = "") -> list[HostArr
     OSError
         The file is missing or cannot be read.
     """
-    raw = contents(path)
-    with reading(path, "no NumPy archive, or a damaged one"):
-        archive = Archive(raw)
-        found = [name.removesuffix(".npy") for name in archive.names]
+    archive, found = _npz(path)
     for name in names:
         if name not in found:
             raise UnreadableError(
@@ -105,6 +102,33 @@ def npz_arrays(path: Path, names: Sequence[str], cure: str = "") -> list[HostArr
             )
     with reading(path, f"{' or '.join(names)} cannot be read"):
         return [_array(archive.read(f"{name}.npy")) for name in names]
+
+
+def npz_names(path: Path) -> list[str]:
+    """Return what the arrays of a NumPy archive are called; raises as :func:`npz_arrays` does."""
+    return _npz(path)[1]
+
+
+def _npz(path: Path) -> tuple[Archive, list[str]]:
+    raw = contents(path)
+    with reading(path, "no NumPy archive, or a damaged one"):
+        archive = Archive(raw)
+        return archive, [name.removesuffix(".npy") for name in archive.names]
+
+
+def npy_array(path: Path) -> HostArray:
+    """Return the array of a ``.npy`` file; nothing in it is ever executed.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged; the sentence begins with the path.
+    OSError
+        The file is missing or cannot be read.
+    """
+    raw = contents(path)
+    with reading(path, "no array of NumPy, or a damaged one"):
+        return _array(raw)
 
 
 def _array(raw: bytes) -> HostArray:

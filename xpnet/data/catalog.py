@@ -29,7 +29,7 @@ from xpnet.data.layouts import (
 )
 from xpnet.files import replacing
 
-__all__ = ["SOURCES", "DownloadError", "Source", "data_folder", "fetch", "read"]
+__all__ = ["SOURCES", "DownloadError", "Source", "data_folder", "fetch", "found_files", "read"]
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 
@@ -236,10 +236,10 @@ def fetch(
     """
     source = name if isinstance(name, Source) else _source(name)
     root = data_folder(data_dir)
-    found = _find(source, root)
+    found = found_files(source, root)
     if len(found) < len(source.files):
         _download(source, root, progress)
-        found = _find(source, root)
+        found = found_files(source, root)
     return found
 
 
@@ -279,7 +279,8 @@ def data_folder(data_dir: str | os.PathLike[str] | None) -> Path:
     return Path(pooch.os_cache("xpnet"))
 
 
-def _find(source: Source, root: Path) -> dict[str, Path]:
+def found_files(source: Source, root: Path) -> dict[str, Path]:
+    """Return the paths of those files of a data set that lie in a folder, by their names."""
     found = {}
     for file in source.files:
         places = (root / folder / name for folder in source.folders for name in file.names)
@@ -301,7 +302,7 @@ def _download(source: Source, root: Path, progress: bool | None) -> None:
         reason = f"{folder} cannot be written ({error.strerror})"
         raise DownloadError(_instructions(source, root, [reason])) from None
     with lock:
-        found = _find(source, root)  # again: another process may have downloaded them meanwhile
+        found = found_files(source, root)  # again: another process may have downloaded them meanwhile
         for file in source.files:
             if file.name not in found:
                 _download_file(source, file, root, progress)
@@ -383,7 +384,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _instructions(source: Source, root: Path, failures: Sequence[str]) -> str:
-    found = _find(source, root)
+    found = found_files(source, root)
     missing = [file.name for file in source.files if file.name not in found]
     known = " or ".join(f"{folder}/" for folder in source.folders)
     return "\n  ".join(
