@@ -35,8 +35,8 @@ IMPORTERS = {
     "numba": ["ops/numba/"],
     "nvmath": ["ops/cupy/cublaslt.py"],
     "numpy": [
-        "arrayfiles.py", "arrays.py", "book/", "convert.py", "data/", "devices/", "ops/cupy/",
-        "ops/numba/", "ops/numpy/", "plots/", "random.py", "sklearn/",
+        "arrayfiles.py", "arrays.py", "book/", "cli/", "convert.py", "data/", "devices/",
+        "ops/cupy/", "ops/numba/", "ops/numpy/", "plots/", "random.py", "sklearn/",
     ],
     "scipy": [],
     "sklearn": ["data/moons.py", "sklearn/"],
@@ -64,7 +64,8 @@ RANKS = [
     {"layers", "losses", "optimizers"},
     {"data", "gradients", "models", "plots", "serialize"},
     {"training"},
-    {"book", "sklearn"},
+    {"book", "cli", "sklearn"},
+    {"__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 

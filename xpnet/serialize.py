@@ -22,7 +22,15 @@ from xpnet.files import UnreadableError, reading
 from xpnet.layers import Layer, Network
 from xpnet.random import Stream
 
-__all__ = ["MAX_DRAWN", "MAX_LAYERS", "annotate", "annotations", "check_arrays", "load", "restore"]
+__all__ = [
+    "MAX_DRAWN",
+    "MAX_LAYERS",
+    "check_arrays",
+    "keep_notes",
+    "load",
+    "read_notes",
+    "restore",
+]
 
 MAX_LAYERS = 10_000
 """The most layers of a network in a file: each takes some kilobytes, whatever it learns."""
@@ -77,17 +85,17 @@ def load(
     return net.to(device)
 
 
-def annotate(path: str | os.PathLike[str], notes: Mapping[str, Any]) -> None:
+def keep_notes(path: str | os.PathLike[str], notes: Mapping[str, Any]) -> None:
     """Keep with a network, in its file, what else is known of it, as JSON can hold it.
 
-    Such as what its classes are called: :func:`annotations` returns it.
+    Such as what its classes are called: :func:`read_notes` returns it.
     """
     arrays, about = read_arrays(path)
     write_arrays(path, arrays, about | {"notes": dict(notes)})
 
 
-def annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return what :func:`annotate` has kept in a network's file; nothing if it was not called.
+def read_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what :func:`keep_notes` has written in a network's file; nothing if it was not called.
 
     Raises
     ------

@@ -18,8 +18,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import xpnet
 from scripts import train
 from xpnet import SGD, SoftmaxCrossEntropy, Trainer
+from xpnet.cli import runs
+from xpnet.cli.process import Interrupted
 from xpnet.files import versions
 from xpnet.layers import Linear, Sequential
 
@@ -30,7 +33,7 @@ RUN = (
     "--epochs", "4", "--limit-train", "600", "--batch-size", "5", "--model", "mlp",
     "--validation-split", "0.1", "--checkpoint-seconds", "0.05",
 )  # fmt: skip
-RESULTS = ["curves.png", "history.jsonl", "model.safetensors", "summary.json"]
+RESULTS = ["config.json", "curves.png", "history.jsonl", "model.safetensors", "summary.json"]
 TIMES = {"seconds", "samples_per_second", "train_seconds"}
 KILLS = [pytest.param(3, id="some"), pytest.param(200, id="many", marks=pytest.mark.slow)]
 SIGNALS = [pytest.param(2, id="some"), pytest.param(50, id="many", marks=pytest.mark.slow)]
@@ -147,14 +150,14 @@ def test_a_signal_ends_a_run_between_two_steps(tmp_path, whole, number, status, 
         ]
         if "go on with" in errors:
             assert f"train.py: interrupted: go on with --resume {folder}" in errors
-            assert train.CHECKPOINT in names(folder)
+            assert runs.CHECKPOINT in names(folder)
         assert finished_after(folder) == whole.outcome
     assert interrupted
 
 
 def finished_after(folder: Path) -> dict[str, Any]:
     """Go on with a run in a folder of earlier results, if it has begun, else begin it."""
-    begun = train.CHECKPOINT in names(folder)
+    begun = runs.CHECKPOINT in names(folder)
     how: Sequence[str] = ("--resume", str(folder)) if begun else (*RUN, "--out", str(folder))
     status, _, errors = run(*how)
     assert status == 0, errors
@@ -177,21 +180,21 @@ class TestTheFolder:
     def test_a_run_that_was_interrupted_is_not_overwritten_unasked(self, tmp_path, capsys):
         arguments = ["--limit-train", "50", "--epochs", "1", "--quiet", "--out", str(tmp_path)]
         interrupted(tmp_path)
-        kept = (tmp_path / train.CHECKPOINT).read_bytes()
+        kept = (tmp_path / runs.CHECKPOINT).read_bytes()
         assert train.main(arguments) == 2
         assert capsys.readouterr().err == (
             f"train.py: error: --out {tmp_path}: holds a run that is not finished: go on with "
             f"--resume {tmp_path}, or begin anew with --overwrite\n"
         )
-        assert (tmp_path / train.CHECKPOINT).read_bytes() == kept
+        assert (tmp_path / runs.CHECKPOINT).read_bytes() == kept
         assert train.main([*arguments, "--overwrite"]) == 0
         assert names(tmp_path) == RESULTS
 
     def test_where_the_data_lie_is_remembered_and_the_folder_quoted(
         self, tmp_path, monkeypatch, capsys
     ):
-        out, seen, fit = tmp_path / "a run", [], train.xpnet.Trainer.fit
-        load = train.xpnet.data.load
+        out, seen, fit = tmp_path / "a run", [], xpnet.Trainer.fit
+        load = xpnet.data.load
 
         def look(name: str, folder: str | None) -> Any:
             seen.append(folder)
@@ -199,13 +202,13 @@ class TestTheFolder:
 
         def interrupted(self: Any, *arguments: Any, **options: Any) -> None:
             fit(self, *arguments, **options)
-            raise train.Interrupted(signal.SIGINT)
+            raise Interrupted(signal.SIGINT)
 
-        monkeypatch.setattr(train.xpnet.data, "load", look)
+        monkeypatch.setattr(xpnet.data, "load", look)
         monkeypatch.chdir(tmp_path)
         arguments = ["--limit-train", "50", "--epochs", "1", "--data-dir", "here"]
         with monkeypatch.context() as patch:
-            patch.setattr(train.xpnet.Trainer, "fit", interrupted)
+            patch.setattr(xpnet.Trainer, "fit", interrupted)
             assert train.main([*arguments, "--out", str(out)]) == 130
         assert capsys.readouterr().err.endswith(f"go on with --resume '{out}'\n")
         assert train.main(["--resume", str(out)]) == 0
@@ -216,7 +219,7 @@ class TestTheFolder:
     def test_a_disk_that_is_full_is_named_and_the_last_whole_checkpoint_stays(
         self, tmp_path, monkeypatch, capsys, number
     ):
-        write = train.training.Checkpoint._save
+        write = xpnet.training.Checkpoint._save
 
         def save(self: Any, trainer: Any) -> None:
             if trainer.optimizer.steps > 3:
@@ -225,13 +228,13 @@ class TestTheFolder:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             write(self, trainer)
 
-        monkeypatch.setattr(train.training.Checkpoint, "_save", save)
+        monkeypatch.setattr(xpnet.training.Checkpoint, "_save", save)
         arguments = ["--limit-train", "50", "--epochs", "3", "--quiet", "--out", str(tmp_path)]
         more = ["--batch-size", "25", "--checkpoint-seconds", "1e-9"]
         assert train.main([*arguments, *more]) == (130 if number else 2)
         errors = capsys.readouterr().err
         assert (
-            f"error: [Errno 28] No space left on device: '{tmp_path / train.CHECKPOINT}'" in errors
+            f"error: [Errno 28] No space left on device: '{tmp_path / runs.CHECKPOINT}'" in errors
         )
         assert f"go on with --resume {tmp_path}" in errors
         monkeypatch.undo()
@@ -253,13 +256,13 @@ class TestTheFolder:
     def test_a_checkpoint_of_another_program_is_refused(self, tmp_path, capsys):
         net = Sequential([Linear(2)], input_shape=(2,))
         trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(lr=0.1))
-        trainer.save(tmp_path / train.CHECKPOINT)
+        trainer.save(tmp_path / runs.CHECKPOINT)
         assert train.main(["--resume", str(tmp_path)]) == 2
-        assert f"{train.CHECKPOINT}: no checkpoint of this command" in capsys.readouterr().err
+        assert f"{runs.CHECKPOINT}: no checkpoint of this command" in capsys.readouterr().err
 
     def test_a_damaged_checkpoint_is_told_once(self, tmp_path, capsys):
         interrupted(tmp_path)
-        newest = tmp_path / train.CHECKPOINT
+        newest = tmp_path / runs.CHECKPOINT
         if len(versions(newest)) < 2:  # it was interrupted so early
             shutil.copy(newest, tmp_path / "checkpoint.1.safetensors")
         newest.write_bytes(newest.read_bytes()[:-9])
@@ -287,11 +290,11 @@ class TestTheFolder:
     )
     def test_what_does_not_go_together_is_refused(self, tmp_path, capsys, arguments, sentence):
         interrupted(tmp_path)
-        kept = (tmp_path / train.CHECKPOINT).read_bytes()
+        kept = (tmp_path / runs.CHECKPOINT).read_bytes()
         assert train.main(arguments.format(out=tmp_path).split()) == 2
         errors = capsys.readouterr().err
         assert errors.startswith(f"train.py: error: {sentence.format(out=tmp_path)}"), errors
-        assert (tmp_path / train.CHECKPOINT).read_bytes() == kept
+        assert (tmp_path / runs.CHECKPOINT).read_bytes() == kept
 
 
 def interrupted(folder: Path) -> None:
@@ -299,7 +302,7 @@ def interrupted(folder: Path) -> None:
     process = Process(*RUN, "--out", str(folder))
     timer = threading.Timer(60, process.process.kill)
     timer.start()
-    while not (folder / train.CHECKPOINT).exists():
+    while not (folder / runs.CHECKPOINT).exists():
         time.sleep(0.01)
     process.process.send_signal(signal.SIGINT)
     assert process.ended()[0] == 130

@@ -17,6 +17,7 @@ from scripts import train
 from tests.conftest import HAS_TORCH
 from tests.published import cifar, emnist, published
 from xpnet import models, optimizers, schedules
+from xpnet.cli import train as code
 from xpnet.data.layouts import CifarArchive
 from xpnet.devices import DeviceError
 from xpnet.training import History
@@ -79,9 +80,9 @@ class TestARun:
         assert accuracy_of(text) > 0.9
         assert text.splitlines()[-1] == f"written to {run[1]}"
 
-    def test_it_writes_four_files_and_nothing_else(self, run):
+    def test_it_writes_five_files_and_nothing_else(self, run):
         assert sorted(p.name for p in run[1].iterdir()) == [
-            "curves.png", "history.jsonl", "model.safetensors", "summary.json"
+            "config.json", "curves.png", "history.jsonl", "model.safetensors", "summary.json"
         ]  # fmt: skip
         assert (run[1] / "curves.png").read_bytes().startswith(b"\x89PNG\r\n")
 
@@ -325,7 +326,7 @@ class TestUserErrors:
             r"no curves\.png: pictures need matplotlib: run .*\n$", capsys.readouterr().err
         )
         assert sorted(p.name for p in tmp_path.iterdir()) == [
-            "history.jsonl", "model.safetensors", "summary.json"
+            "config.json", "history.jsonl", "model.safetensors", "summary.json"
         ]  # fmt: skip
 
     def test_ctrl_c_ends_it_without_a_traceback(self, capsys, monkeypatch):
@@ -370,21 +371,21 @@ class TestOptions:
             "out", "quiet", "profile", "graph", "precision",
         ):  # fmt: skip
             assert f"--{name}" in text
-        for choice in (*models.BY_NAME, *train.OPTIMIZERS, *schedules.NAMES, *xpnet.data.NAMES):
+        for choice in (*models.BY_NAME, *code.OPTIMIZERS, *schedules.NAMES, *xpnet.data.NAMES):
             assert choice in text
 
     def test_every_option_is_explained(self):
         for action in train.parser()._actions:
             assert action.help, action.option_strings
 
-    @pytest.mark.parametrize("name", train.OPTIMIZERS)
+    @pytest.mark.parametrize("name", code.OPTIMIZERS)
     def test_every_optimizer_runs(self, tmp_path, name):
         assert train.main(quick("--optimizer", name, "--out", tmp_path)) == 0
-        kind, lr = train.OPTIMIZERS[name]
+        kind, lr = code.OPTIMIZERS[name]
         assert summary_of(tmp_path)["optimizer"] == repr(kind(lr=lr))
 
     def test_every_optimizer_of_the_library_is_offered(self):
-        assert {kind.__name__ for kind, _ in train.OPTIMIZERS.values()} == set(
+        assert {kind.__name__ for kind, _ in code.OPTIMIZERS.values()} == set(
             optimizers.__all__
         ) - {"Optimizer"}
 
@@ -430,7 +431,7 @@ class TestOptions:
     )
     def test_weight_decay_reaches_the_optimizer(self, options, decay):
         arguments = train.parser().parse_args(options.split())
-        assert train.make_optimizer(arguments).weight_decay == decay
+        assert code.make_optimizer(arguments).weight_decay == decay
 
     @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
     def test_torch_runs(self, tmp_path):
@@ -479,7 +480,7 @@ def test_graph_reaches_the_trainer(monkeypatch, capsys, graph):
             self.graph = "off"
 
     monkeypatch.setattr(xpnet, "Trainer", Seen)
-    monkeypatch.setattr(train, "not_recordable", lambda net: None)
+    monkeypatch.setattr(code, "not_recordable", lambda net: None)
     assert train.main(quick("--graph", graph)) == 0
     assert made == [graph]
     assert "replayed" not in capsys.readouterr().out

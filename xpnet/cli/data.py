@@ -114,7 +114,10 @@ def show(args: argparse.Namespace) -> None:
     for one in parts.values():
         one.to(place)  # whether it fits there
     lines = [_line(part, row) for part, row in rows.items()]
-    names, counts = _classes(parts["train"]), list(zip(*(r["counts"] for r in rows.values())))
+    names, counts = (
+        _classes(parts["train"]),
+        zip(*(row["counts"] for row in rows.values()), strict=True),
+    )
     cells = [("class", *rows)]
     cells += [(name, *(f"{n:,}" for n in row)) for name, row in zip(names, counts, strict=True)]
     about = {"name": args.dataset, "device": place.name, "class_names": names, "parts": rows}

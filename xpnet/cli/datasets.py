@@ -16,7 +16,16 @@ from xpnet.data import Dataset
 from xpnet.data.archives import npz_names
 from xpnet.files import listed
 
-__all__ = ["Reading", "add_dataset", "add_options", "as_images", "located", "noun", "read", "train_and_test"]
+__all__ = [
+    "Reading",
+    "add_dataset",
+    "add_options",
+    "as_images",
+    "located",
+    "noun",
+    "read",
+    "train_and_test",
+]
 
 MAX_CLASSES = 1000
 """The most classes that whole numbers as targets may stand for: more are no labels."""
@@ -156,9 +165,7 @@ def _folders(path: Path, how: Reading) -> tuple[Dataset, Dataset | None]:
 
 
 def _images(path: Path, how: Reading) -> Dataset:
-    return data.from_folder(
-        path, size=how.size, channels=how.channels, class_names=how.class_names
-    )
+    return data.from_folder(path, size=how.size, channels=how.channels, class_names=how.class_names)
 
 
 def _archive(path: Path, how: Reading) -> tuple[Dataset, Dataset | None]:

@@ -21,7 +21,7 @@ from xpnet.cli.process import print_json, run, say
 from xpnet.cli.saved import Saved, add_model
 from xpnet.data.archives import npy_array, npz_arrays, npz_names
 from xpnet.data.folders import image_header, image_pixels
-from xpnet.files import contents, listed, replacing
+from xpnet.files import listed, replacing
 from xpnet.functions import softmax
 from xpnet.tables import aligned
 
@@ -118,9 +118,7 @@ def predict(args: argparse.Namespace) -> None:
         say(False, table(results))
 
 
-def samples(
-    path: Path, saved: Saved, args: argparse.Namespace
-) -> Iterator[tuple[str, HostArray]]:
+def samples(path: Path, saved: Saved, args: argparse.Namespace) -> Iterator[tuple[str, HostArray]]:
     """Yield the samples in a file or folder, each with the name of where it comes from."""
     kind = path.suffix.lower()
     if path.is_dir():

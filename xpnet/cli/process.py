@@ -1,4 +1,4 @@
-"""What all commands share as processes: one sentence for what goes wrong, signals, exit statuses."""
+"""A command as a process: one sentence for what goes wrong, signals, exit statuses."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from xpnet.cli.parsing import comma_separated
 from xpnet.devices import device
 from xpnet.files import contents, json_value, reading
 from xpnet.layers import Network
-from xpnet.serialize import annotations, load
+from xpnet.serialize import load, read_notes
 
 __all__ = ["Saved", "add_model"]
 
@@ -54,7 +54,7 @@ class Saved:
                 f"{path}: expected a network with a score for each class, got one with outputs of "
                 f"shape {net.output_shape}: use it from Python, xpnet.load(path).predict(x)"
             )
-        notes = annotations(path)
+        notes = read_notes(path)
         names = args.class_names or notes.get("class_names")
         with reading(path, "its notes are none"):
             count = net.output_shape[0]

@@ -29,7 +29,7 @@ from xpnet.cli.process import handling, interrupt, print_json, run, say
 from xpnet.data import Dataset
 from xpnet.layers import BatchNorm, Network, Sequential
 from xpnet.ops.precision import PRECISIONS
-from xpnet.serialize import annotate
+from xpnet.serialize import keep_notes
 from xpnet.training.steps import not_recordable
 
 __all__ = ["OPTIMIZERS", "main", "make_optimizer", "parser"]
@@ -56,6 +56,13 @@ examples:
   {0} --dataset train.csv --target label --shape 1,28,28
   {0} --dataset pets/ --size 64 --model fast-convnet --class-weight balanced
   {0} --config runs/first/config.json --seed 1        as that run, but for the seed
+
+data sets:
+  {1}
+
+models:
+  mlp takes samples of any shape, and brings the columns of a table to one scale first; the others
+  take images
 """
 
 
@@ -65,7 +72,9 @@ def parser(prog: str = "xpnet train") -> Parser:
     p = Parser(
         prog,
         "Train a network to tell images apart, and say how well it does.",
-        EXAMPLES.format(f"python scripts/{prog}" if in_a_clone else prog),
+        EXAMPLES.format(
+            f"python scripts/{prog}" if in_a_clone else prog, "\n  ".join(xpnet.data.NAMES)
+        ),
         usage_first=in_a_clone,
     )
     p.set_defaults(prog=prog)
@@ -81,8 +90,8 @@ def _add_data(what: Any) -> None:
     datasets.add_dataset(
         what,
         "digits",
-        "digits (the default) comes with xpnet; others are downloaded once: "
-        f"{', '.join(xpnet.data.NAMES[1:])}; or data of your own: a .csv or .npz file, or a folder "
+        "digits (the default) comes with xpnet; others, named below, are "
+        "downloaded once; or data of your own: a .csv or .npz file, or a folder "
         "with a folder of images for each class, in train/ and test/ where it has these",
     )
     datasets.add_options(what, target="label")
@@ -365,9 +374,7 @@ def parts(args: argparse.Namespace) -> tuple[Dataset, Dataset | None, Dataset]:
     return learned, validation, test
 
 
-def make_trainer(
-    args: argparse.Namespace, learned: Dataset, device: xpnet.Device
-) -> xpnet.Trainer:
+def make_trainer(args: argparse.Namespace, learned: Dataset, device: xpnet.Device) -> xpnet.Trainer:
     """Return the network's trainer, if what is asked for can be."""
     net = make_network(args, learned).to(device, precision=args.precision)
     trainer = xpnet.Trainer(
@@ -430,9 +437,7 @@ def watch(args: argparse.Namespace, trainer: xpnet.Trainer) -> None:
             training.Checkpoint(
                 args.out / runs.CHECKPOINT,
                 every_seconds=args.checkpoint_seconds,
-                metadata={
-                    "arguments": runs.made_of(args) | {k: vars(args)[k] for k in runs.KEPT}
-                },
+                metadata={"arguments": runs.made_of(args) | {k: vars(args)[k] for k in runs.KEPT}},
             )
         )
     if not args.quiet:
@@ -562,7 +567,7 @@ def save_model(args: argparse.Namespace, net: Network, learned: Dataset) -> None
     path = args.out / "model.safetensors"
     names = learned.class_names
     net.save(path)
-    annotate(
+    keep_notes(
         path,
         {
             "class_names": None if names is None else list(names),

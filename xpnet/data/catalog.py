@@ -302,7 +302,7 @@ def _download(source: Source, root: Path, progress: bool | None) -> None:
         reason = f"{folder} cannot be written ({error.strerror})"
         raise DownloadError(_instructions(source, root, [reason])) from None
     with lock:
-        found = found_files(source, root)  # again: another process may have downloaded them meanwhile
+        found = found_files(source, root)  # another process may have downloaded them
         for file in source.files:
             if file.name not in found:
                 _download_file(source, file, root, progress)
