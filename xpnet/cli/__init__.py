@@ -8,7 +8,7 @@ from importlib import import_module
 
 import xpnet
 from xpnet.cli.parsing import Parser, add_choice
-from xpnet.cli.process import EXIT, handling, leaving
+from xpnet.cli.process import EXIT, leaving
 
 __all__ = ["COMMANDS", "entry", "main", "parser"]
 
@@ -58,10 +58,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def entry() -> int:
-    """Run the command as this process; Ctrl-C leaves no traceback at any instant."""
-    with handling(leaving("xpnet")):
-        status = main()
-        for number in EXIT:  # all is done
-            signal.signal(number, signal.SIG_IGN)
-        sys.stdout.flush()
-        sys.exit(status)
+    """Run the command as this process; return its exit status."""
+    for number in EXIT:  # outside of a fit there is nothing to lose
+        signal.signal(number, leaving("xpnet"))
+    status = main()
+    for number in EXIT:  # all is done
+        signal.signal(number, signal.SIG_IGN)
+    return status

@@ -164,7 +164,7 @@ def _rows(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:
     drop, target = args.drop, saved.notes.get("target")
     if drop is None:
         drop = [one for one in [target, *(saved.notes.get("drop") or [])] if one in names]
-    return data.from_csv(path, target=None, drop=list(drop), shape=saved.net.input_shape)
+    return _fitting(path, data.from_csv(path, target=None, drop=list(drop)), saved)
 
 
 def _array(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:
@@ -177,11 +177,17 @@ def _array(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:
             raise ValueError(f"{path}: expected one array, got {listed(names)}: name it by --array")
         (x,) = npz_arrays(path, known[:1])
     shape = saved.net.input_shape
-    if x.shape in (shape, shape[1:]):  # a single one
-        x = x[None]
+    single = x.shape in (shape, shape[1:])
+    return _fitting(path, x[None] if single else x, saved)
+
+
+def _fitting(path: Path, x: HostArray, saved: Saved) -> HostArray:
+    """Return samples in the shape that the network takes."""
+    shape = saved.net.input_shape
     if x[:1].size != numpy.prod(shape) or len(x) == 0:
         raise ValueError(
-            f"{path}: expected samples of shape {shape}, got an array of shape {x.shape}"
+            f"{path}: expected samples of shape {shape} for {saved.path}, got {len(x)} of "
+            f"shape {x.shape[1:]}"
         )
     return as_images(x, shape)
 

@@ -12,9 +12,10 @@ from xpnet.cli import runs
 from xpnet.cli.datasets import Reading
 from xpnet.cli.parsing import comma_separated
 from xpnet.devices import device
-from xpnet.files import contents, json_value, reading
+from xpnet.files import reading
 from xpnet.layers import Network
 from xpnet.serialize import load, read_notes
+from xpnet.training.checkpoint import read_metadata
 
 __all__ = ["Saved", "add_model"]
 
@@ -54,7 +55,7 @@ class Saved:
                 f"{path}: expected a network with a score for each class, got one with outputs of "
                 f"shape {net.output_shape}: use it from Python, xpnet.load(path).predict(x)"
             )
-        notes = read_notes(path)
+        notes = _notes(path)
         names = args.class_names or notes.get("class_names")
         with reading(path, "its notes are none"):
             count = net.output_shape[0]
@@ -83,11 +84,15 @@ class Saved:
 
     def trained_with(self) -> dict[str, Any] | None:
         """Return the arguments of the run in whose folder it lies; None if there is none."""
-        path = self.path.parent / runs.CONFIG
-        if not path.exists():
-            return None
-        with reading(path, "no arguments of a run"):
-            return dict(json_value(contents(path).decode()))
+        return runs.saved_arguments(self.path.parent)
+
+
+def _notes(path: Path) -> dict[str, Any]:
+    """Return what a training has kept with its network, or with its checkpoint."""
+    if path.name != runs.CHECKPOINT:
+        return read_notes(path)
+    with reading(path, "its notes are none"):
+        return dict(read_metadata(path).get("notes", {}))
 
 
 def add_model(group: Any) -> None:

@@ -27,7 +27,7 @@ from xpnet.cli.parsing import (
 )
 from xpnet.cli.process import handling, interrupt, print_json, run, say
 from xpnet.data import Dataset
-from xpnet.layers import BatchNorm, Network, Sequential
+from xpnet.layers import BatchNorm, Sequential
 from xpnet.ops.precision import PRECISIONS
 from xpnet.serialize import keep_notes
 from xpnet.training.steps import not_recordable
@@ -342,7 +342,7 @@ def train(args: argparse.Namespace) -> None:
     trainer = make_trainer(args, learned, device)
     if goes_on:
         trainer.restore(args.out / runs.CHECKPOINT)
-    watch(args, trainer)
+    watch(args, trainer, notes_of(args, learned))
     if not args.quiet:
         introduce(args, trainer, learned, validation, test)
     if args.profile:
@@ -429,15 +429,16 @@ def steering(args: argparse.Namespace) -> list[training.Callback]:
     return chosen
 
 
-def watch(args: argparse.Namespace, trainer: xpnet.Trainer) -> None:
+def watch(args: argparse.Namespace, trainer: xpnet.Trainer, notes: dict[str, Any]) -> None:
     """Let callbacks keep and print what the run comes to."""
     trainer.callbacks.append(training.LearnsNothing())
     if args.out:
+        kept = runs.made_of(args) | {name: vars(args)[name] for name in runs.KEPT}
         trainer.callbacks.append(
             training.Checkpoint(
                 args.out / runs.CHECKPOINT,
                 every_seconds=args.checkpoint_seconds,
-                metadata={"arguments": runs.made_of(args) | {k: vars(args)[k] for k in runs.KEPT}},
+                metadata={"arguments": kept, "notes": notes},
             )
         )
     if not args.quiet:
@@ -553,7 +554,9 @@ def write_results(
         plots.training_curves(trainer.history, args.out / "curves.png", title)
     except plots.PlotError as error:
         print(f"no curves.png: {error}", file=sys.stderr)
-    save_model(args, trainer.net, learned)
+    model = args.out / "model.safetensors"
+    trainer.net.save(model)
+    keep_notes(model, notes_of(args, learned))
     trainer.history.save(args.out / "history.jsonl")
     runs.write_json(args.out / runs.CONFIG, summary["arguments"])
     runs.write_json(args.out / runs.SUMMARY, summary)
@@ -562,17 +565,12 @@ def write_results(
         say(args.json, f"written to {args.out}")
 
 
-def save_model(args: argparse.Namespace, net: Network, learned: Dataset) -> None:
-    """Write the network, and with it what its classes are called and how its samples are read."""
-    path = args.out / "model.safetensors"
+def notes_of(args: argparse.Namespace, learned: Dataset) -> dict[str, Any]:
+    """Return what is kept with the network: what its classes are called, how samples are read."""
     names = learned.class_names
-    net.save(path)
-    keep_notes(
-        path,
-        {
-            "class_names": None if names is None else list(names),
-            "target": args.target,
-            "drop": args.drop,
-            "mean": float(xpnet.to_numpy(learned.x).mean()),
-        },
-    )
+    return {
+        "class_names": None if names is None else list(names),
+        "target": args.target,
+        "drop": args.drop,
+        "mean": float(xpnet.to_numpy(learned.x).mean()),
+    }
