@@ -22,6 +22,8 @@ TESTED_BY = {
         "book/deep_convnet.py", "book/multi_layer_net.py", "book/multi_layer_net_extend.py",
         "book/simple_convnet.py", "book/two_layer_net.py",
     ),
+    "cli/test_train.py": ("cli/datasets.py", "cli/runs.py"),
+    "cli/test_predict.py": ("cli/saved.py",),
     "scripts/gallery/test_mnist.py": ("scripts/gallery/*.py",),
     # faster bodies, each against the generic one
     "ops/test_parity.py": ("ops/numba/*.py", "ops/numpy/*.py"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.data.test_frames import Frame
+from xpnet.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -80,7 +82,8 @@ def test_every_option_that_the_readme_names_exists() -> None:
     from scripts.gallery import harness
 
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
-    known = train.parser().format_help() + harness.parser().format_help()
+    known = "".join(import_module(f"xpnet.cli.{name}").parser().format_help() for name in COMMANDS)
+    known += train.parser().format_help() + harness.parser().format_help()
     known += (ROOT / "scripts/gallery/__main__.py").read_text()
     known += cpu.parser().format_help() + (ROOT / "tests/conftest.py").read_text()
     assert all(option in known for option in options - {"--help"})

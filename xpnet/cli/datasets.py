@@ -81,7 +81,10 @@ def add_options(group: Any, *, target: str | None) -> None:
         help="of a CSV file: the column of the classes, by name or number from 0 (label)",
     )
     group.add_argument(
-        "--drop", type=columns, metavar="COLUMN,...", help="of a CSV file: columns to leave out"
+        "--drop",
+        type=columns,
+        metavar="COLUMN,...",
+        help="of a CSV file: columns to leave out (none)",
     )
     group.add_argument(
         "--shape",

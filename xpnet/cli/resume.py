@@ -29,7 +29,7 @@ def parser() -> Parser:
     )
     p.add_argument("folder", type=Path, metavar="DIR", help="the run's --out")
     p.add_argument("--data-dir", metavar="DIR", help="where data sets lie (where they lay)")
-    add_device(p, default=None, what="the one that the run began with, which it must have again")
+    add_device(p, default=None, what="must be the one that the run began with (it is)")
     p.add_argument(
         "--checkpoint-seconds",
         type=POSITIVE,

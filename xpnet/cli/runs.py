@@ -158,7 +158,7 @@ def config_arguments(path: Path, grammar: Parser, given: set[str]) -> list[str]:
         name = key.replace("-", "_")
         if name not in known:
             raise ValueError(f"{path}: {key!r} is no argument{nearest(name, known)}")
-        if name not in given and value not in (None, False):
+        if name not in given and value is not None and value is not False:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             line.append(flags[name] if value is True else f"{flags[name]}={text}")
     return line
