@@ -10,7 +10,7 @@ import numpy
 
 from xpnet import data, plots
 from xpnet.arrays import to_numpy
-from xpnet.cli.datasets import Reading, add_options, located, read
+from xpnet.cli.datasets import Reading, add_options, add_shapes, located, read
 from xpnet.cli.parsing import WHOLE, Parser, add_choice, add_common, add_device
 from xpnet.cli.process import print_json, run, say
 from xpnet.data import Dataset
@@ -49,6 +49,7 @@ def parser() -> Parser:
         help="a data set's name; to show also a .csv or .npz file or a folder of images",
     )
     add_options(p, target="label")
+    add_shapes(p)
     p.add_argument("--picture", type=Path, metavar="FILE.png", help="draw images there (no)")
     p.add_argument(
         "--per-class", type=WHOLE, default=8, metavar="N", help="images of each class in it (8)"

@@ -20,6 +20,7 @@ __all__ = [
     "Reading",
     "add_dataset",
     "add_options",
+    "add_shapes",
     "as_images",
     "located",
     "noun",
@@ -67,7 +68,7 @@ def add_dataset(group: Any, default: str | None, help: str) -> None:
 
 
 def add_options(group: Any, *, target: str | None) -> None:
-    """Add what says how data are read."""
+    """Add where data lie, and which columns of a table are what."""
     group.add_argument(
         "--data-dir",
         metavar="DIR",
@@ -86,6 +87,10 @@ def add_options(group: Any, *, target: str | None) -> None:
         metavar="COLUMN,...",
         help="of a CSV file: columns to leave out (none)",
     )
+
+
+def add_shapes(group: Any) -> None:
+    """Add what says of which shape the samples in files are."""
     group.add_argument(
         "--shape",
         type=sizes,

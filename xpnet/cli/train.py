@@ -95,6 +95,7 @@ def _add_data(what: Any) -> None:
         "with a folder of images for each class, in train/ and test/ where it has these",
     )
     datasets.add_options(what, target="label")
+    datasets.add_shapes(what)
     what.add_argument(
         "--test-data",
         type=datasets.located,
