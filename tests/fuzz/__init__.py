@@ -26,6 +26,7 @@ from PIL import Image
 import xpnet
 from xpnet.book._files import read_params
 from xpnet.data import catalog, from_arrays, from_csv, idx, load_spreadsheet, save_spreadsheet
+from xpnet.data.archives import npy_array
 from xpnet.data.folders import image_header, image_pixels
 from xpnet.data.layouts import CifarArchive
 from xpnet.layers import BatchNorm, Conv2d, Flatten, Linear, ReLU, Residual, Sequential
@@ -110,6 +111,11 @@ def _read_table(path: Path) -> Any:
 def _npz(folder: Path) -> list[bytes]:
     np.savez_compressed(folder / "a.npz", x=np.arange(12.0).reshape(4, 3), t=np.arange(4))
     return [(folder / "a.npz").read_bytes()]
+
+
+def _npy(folder: Path) -> list[bytes]:
+    np.save(folder / "a.npy", np.arange(12.0).reshape(4, 3))
+    return [(folder / "a.npy").read_bytes()]
 
 
 def _images(suffix: str) -> Callable[[Path], list[bytes]]:
@@ -226,6 +232,7 @@ READERS = {
     "xlsx": Reader(".xlsx", load_spreadsheet, _spreadsheets(".xlsx"), _inside_zip),
     "table": Reader(".csv", _read_table, _tables),
     "arrays": Reader(".npz", from_arrays, _npz, _inside_zip),
+    "array": Reader(".npy", npy_array, _npy),
     "png": Reader(".png", _read_image, _images("png")),
     "jpeg": Reader(".jpg", _read_image, _images("jpeg")),
     "emnist": Reader(".zip", _parts("emnist-letters"), _emnist, _inside_zip),

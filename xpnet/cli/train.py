@@ -13,7 +13,7 @@ import numpy
 import xpnet
 from xpnet import models, optimizers, plots, schedules, training
 from xpnet.arrays import dtype_name
-from xpnet.cli import datasets, runs
+from xpnet.cli import augments, datasets, runs
 from xpnet.cli.parsing import (
     NOT_NEGATIVE,
     POSITIVE,
@@ -55,6 +55,7 @@ examples:
   {0} --optimizer sgd --lr 0.1 --schedule constant --validation-split 0.1
   {0} --dataset train.csv --target label --shape 1,28,28
   {0} --dataset pets/ --size 64 --model fast-convnet --class-weight balanced
+  {0} --dataset mnist --model fast-convnet --augment shift=2,rotate=10 --epochs 10
   {0} --config runs/first/config.json --seed 1        as that run, but for the seed
 
 data sets:
@@ -125,6 +126,14 @@ def _add_data(what: Any) -> None:
         "--class-weight",
         ["balanced"],
         help="balanced: each class counts as much as any other in training (every image does)",
+    )
+    what.add_argument(
+        "--augment",
+        type=augments.words,
+        metavar="HOW,...",
+        help="change the training images at random each time (as they are): some of shift=PIXELS, "
+        "rotate=DEGREES, scale=LOW:HIGH, shear=DEGREES, flip, elastic=STRENGTH, cut-out=PIXELS, "
+        "noise=STD, and last mix-up=ALPHA",
     )
 
 
@@ -372,6 +381,8 @@ def parts(args: argparse.Namespace) -> tuple[Dataset, Dataset | None, Dataset]:
         raise ValueError("--early-stopping: needs data to watch: say --validation-split 0.1")
     if args.class_weight:
         learned = learned.weighted(args.class_weight)
+    if args.augment:
+        learned = learned.augmented(*augments.augmenting(args.augment), seed=args.seed)
     return learned, validation, test
 
 
