@@ -6,6 +6,7 @@ What it shares with ``scripts/train.py`` is tested there.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ class TestOwnData:
         summary = json.loads((out / "summary.json").read_text())
         assert (summary["train_samples"], summary["test_accuracy"]) == (24, 1.0)
         assert xpnet.load(out / "model.safetensors").input_shape == (3, 16, 16)
+
+    def test_a_test_part_that_lacks_a_class_moves_no_other(self, tmp_path, capsys):
+        for part in ("train", "test"):
+            put_images(tmp_path / "pets" / part)
+        shutil.rmtree(tmp_path / "pets/test/cat")
+        line = ("--epochs", 20, "--batch-size", 8, "--quiet", "--json")
+        ran = invoke(capsys, "train", "--dataset", tmp_path / "pets", *line)
+        assert ran.json["test_accuracy"] == 1.0
 
     def test_a_folder_without_parts_is_divided(self, tmp_path, capsys):
         folder = put_images(tmp_path / "pets", count=10)

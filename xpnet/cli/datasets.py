@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -197,7 +198,7 @@ def _arrays(path: Path, how: Reading, x: str, t: str) -> Dataset:
 def as_images(x: HostArray, shape: Sequence[int] | None = None) -> HostArray:
     """Return samples in a shape; by default images with their channels first, as layers want."""
     if shape is not None and x.shape[1:] != tuple(shape):
-        if x[:1].size != _product(shape):
+        if x[:1].size != math.prod(shape):
             raise ValueError(
                 f"--shape: expected one of {x[:1].size} numbers, got {','.join(map(str, shape))}"
             )
@@ -208,13 +209,6 @@ def as_images(x: HostArray, shape: Sequence[int] | None = None) -> HostArray:
     if x.ndim == 4 and shape is None and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
         return x.transpose(0, 3, 1, 2)
     return x
-
-
-def _product(numbers: Sequence[int]) -> int:
-    product = 1
-    for one in numbers:
-        product *= one
-    return product
 
 
 def _labelled(found: Dataset, classes: int | None = None) -> Dataset:

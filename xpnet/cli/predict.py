@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,7 +185,7 @@ def _array(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:
 def _fitting(path: Path, x: HostArray, saved: Saved) -> HostArray:
     """Return samples in the shape that the network takes."""
     shape = saved.net.input_shape
-    if x[:1].size != numpy.prod(shape) or len(x) == 0:
+    if x[:1].size != math.prod(shape) or len(x) == 0:
         raise ValueError(
             f"{path}: expected samples of shape {shape} for {saved.path}, got {len(x)} of "
             f"shape {x.shape[1:]}"
