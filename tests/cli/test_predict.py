@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from tests.cli.tasks import SPECIES, invoke, put_digits, refused
+from tests.cli.tasks import SPECIES, invoke, put_digits, put_table, refused
 
 
 def scores_of(run, x):
@@ -108,6 +108,22 @@ class TestArraysAndTables:
         found = [one["class"] for one in ran.json["predictions"]]
         assert len(found) == 12
         assert sum(name == SPECIES[k % 3] for k, name in enumerate(found)) >= 10
+
+    def test_columns_may_have_numbers_alone(self, tmp_path, capsys):
+        path = put_table(tmp_path / "named.csv")
+        lines = [
+            line.split(",", 1)[1].replace(",", ";") for line in path.read_text().splitlines()[1:]
+        ]
+        (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+        line = ("--dataset", tmp_path / "t.csv", "--target", 3, "--header", "no")
+        more = ("--delimiter", ";", "--batch-size", 20, "--quiet", "--out", tmp_path / "run")
+        assert invoke(capsys, "train", *line, *more).status == 0
+        for columns in (4, 3):
+            rows = [";".join(line.split(";")[:columns]) for line in lines[:12]]
+            (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
+            ran = invoke(capsys, "predict", tmp_path / "run", tmp_path / "new.csv", "--json")
+            found = [one["class"] for one in ran.json["predictions"]]
+            assert sum(name == SPECIES[k % 3] for k, name in enumerate(found)) >= 10
 
     def test_a_table_of_columns_to_drop(self, table, tmp_path, capsys):
         (tmp_path / "t.csv").write_text("length,more,width,weight\n5,1,340,0.015\n")

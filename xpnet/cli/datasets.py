@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from xpnet import data
 from xpnet.arrays import HostArray, dtype_name, to_numpy
 from xpnet.checks import nearest
-from xpnet.cli.parsing import comma_separated, sizes
+from xpnet.cli.parsing import add_choice, comma_separated, sizes
 from xpnet.data import Dataset
 from xpnet.data.archives import npz_names
 from xpnet.files import listed
@@ -22,12 +22,16 @@ __all__ = [
     "add_dataset",
     "add_options",
     "add_shapes",
+    "add_table",
     "as_images",
     "located",
     "noun",
     "read",
     "train_and_test",
 ]
+
+TABLE = ("target", "drop", "header", "delimiter")
+"""The arguments that say how a table is read, and that are kept with a network."""
 
 MAX_CLASSES = 1000
 """The most classes that whole numbers as targets may stand for: more are no labels."""
@@ -82,11 +86,25 @@ def add_options(group: Any, *, target: str | None) -> None:
         metavar="COLUMN",
         help="of a CSV file: the column of the classes, by name or number from 0 (label)",
     )
+    add_table(group)
+
+
+def add_table(group: Any) -> None:
+    """Add what says how a table is read, whether it has a column of classes or not."""
     group.add_argument(
         "--drop",
         type=columns,
         metavar="COLUMN,...",
-        help="of a CSV file: columns to leave out (none)",
+        help="of a CSV file: columns to leave out (none, or those of the training)",
+    )
+    add_choice(
+        group,
+        "--header",
+        ["yes", "no"],
+        help="of a CSV file: whether its first row names the columns (found out)",
+    )
+    group.add_argument(
+        "--delimiter", metavar="CHARACTER", help="of a CSV file: what stands between fields (,)"
     )
 
 
@@ -112,7 +130,7 @@ class Reading:
 
     Attributes
     ----------
-    target, drop, shape
+    target, drop, shape, header, delimiter
         Of tables: see :func:`xpnet.data.from_csv`.
     size, channels
         Of images: see :func:`xpnet.data.from_folder`.
@@ -122,6 +140,8 @@ class Reading:
 
     target: str | int = "label"
     drop: Sequence[str | int] = ()
+    header: bool | None = None
+    delimiter: str = ","
     shape: Sequence[int] | None = None
     size: tuple[int, int] | None = None
     channels: int | None = None
@@ -134,7 +154,15 @@ class Reading:
         if size is not None and len(size) > 2:
             raise ValueError(f"--size: expected one size or H,W, got {size}")
         height_width = None if size is None else (size[0], size[-1])
-        return cls(args.target, args.drop or (), args.shape, height_width)
+        return cls.table(vars(args), shape=args.shape, size=height_width)
+
+    @classmethod
+    def table(cls, words: Mapping[str, Any], **others: Any) -> Reading:
+        """Return how a table is read by a command's arguments, or what was kept of them."""
+        header = {"yes": True, "no": False}.get(words.get("header") or "")
+        target = "label" if words.get("target") is None else words["target"]
+        drop, delimiter = words.get("drop") or (), words.get("delimiter") or ","
+        return cls(target, drop, header, delimiter, **others)
 
     def like(self, known: Dataset) -> Reading:
         """Return how a second part is read, which is to fit the first."""
@@ -161,7 +189,13 @@ def read(
 
 def _table(path: Path, how: Reading) -> Dataset:
     return data.from_csv(
-        path, target=how.target, class_names=how.class_names, drop=list(how.drop), shape=how.shape
+        path,
+        target=how.target,
+        class_names=how.class_names,
+        drop=list(how.drop),
+        shape=how.shape,
+        delimiter=how.delimiter,
+        header=how.header,
     )
 
 

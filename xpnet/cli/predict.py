@@ -16,7 +16,7 @@ import numpy
 from xpnet import data, plots
 from xpnet.arrays import HostArray, to_numpy
 from xpnet.checks import nearest
-from xpnet.cli.datasets import as_images, columns
+from xpnet.cli.datasets import add_table, as_images
 from xpnet.cli.parsing import WHOLE, Parser, add_common, add_device
 from xpnet.cli.process import print_json, run, say
 from xpnet.cli.saved import Saved, add_model
@@ -68,12 +68,7 @@ def parser() -> Parser:
     p.add_argument(
         "--invert", action="store_true", help="of images: what is dark is to be bright (as it is)"
     )
-    p.add_argument(
-        "--drop",
-        type=columns,
-        metavar="COLUMN,...",
-        help="of a CSV file: columns to leave out (as in training, and that of the classes)",
-    )
+    add_table(p)
     p.add_argument(
         "--array", metavar="NAME", help="of an .npz file: the array of the samples (its only one)"
     )
@@ -160,12 +155,17 @@ def _image(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:
 
 
 def _rows(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        names = next(csv.reader(itertools.islice(file, 1)), [])
-    drop, target = args.drop, saved.notes.get("target")
-    if drop is None:
-        drop = [one for one in [target, *(saved.notes.get("drop") or [])] if one in names]
-    return _fitting(path, data.from_csv(path, target=None, drop=list(drop)), saved)
+    """Return the samples of a table, which may have the column of the classes too."""
+    how = saved.reads(args)
+    drop = list(how.drop)
+    if args.drop is None:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            names = next(csv.reader(itertools.islice(file, 1), delimiter=how.delimiter), [])
+        known = [how.target, *drop]
+        numbered = len(names) == math.prod(saved.net.input_shape) + len(known)
+        drop = [one for one in known if one in names or (numbered and isinstance(one, int))]
+    x = data.from_csv(path, target=None, drop=drop, delimiter=how.delimiter, header=how.header)
+    return _fitting(path, x, saved)
 
 
 def _array(path: Path, saved: Saved, args: argparse.Namespace) -> HostArray:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xpnet.checks import distinct_names
 from xpnet.cli import runs
-from xpnet.cli.datasets import Reading
+from xpnet.cli.datasets import TABLE, Reading
 from xpnet.cli.parsing import comma_separated
 from xpnet.devices import device
 from xpnet.files import reading
@@ -73,13 +73,17 @@ class Saved:
         return None
 
     def reads(self, args: argparse.Namespace) -> Reading:
-        """Return how files of samples and targets are read for it."""
+        """Return how files of samples are read for it, and their targets."""
         channels, size = self.image or (None, None)
-        target = args.target if args.target is not None else self.notes.get("target", "label")
-        drop = args.drop if args.drop is not None else self.notes.get("drop")
+        given = {name: getattr(args, name, None) for name in TABLE}
+        words = {name: self.notes.get(name) if one is None else one for name, one in given.items()}
         named = self.notes.get("class_names") or args.class_names
-        return Reading(
-            target, drop or (), self.net.input_shape, size, channels, named and self.class_names
+        return Reading.table(
+            words,
+            shape=self.net.input_shape,
+            size=size,
+            channels=channels,
+            class_names=named and self.class_names,
         )
 
     def trained_with(self) -> dict[str, Any] | None:

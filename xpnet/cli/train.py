@@ -582,7 +582,6 @@ def notes_of(args: argparse.Namespace, learned: Dataset) -> dict[str, Any]:
     names = learned.class_names
     return {
         "class_names": None if names is None else list(names),
-        "target": args.target,
-        "drop": args.drop,
+        **{name: getattr(args, name) for name in datasets.TABLE},
         "mean": float(xpnet.to_numpy(learned.x).mean()),
     }
