@@ -8,14 +8,13 @@ from typing import Any
 import numpy
 
 import xpnet
-from xpnet.arrays import HostArray
 from xpnet.cli import datasets, train
 from xpnet.cli.parsing import Parser, add_common, add_device
 from xpnet.cli.process import print_json, run, say
 from xpnet.cli.saved import Saved, add_model
 from xpnet.data import Dataset
 from xpnet.tables import aligned
-from xpnet.training.metrics import confusion_matrix
+from xpnet.training.classification import ClassReport, classification_report
 
 __all__ = ["main", "parser"]
 
@@ -96,21 +95,21 @@ def data_for(args: argparse.Namespace, saved: Saved) -> Dataset:
 def by_class(saved: Saved, found: Dataset) -> list[dict[str, Any]]:
     """Return of each class how many samples there are, how many are found, and what is confused."""
     scores = saved.net.predict(found.x)
-    counts = xpnet.to_numpy(confusion_matrix(xpnet.to_numpy(scores), xpnet.to_numpy(found.t)))
-    return [_of_class(counts, k, saved.class_names) for k in range(len(counts))]
+    report = classification_report(scores, xpnet.to_numpy(found.t), saved.class_names)
+    return [_of_class(report, k) for k in range(len(report.class_names))]
 
 
-def _of_class(counts: HostArray, k: int, names: tuple[str, ...]) -> dict[str, Any]:
-    right, samples, taken = int(counts[k, k]), int(counts[k].sum()), int(counts[:, k].sum())
+def _of_class(report: ClassReport, k: int) -> dict[str, Any]:
+    counts = report.confusion
     wrong = counts[k].copy()
     wrong[k] = 0
     other = int(numpy.argmax(wrong))
     return {
-        "class": names[k],
-        "samples": samples,
-        "recall": right / samples if samples else None,
-        "precision": right / taken if taken else None,
-        "most_taken_for": names[other] if wrong[other] else None,
+        "class": report.class_names[k],
+        "samples": report.support[k],
+        "recall": report.recall[k] if report.support[k] else None,
+        "precision": report.precision[k] if counts[:, k].any() else None,
+        "most_taken_for": report.class_names[other] if wrong[other] else None,
         "times": int(wrong[other]),
     }
 
