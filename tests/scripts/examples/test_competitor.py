@@ -1,0 +1,38 @@
+"""The competitor's program: what it finds, on the digits, that it goes on, and that it is short."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from scripts.examples import competitor
+
+
+def test_it_goes_on_where_it_was_and_finds_the_same(tmp_path: Path) -> None:
+    found = competitor.main(str(tmp_path), 3, 1, dataset="digits")
+    assert found[0][0] > 0.9
+    assert found == competitor.main(str(tmp_path), 3, 1, dataset="digits")  # finished: at once
+    assert [path.name for path in tmp_path.glob("*0.safetensors")] == ["competitor-0.safetensors"]
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+def test_three_networks_name_more_than_9970_digits(tmp_path: Path) -> None:
+    """Half an hour of two cores."""
+    alone, together = competitor.main(str(tmp_path))
+    assert sum(alone) / 3 >= 0.9960
+    assert together >= 0.9970
+
+
+def test_it_has_at_most_30_lines_of_its_own() -> None:
+    tree = ast.parse(Path(competitor.__file__).read_text())
+    statements = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt)
+        and not isinstance(node, (ast.Import, ast.ImportFrom))
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
+    assert len(statements) <= 30
