@@ -19,6 +19,7 @@ import numpy as np
 
 import xpnet
 from xpnet import models
+from xpnet.data.augment import Elastic, Rotate, Scale, Shear, Shift
 from xpnet.layers import Linear, ReLU, Sequential
 
 Workload = tuple[Callable[[], Sequential], int, Callable[[], xpnet.optimizers.Optimizer]]
@@ -31,8 +32,12 @@ WORKLOADS: dict[str, Workload] = {
     "multi": (lambda: models.mlp((100,) * 4), 128, xpnet.Adam),
     "wide": (lambda: models.mlp((1024, 1024)), 512, xpnet.Adam),
     "simple": (models.simple_convnet, 100, xpnet.Adam),
+    "augmented": (models.simple_convnet, 100, xpnet.Adam),
     "deep": (models.deep_convnet, 100, xpnet.Adam),
 }  # fmt: skip
+
+AUGMENTS = {"augmented": (Rotate(12), Scale(0.9, 1.1), Shear(8), Elastic(1.0), Shift(1))}
+"""What images are changed by, where they are: ``augmented`` is ``simple`` but for that."""
 
 
 def measure(name: str, device: str, seconds: float) -> float:
@@ -48,6 +53,8 @@ def measure(name: str, device: str, seconds: float) -> float:
     else:
         x = draws.integers(0, 256, (n, *shape), dtype="uint8")
     data = xpnet.data.Dataset(x, draws.integers(0, classes, n), classes=classes)
+    if name in AUGMENTS:
+        data = data.augmented(*AUGMENTS[name])
     batches = xpnet.data.Batches(data, batch_size, device=net.device)
     trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), optimizer())
     times, end = [], time.perf_counter() + seconds
