@@ -121,7 +121,10 @@ def test_children_forked_beside_threads_that_import_and_compile_do_not_hang(_):
 @needs_fork
 def test_a_fit_starts_no_process_of_its_own():
     """One is started under a lock, and a child forked meanwhile finds that taken for ever."""
-    program = "from tests.test_forks import *; subprocess.Popen = None; train(networks()[1])"
+    program = (
+        "from tests.test_forks import *; nets = networks(); nets[1].predict(pixels()); "
+        "subprocess.Popen = None; train(nets[1])"
+    )
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
