@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from scripts.examples import analyst
+
+pytestmark = pytest.mark.gallery
 
 
 def test_it_finds_the_rare_answer_and_another_process_finds_the_same(tmp_path: Path) -> None:

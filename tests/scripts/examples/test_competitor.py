@@ -9,6 +9,8 @@ import pytest
 
 from scripts.examples import competitor
 
+pytestmark = pytest.mark.gallery
+
 
 def test_it_goes_on_where_it_was_and_finds_the_same(tmp_path: Path) -> None:
     found = competitor.main(str(tmp_path), 3, 1, dataset="digits")

@@ -11,6 +11,8 @@ pytest.importorskip("matplotlib")
 
 from scripts.examples import lesson
 
+pytestmark = pytest.mark.gallery
+
 
 def test_it_draws_eight_pictures_of_a_network_that_reads(tmp_path: Path) -> None:
     assert lesson.main(str(tmp_path)) >= 0.97
