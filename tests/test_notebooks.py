@@ -70,7 +70,13 @@ def test_a_cell_that_raises_and_another_kind_of_output_are_seen(tmp_path):
     assert kinds(shown) == [[("execute_result", "text/plain", "")], [("stream", "stdout")]]
 
 
-@pytest.mark.parametrize("first", ["", "%matplotlib inline", "import matplotlib.pyplot"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import matplotlib.pyplot",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("", "%matplotlib inline")),
+    ],
+)
 def test_a_picture_is_shown_once_whether_pyplot_is_there_or_not(first, tmp_path):
     sources = (f"{first}\nfrom xpnet import plots", "plots.confusion([[1, 0], [0, 1]])")
     cells = [nbformat.v4.new_code_cell(source) for source in sources]

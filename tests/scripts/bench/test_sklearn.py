@@ -15,6 +15,7 @@ def row(contender: str, seconds: float) -> bench.Row:
     return {"contender": contender, "seconds": seconds} | more
 
 
+@pytest.mark.slow
 def test_it_measures_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = ["--epochs", "5", "--rounds", "1", "--fits", "1", "--json", str(tmp_path / "f.json")]
     bench.main([*quick, "--contenders", "xpnet-plain", "MLPClassifier"])
