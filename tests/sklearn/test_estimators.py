@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import joblib
 import numpy as np
@@ -129,7 +130,8 @@ def test_scikit_learns_checks_of_array_libraries_pass():
     made = subprocess.check_output(command, env=environment, text=True)
     assert "check_array_api_input', 'array_api_strict'" in made
     assert "check_array_api_same_namespace', 'array_api_strict'" in made
-    assert "check_array_api_mixed_inputs" in made
+    if find_spec("torch"):  # of two libraries
+        assert "check_array_api_mixed_inputs" in made
 
 
 class TestLearning:
@@ -400,10 +402,10 @@ class TestTools:
             assert "<" not in told.replace("<=", "").replace(">>>", "")
             parameters = told.partition("Parameters")[2].partition("Attributes")[0]
             for name in kind().get_params():
-                assert f"\n    {name}" in parameters or f", {name} : " in parameters, name
+                assert f"\n{name}" in parameters or f", {name} : " in parameters, name
             attributes = told.partition("Attributes")[2].partition("Notes")[0]
             for name in vars(kind(epochs=1).fit(X, Y)).keys() - kind().get_params().keys():
-                assert name.startswith("_") or f"\n    {name} :" in attributes, name
+                assert name.startswith("_") or f"\n{name} :" in attributes, name
 
 
 class TestImages:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from textwrap import dedent
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -93,7 +95,9 @@ Kind = TypeVar("Kind", bound=type)
 
 def documented(kind: Kind) -> Kind:
     """Fill in a docstring what holds for both estimators."""
-    told = (kind.__doc__ or "").replace("<settings>", SETTINGS).replace("<fitted>", FITTED)
+    told = inspect.cleandoc(kind.__doc__ or "")  # as Python 3.13 keeps it
+    for mark, lines in (("<settings>", SETTINGS), ("<fitted>", FITTED)):
+        told = told.replace(mark, dedent(f"    {lines}"))
     kind.__doc__ = told
     return kind
 
