@@ -3,9 +3,8 @@
     python -m scripts.examples.competitor [FOLDER] [EPOCHS] [SEEDS]
 
 Each network is trained on digits that are turned, scaled, slanted and bent anew in every epoch,
-its weights are averaged, and copies of each test digit are answered together.  All settings were
-chosen on digits held out of the training part.  A network takes some ten minutes of two cores; a
-run that was ended goes on where it was when it is run again.
+its weights are averaged, and copies of each test digit are answered together.  A run that was ended
+goes on where it was when it is run again.
 """
 
 import sys

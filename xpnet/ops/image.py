@@ -13,7 +13,7 @@ from typing import Any
 from xpnet.arrays import Array, dtype_name, namespace
 from xpnet.ops.dispatch import op
 
-__all__ = ["ONE", "STANDARD_DEVIATION", "add_noise", "cut_out", "mix", "warp"]
+__all__ = ["ONE", "STANDARD_DEVIATION", "add_noise", "cut_out", "mix", "strength", "warp"]
 
 ONE = 1 << 16
 """One pixel, in coordinates."""

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TextIO
+from typing import Any, ClassVar, Protocol, TextIO, TypeGuard
 
 from xpnet.arrays import Array
 from xpnet.checks import (
@@ -22,6 +22,7 @@ from xpnet.checks import (
     takes_exactly,
     whole_number,
 )
+from xpnet.config import Configurable
 from xpnet.files import check_writable, versions
 from xpnet.layers import ArrayMap, Network
 from xpnet.losses import Loss
@@ -38,6 +39,7 @@ __all__ = [
     "Table",
     "check_measured",
     "checked_callbacks",
+    "decides",
     "overrides",
 ]
 
@@ -174,6 +176,11 @@ class Callback(Constructible):
 def overrides(callback: Callback, stage: str) -> bool:
     """Return whether a callback does something at a stage."""
     return getattr(type(callback), stage) is not getattr(Callback, stage)
+
+
+def decides(callback: Callback) -> TypeGuard[Configurable]:
+    """Return whether the numbers of a run depend on a callback: others may come and go."""
+    return isinstance(callback, Configurable)
 
 
 def check_measured(name: str, column: str, trainer: Run) -> None:

@@ -27,7 +27,7 @@ from xpnet.ops.batch import RECORD
 from xpnet.optimizers import Optimizer
 from xpnet.schedules import Schedule
 from xpnet.serialize import check_arrays, restore
-from xpnet.training.callbacks import Callback, overrides
+from xpnet.training.callbacks import Callback, decides, overrides
 from xpnet.training.fits import Fit, Fits
 from xpnet.training.history import History
 from xpnet.training.metrics import COLUMNS
@@ -82,7 +82,7 @@ def save_checkpoint(
         found = {name: value for name, value in state.items() if hasattr(value, "dtype")}
         arrays |= {f"callbacks/{i}/{name}": array for name, array in found.items()}
         values = {name: plain(state[name]) for name in state.keys() - found.keys()}
-        remembered.append([type(callback).__name__, values, _decides(callback)])
+        remembered.append([type(callback).__name__, values, decides(callback)])
     about = {
         **_made_of(trainer),
         "hyperparameters": trainer.optimizer.config(),
@@ -101,11 +101,6 @@ def save_checkpoint(
 def _remembering(trainer: Resumable) -> list[Callback]:
     """Return the callbacks that remember something."""
     return [callback for callback in trainer.callbacks if overrides(callback, "state")]
-
-
-def _decides(callback: Callback) -> bool:
-    """Return whether a run's numbers depend on a callback: others may come and go."""
-    return isinstance(callback, Configurable)
 
 
 def _made_of(trainer: Resumable) -> dict[str, Any]:
@@ -137,7 +132,7 @@ class _Remembered(NamedTuple):
 
     name: str
     state: dict[str, Any]
-    decides: bool
+    deciding: bool
 
 
 @dataclass
@@ -189,8 +184,8 @@ class _Saved:
             past,
             [_in_order(row) for row in about["history"]],
             [
-                _Remembered(str(name), dict(values) | _under(f"callbacks/{i}/", arrays), decides)
-                for i, (name, values, decides) in enumerate(about.get("callbacks", []))
+                _Remembered(str(name), dict(values) | _under(f"callbacks/{i}/", arrays), deciding)
+                for i, (name, values, deciding) in enumerate(about.get("callbacks", []))
             ],
             dict(about.get("metadata", {})),
         )
@@ -271,8 +266,8 @@ class _Saved:
     def remembered_by(self, trainer: Resumable) -> list[tuple[Callback, _Remembered]]:
         """Return a trainer's callbacks with what they are to remember; raise if one is missing."""
         callbacks, waiting = _remembering(trainer), list(self.callbacks)
-        own = [type(callback).__name__ for callback in callbacks if _decides(callback)]
-        saved = [name for name, _, decides in waiting if decides]
+        own = [type(callback).__name__ for callback in callbacks if decides(callback)]
+        saved = [name for name, _, deciding in waiting if deciding]
         if own != saved:
             raise UnreadableError(f"{self.path}: {_differ(own, saved, 'callbacks')}: {CURE}")
         pairs = []

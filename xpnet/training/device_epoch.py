@@ -132,7 +132,7 @@ class Step:
             given = None if weights is None else weights[part]
             scores.append(net.forward(x[part, ...], train=True, start=start))
             loss = self.loss.forward(scores[-1], t[part, ...], given)
-            share = (end - first) / n if given is None else _share(given, weights)
+            share = (end - first) / n if weights is None else _share(weights[part], weights)
             losses.append(loss * share)
             net.backward(self.loss.backward() * share, need_dx=False)
             total += flat
@@ -140,7 +140,7 @@ class Step:
         return xp.sum(xp.stack(losses)), xp.concat(scores)
 
 
-def _share(some: Array, weights: Array | None) -> Array:
+def _share(some: Array, weights: Array) -> Array:
     """Return how much of a batch's weight some of its samples have."""
     xp = namespace(weights)
     total = xp.sum(weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from xpnet.arrays import Array, HostArray, namespace, to_numpy
 from xpnet.checks import Constructible, came, instance, whole_number
@@ -59,44 +59,63 @@ class Ensemble(Constructible):
 
     def predict(self, data: Dataset, batch_size: int = 1000) -> HostArray:
         """Return the averaged scores, shape (n, ...), in the order of the samples."""
-        made = [to_numpy(scores) for scores, *_ in self.answers(data, batch_size)]
+        check_fit(self.nets[0], data)
+        with self._computing():
+            answers = self._answers(prepared(self.nets[0], data), batch_size)
+            made = [to_numpy(scores) for scores, *_ in answers]
         scores: HostArray = namespace(made[0]).concat(made)
         return scores
 
-    def evaluate(self, data: Dataset, batch_size: int = 1000) -> Evaluation:
-        """Return the mean loss of the averaged scores, and how right they are."""
-        stats = self.stats(data)
-        for scores, *rest in self.answers(data, batch_size):
-            stats.add(self.loss.forward(scores, *rest), scores, *rest)
-        return stats.result()
+    def evaluate(
+        self,
+        data: Dataset,
+        batch_size: int = 1000,
+        *,
+        after_batch: Callable[[], object] | None = None,
+    ) -> Evaluation:
+        """Return the mean loss of the averaged scores, and how right they are.
 
-    def stats(self, data: Dataset) -> Stats:
-        """Return statistics that the batches of :meth:`answers` may be added to."""
+        Parameters
+        ----------
+        data : Dataset
+        batch_size : int
+            Samples computed at a time.
+        after_batch : callable, optional
+            Called after each of them.
+        """
         net = self.nets[0]
         check_fit(net, data)
         check_targets(net, self.loss, data)
-        return Stats(net.device, answers(net, self.loss, prepared(net, data)))
+        data = prepared(net, data)
+        stats = Stats(net.device, answers(net, self.loss, data))
+        with self._computing():
+            for scores, *rest in self._answers(data, batch_size):
+                stats.add(self.loss.forward(scores, *rest), scores, *rest)
+                if after_batch is not None:
+                    after_batch()
+        return stats.result()
 
-    def answers(self, data: Dataset, batch_size: int) -> Iterator[tuple[Array, ...]]:
-        """Yield (scores, t), or (scores, t, weights), batch by batch."""
+    @contextlib.contextmanager
+    def _computing(self) -> Iterator[None]:
         net = self.nets[0]
-        check_fit(net, data)
-        data, copies = prepared(net, data), self.copies
+        with net.threads(), net.device.scope():
+            yield
+
+    def _answers(self, data: Dataset, batch_size: int) -> Iterator[tuple[Array, ...]]:
+        """Yield (scores, t), or (scores, t, weights), of batches of prepared data."""
+        place, copies = self.nets[0].device, self.copies
         if copies is not None:
             self._check_augmented(data)
         batches = [
             Batches(
-                data, batch_size, device=net.device, shuffle=False, augment=copies is not None
+                data, batch_size, device=place, shuffle=False, augment=copies is not None
             ).epoch(number)
             for number in range(copies or 1)
         ]
-        with contextlib.ExitStack() as stack:
-            for context in (net.threads(), net.device.scope()):
-                stack.enter_context(context)
-            for samples in zip(*batches, strict=True):
-                scores = [one.forward(x) for x, *_ in samples for one in self.nets]
-                mean = scores[0] if len(scores) == 1 else self.loss.averaged(scores)
-                yield mean, *samples[0][1:]
+        for samples in zip(*batches, strict=True):
+            scores = [one.forward(x) for x, *_ in samples for one in self.nets]
+            mean = scores[0] if len(scores) == 1 else self.loss.averaged(scores)
+            yield mean, *samples[0][1:]
 
     def _check_augmented(self, data: Dataset) -> None:
         if data.augmentation is None or data.augmentation.mix_up is not None:

@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from xpnet import ops
-from xpnet.config import Configurable
 from xpnet.data import Batches, Dataset
 from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Network
 from xpnet.schedules import Schedule
-from xpnet.training.callbacks import Callback
+from xpnet.training.callbacks import Callback, decides
 from xpnet.training.prepare import rate_factors
 
 __all__ = ["Fit", "Fits", "depends_on", "given_to"]
@@ -86,7 +85,7 @@ def given_to(
     """Return what a fit is given, as :class:`Fit` keeps it."""
     total = epochs * len(batches)
     factors = rate_factors(trainer.schedule, range(0, total, max(1, total // LOOKS)), total)
-    deciding = [one for one in trainer.callbacks if isinstance(one, Configurable)]
+    deciding = [one for one in trainer.callbacks if decides(one)]
     return {
         "epochs": epochs,
         "batch_size": batches.batch_size,

@@ -513,11 +513,7 @@ class Trainer(Constructible):
             ``augmented``: see :class:`~xpnet.training.Ensemble`.  By default the sample as it is.
         """
         alone = Ensemble([self.net], self.loss, copies=copies)
-        stats = alone.stats(data)
-        for scores, *rest in alone.answers(data, batch_size):
-            stats.add(self.loss.forward(scores, *rest), scores, *rest)
-            self._let_interrupt()
-        return stats.result()
+        return alone.evaluate(data, batch_size, after_batch=self._let_interrupt)
 
     @property
     def partial(self) -> Partial | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
 
 from scripts.examples import analyst
+from tests.scripts.examples import own_statements
 
 pytestmark = pytest.mark.gallery
 
@@ -28,13 +28,6 @@ def test_its_table_has_words_gaps_and_a_rare_answer() -> None:
 
 
 def test_it_has_at_most_15_lines_of_its_own() -> None:
-    tree = ast.parse(Path(analyst.__file__).read_text())
-    statements = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt)
-        and not isinstance(node, (ast.Import, ast.ImportFrom))
-        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    ]
+    statements = own_statements(analyst)
     assert len(statements) <= 15
     assert all(node.end_lineno == node.lineno for node in statements if not hasattr(node, "body"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
 
 from scripts.examples import competitor
+from tests.scripts.examples import own_statements
 
 pytestmark = pytest.mark.gallery
 
@@ -22,19 +22,11 @@ def test_it_goes_on_where_it_was_and_finds_the_same(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_three_networks_name_more_than_9970_digits(tmp_path: Path) -> None:
-    """Half an hour of two cores."""
     alone, together = competitor.main(str(tmp_path))
     assert sum(alone) / 3 >= 0.9960
     assert together >= 0.9970
 
 
 def test_it_has_at_most_30_lines_of_its_own() -> None:
-    tree = ast.parse(Path(competitor.__file__).read_text())
-    statements = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt)
-        and not isinstance(node, (ast.Import, ast.ImportFrom))
-        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    ]
+    statements = own_statements(competitor)
     assert len(statements) <= 30

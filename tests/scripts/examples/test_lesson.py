@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from scripts.examples import lesson
+from tests.scripts.examples import own_statements
 
 pytestmark = pytest.mark.gallery
 
@@ -25,13 +25,6 @@ def test_it_draws_eight_pictures_of_a_network_that_reads(tmp_path: Path) -> None
 
 
 def test_it_has_at_most_18_lines_of_its_own() -> None:
-    tree = ast.parse(Path(lesson.__file__).read_text())
-    statements = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt)
-        and not isinstance(node, (ast.Import, ast.ImportFrom))
-        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    ]
+    statements = own_statements(lesson)
     assert len(statements) <= 18
     assert all(node.end_lineno == node.lineno for node in statements if not hasattr(node, "body"))
