@@ -209,6 +209,13 @@ class TestMixUp:
         for _, t, weights in Batches(made, 3, shuffle=False).epoch(0):
             np.testing.assert_allclose(weights, t[:, 0] / 2 + 1, rtol=1e-6)
 
+    def test_rows_of_whole_numbers_are_mixed_as_numbers(self):
+        rows = np.array([[1, 0], [0, 1], [1, 1]])
+        made = Dataset(np.zeros((3, 1, 2, 2), np.uint8), rows).augmented(MixUp(1.0))
+        mixed = [t for e in range(9) for _, t in Batches(made, 3, shuffle=False).epoch(e)]
+        assert all(t.shape == (3, 2) for t in mixed)
+        assert any(((t > 0.1) & (t < 0.9)).any() for t in mixed)
+
     def test_a_network_learns_of_mixed_samples(self):
         rng, t = np.random.default_rng(0), np.arange(200) % 4
         x = rng.integers(0, 90, (200, 1, 12, 10), np.uint8)

@@ -63,8 +63,9 @@ class Draws:
         """Return means of targets, labels as rows of a weight a class, or of weights."""
         xp = namespace(a)
         if xp.isdtype(a.dtype, "integral"):
-            like = xp.zeros((a.shape[0], self._data.classes), dtype=xp.float32, device=a.device)
-            a, b = (ops.loss.as_scores(labels, like) for labels in (a, b))
+            shape = (a.shape[0], self._data.classes) if a.ndim == 1 else a.shape
+            like = xp.zeros(shape, dtype=xp.float32, device=a.device)
+            a, b = (ops.loss.as_scores(whole, like) for whole in (a, b))
         share = xp.astype(shares, a.dtype) / 256
         share = xp.reshape(share, (-1,) + (1,) * (a.ndim - 1))
         return a * share + b * (1 - share)
