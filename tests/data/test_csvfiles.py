@@ -137,6 +137,26 @@ def test_the_same_table_in_many_forms(table, text, options):
     np.testing.assert_array_equal(data.t, np.array([1, 0]), strict=True)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["1", "2", "3", "4"],
+        ["007", "0", "255", "256"],
+        ["9007199254740993", "1", "2", "3"],
+        ["99999999999999999999999", "1", "2", "3"],
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", " ", "|", "5"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_rows_of_digits_are_the_numbers_that_python_reads(table, fields, delimiter, end):
+    fields = [field.replace(delimiter, "6") for field in fields]
+    rows = [fields[:2], fields[2:], fields[:2]]
+    path = table("".join(delimiter.join(row) + end for row in rows))
+    x = from_csv(path, target=None, header=False, delimiter=delimiter)
+    assert x.tolist() == [[float(field) for field in row] for row in rows]
+    assert x.flags.c_contiguous
+
+
 def test_a_first_row_of_words_and_numbers_is_what_it_is_said_to_be(table):
     path = table("5.1,3.5,setosa\n4.9,3.0,virginica\n")
     data = from_csv(path, target=-1, header=False)
@@ -330,8 +350,9 @@ def test_forty_two_thousand_digits_take_less_than_400_megabytes(tmp_path):
     train = xpnet.data.load("mnist")[0].take(42_000)
     path = digits(tmp_path / "train.csv", train.x, train.t)
     program = (
-        "import resource, sys, xpnet, zlib; "
+        "import resource, sys, time, xpnet, zlib; began = time.perf_counter(); "
         "data = xpnet.data.from_csv(sys.argv[1], target='label', shape=(1, 28, 28)); "
+        "print(f'read in {time.perf_counter() - began:.2f} s', file=sys.stderr); "
         "print(zlib.crc32(data.x), zlib.crc32(data.t), "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
