@@ -94,6 +94,7 @@ class TestDraws:
     def test_neighbouring_moves_are_one_resampling(self):
         stages = Augmentation(ALL).stages
         assert [type(stage) for stage in stages] == [Warp, CutOut, Noise]
+        assert len(Augmentation([Rotate(), Elastic(), Shift()]).stages) == 1
         assert len(Augmentation([Elastic(), Rotate(), Elastic()]).stages) == 2
 
     def test_one_after_the_other_is_what_all_at_once_are(self):

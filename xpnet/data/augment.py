@@ -208,7 +208,7 @@ class Elastic(Augment):
     def nodes(self, rng: Generator, n: int, size: Size) -> HostArray:
         """Draw displacements of rows and columns on a grid over the image: (n, 2, k, k)."""
         k = max(2, round((max(size) - 1) / self.spacing) + 1)
-        drawn: HostArray = rng.normal(0.0, self.strength, (n, 2, k, k))
+        drawn: HostArray = rng.standard_normal((n, 2, k, k), np.float32) * self.strength
         return drawn
 
 
@@ -299,8 +299,8 @@ class Warp:
 
     Parameters
     ----------
-    augments : sequence of Moving or Elastic
-        The second moves what the first has moved.
+    augments : sequence of Moving and at most one Elastic
+        The second moves what the first has moved; a field bends what comes of all of them.
     """
 
     def __init__(self, augments: Sequence[Augment]) -> None:
@@ -391,7 +391,7 @@ def _stages(augments: Sequence[Augment]) -> list[Stage]:
             continue
         together: list[Augment] = []
         for one in some:
-            if together and isinstance(together[-1], Elastic):
+            if isinstance(one, Elastic) and any(isinstance(other, Elastic) for other in together):
                 stages.append(Warp(together))
                 together = []
             together.append(one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.image import add_noise, cut_out, mix, strength, warp
+from xpnet.ops.image import ONE, add_noise, cut_out, mix, strength, warp
 from xpnet.ops.numba.jit import compiled, flat, read_only
 from xpnet.threadpool import split, worth
 
@@ -21,57 +21,60 @@ def _cells(size, last, cells, weights):
 
 
 @compiled
-def _warp_loop(x, matrices, nodes, fill, y, start, stop):
-    _, channels, h, w = x.shape
-    bent, knots = len(nodes) > 0, nodes.shape[2]
-    cells, weights = np.zeros((2, max(h, w)), np.int64), np.zeros((2, max(h, w)), np.int64)
-    moved = np.zeros((2, knots), np.int64)  # by the nodes' columns, in one row of pixels
-    _cells(h, knots - 1, cells[0], weights[0])
-    _cells(w, knots - 1, cells[1], weights[1])
-    for s in range(start, stop):
-        a, b, c, d, e, f = matrices[s]
-        for i in range(h):
-            if bent:
-                for axis in range(2):
-                    for k in range(knots):
-                        above, below = (
-                            nodes[s, axis, cells[0, i], k],
-                            nodes[s, axis, cells[0, i] + 1, k],
-                        )
-                        moved[axis, k] = above * (256 - weights[0, i]) + below * weights[0, i]
-            for j in range(w):
-                v = np.int64(a) * i + np.int64(b) * j + c
-                u = np.int64(d) * i + np.int64(e) * j + f
-                if bent:
-                    k, share = cells[1, j], weights[1, j]
-                    v += (moved[0, k] * (256 - share) + moved[0, k + 1] * share) >> 16
-                    u += (moved[1, k] * (256 - share) + moved[1, k + 1] * share) >> 16
-                row, column = v >> 16, u >> 16
-                down, right = (v >> 8) & 255, (u >> 8) & 255
-                inside = row >= 0 and row + 1 < h and column >= 0 and column + 1 < w
-                for k in range(channels):
-                    image = x[s, k]
-                    if inside:
-                        upper = image[row, column] * (256 - right) + image[row, column + 1] * right
-                        row_below = image[row + 1]
-                        lower = row_below[column] * (256 - right) + row_below[column + 1] * right
-                    else:
-                        upper = _pair(image, row, column, right, fill)
-                        lower = _pair(image, row + 1, column, right, fill)
-                    y[s, k, i, j] = (upper * (256 - down) + lower * down + (1 << 15)) >> 16
+def _bend(nodes, s, i, cells, weights, moved, v, u):
+    """Add to the places of row i what the field of image s moves them by."""
+    for axis in range(2):
+        for k in range(moved.shape[1]):
+            above, below = nodes[s, axis, cells[0, i], k], nodes[s, axis, cells[0, i] + 1, k]
+            moved[axis, k] = (above << 8) + (below - above) * weights[0, i]
+    for j in range(len(v)):
+        k, share = cells[1, j], weights[1, j]
+        down, right = moved[0, k], moved[1, k]
+        v[j] += ((down << 8) + (moved[0, k + np.uint32(1)] - down) * share) >> 16
+        u[j] += ((right << 8) + (moved[1, k + np.uint32(1)] - right) * share) >> 16
 
 
 @compiled
-def _pair(image, row, column, right, fill):
-    """Return two neighbours in a row, weighted; what lies outside is ``fill``."""
-    h, w = image.shape
-    left, other = np.int64(fill), np.int64(fill)
-    if 0 <= row < h:
-        if 0 <= column < w:
-            left = np.int64(image[row, column])
-        if 0 <= column + 1 < w:
-            other = np.int64(image[row, column + 1])
-    return left * (256 - right) + other * right
+def _sample(image, stride, corners, down, right, y):
+    """Fill in a row of pixels, each between four of an image in its frame."""
+    for j in range(len(y)):
+        upper, lower = corners[j], corners[j] + stride
+        a, b = np.int32(image[upper]), np.int32(image[upper + np.uint32(1)])
+        c, d = np.int32(image[lower]), np.int32(image[lower + np.uint32(1)])
+        a, c = (a << 8) + (b - a) * right[j], (c << 8) + (d - c) * right[j]
+        y[j] = ((a << 8) + (c - a) * down[j] + (1 << 15)) >> 16
+
+
+@compiled
+def _warp_loop(x, matrices, nodes, fill, y, start, stop):
+    # A frame of what lies outside is laid around the image, and places are brought into it: no
+    # pixel needs a branch.
+    _, channels, h, w = x.shape
+    bent, knots, stride = len(nodes) > 0, nodes.shape[2], w + 3
+    cells, weights = np.zeros((2, max(h, w)), np.uint32), np.zeros((2, max(h, w)), np.int64)
+    _cells(h, knots - 1, cells[0], weights[0])
+    _cells(w, knots - 1, cells[1], weights[1])
+    moved = np.zeros((2, knots), np.int64)
+    framed = np.full((channels, (h + 3) * stride), fill, np.uint8)
+    v, u = np.zeros(w, np.int64), np.zeros(w, np.int64)
+    corners, down, right = np.zeros(w, np.uint32), np.zeros(w, np.int32), np.zeros(w, np.int32)
+    for s in range(start, stop):
+        for k in range(channels):
+            for i in range(h):
+                framed[k, (i + 1) * stride + 1 : (i + 2) * stride - 2] = x[s, k, i]
+        a, b, c, d, e, f = matrices[s]
+        for i in range(h):
+            first_v, first_u = np.int64(a) * i + c + ONE, np.int64(d) * i + f + ONE
+            for j in range(w):
+                v[j], u[j] = first_v + np.int64(b) * j, first_u + np.int64(e) * j
+            if bent:
+                _bend(nodes, s, i, cells, weights, moved, v, u)
+            for j in range(w):
+                row, column = min(max(v[j], 0), (h + 1) * ONE), min(max(u[j], 0), (w + 1) * ONE)
+                corners[j] = (row >> 16) * stride + (column >> 16)
+                down[j], right[j] = (row >> 8) & 255, (column >> 8) & 255
+            for k in range(channels):
+                _sample(framed[k], np.uint32(stride), corners, down, right, y[s, k, i])
 
 
 @warp.register("numba")
@@ -82,7 +85,7 @@ def _warp(x: Array, matrices: Array, nodes: Array | None, *, fill: int) -> Array
     bends = np.zeros((0, 2, 2, 2), np.int64) if nodes is None else nodes.astype(np.int64)
     given = read_only(x), read_only(matrices), read_only(bends)
     split(
-        lambda start, stop: _warp_loop(*given, fill, y, start, stop), len(x), worth(30.0 * x.size)
+        lambda start, stop: _warp_loop(*given, fill, y, start, stop), len(x), worth(900.0 * x.size)
     )
     return y
 
