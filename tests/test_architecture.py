@@ -32,11 +32,13 @@ IMPORTERS = {
     "matplotlib": ["plots/figures.py"],
     "llvmlite": ["ops/numba/vectors.py"],
     "mlflow": ["training/loggers.py"],
+    "mpi4py": ["parallel/mpi.py"],
     "numba": ["ops/numba/"],
     "nvmath": ["ops/cupy/cublaslt.py"],
     "numpy": [
         "arrayfiles.py", "arrays.py", "book/", "cli/", "convert.py", "data/", "devices/",
-        "ops/cupy/", "ops/numba/", "ops/numpy/", "plots/", "random.py", "sklearn/",
+        "ops/cupy/", "ops/numba/", "ops/numpy/", "parallel/mpi.py", "plots/", "random.py",
+        "sklearn/",
     ],
     "scipy": [],
     "sklearn": ["data/moons.py", "sklearn/"],
@@ -60,7 +62,7 @@ RANKS = [
     {"arrays", "checks", "convert", "files", "forks", "html", "tables"},
     {"arrayfiles", "config"},
     {"devices", "random", "threadpool"},
-    {"functions", "initializers", "ops", "schedules"},
+    {"functions", "initializers", "ops", "parallel", "schedules"},
     {"layers", "losses", "optimizers"},
     {"data", "gradients", "models", "plots", "serialize"},
     {"training"},
@@ -247,7 +249,7 @@ def test_these_rules_catch_what_they_forbid(monkeypatch, tmp_path):
 def test_importing_xpnet_loads_nothing_heavy_and_nothing_optional():
     heavy = (
         "cupy torch numba matplotlib pooch requests tqdm sklearn scipy pandas jax "
-        "mlflow tensorboardX numpy.f2py numpy.testing array_api_compat.numpy"
+        "mlflow mpi4py tensorboardX numpy.f2py numpy.testing array_api_compat.numpy"
     )
     program = f"import sys, xpnet; print([m for m in {heavy!r}.split() if m in sys.modules])"
     loaded = subprocess.check_output([sys.executable, "-c", program], text=True)

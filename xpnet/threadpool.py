@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from xpnet import forks
 from xpnet.checks import whole_number
 
-__all__ = ["blas_vector_bytes", "split", "threads", "worth"]
+__all__ = ["blas_vector_bytes", "chosen", "split", "threads", "worth"]
 
 T = TypeVar("T")
 
@@ -71,6 +71,11 @@ def threads(n: int | None = None, *, blas: int | None = None) -> Iterator[int]:
             yield count
     finally:
         _size.reset(token)
+
+
+def chosen() -> int:
+    """Return the threads that the context around the caller has set; 0 where there is none."""
+    return _size.get()
 
 
 def worth(work: float) -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "print_json",
     "run",
     "say",
+    "told",
 ]
 
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -112,11 +113,11 @@ def run(prog: str, work: Callable[[], None]) -> int:
     except Exception as error:
         if os.environ.get("XPNET_TRACEBACK"):
             raise
-        return _told(prog, error)
+        return told(prog, error)
     return 0
 
 
-def _told(prog: str, error: Exception) -> int:
+def told(prog: str, error: Exception) -> int:
     """Say what was wrong; return the exit status."""
     if isinstance(error, USERS):
         for sentence in (f"error: {error}", *_notes(error)):

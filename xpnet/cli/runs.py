@@ -42,8 +42,8 @@ SUMMARY = "summary.json"
 
 # What a run is made of beside these is given again by its checkpoint.
 OWN = (
-    "checkpoint_seconds", "config", "data_dir", "json", "out", "overwrite", "profile", "prog",
-    "quiet", "resume",
+    "checkpoint_seconds", "config", "data_dir", "json", "out", "overwrite", "processes", "profile",
+    "prog", "quiet", "resume",
 )  # fmt: skip
 
 # Of these, what a run that goes on wants too.

@@ -13,7 +13,7 @@ import numpy
 import xpnet
 from xpnet import models, optimizers, plots, schedules, training
 from xpnet.arrays import dtype_name
-from xpnet.cli import augments, datasets, runs
+from xpnet.cli import augments, datasets, ranks, runs
 from xpnet.cli.parsing import (
     NOT_NEGATIVE,
     POSITIVE,
@@ -29,6 +29,7 @@ from xpnet.cli.process import handling, interrupt, print_json, run, say
 from xpnet.data import Dataset
 from xpnet.layers import BatchNorm, Sequential
 from xpnet.ops.precision import PRECISIONS
+from xpnet.parallel import Processes
 from xpnet.serialize import keep_notes
 from xpnet.training.steps import not_recordable
 
@@ -83,6 +84,7 @@ def parser(prog: str = "xpnet train") -> Parser:
     _add_learning(p.add_argument_group("how to learn it"))
     where = p.add_argument_group("where to run and what to keep")
     _add_place(where)
+    ranks.add_processes(where)
     _add_folder(where)
     return p
 
@@ -280,9 +282,16 @@ def main(argv: list[str] | None = None, prog: str = "xpnet train") -> int:
     """Run the command; return its exit status."""
 
     def work() -> None:
-        args = arguments(argv, prog)
-        with runs.telling_what_is_left(args), runs.owned(args.out, prog):
-            train(args)
+        with ranks.first_speaks():
+            args = arguments(argv, prog)
+        processes = ranks.connected(args.processes, args.shards)
+        first = processes is None or processes.rank == 0
+        with (
+            ranks.together(processes, prog),
+            runs.telling_what_is_left(args),
+            runs.owned(args.out if first else None, prog),
+        ):
+            train(args, processes)
 
     return run(prog, work)
 
@@ -333,7 +342,7 @@ def _resumed(args: argparse.Namespace, given: dict[str, Any]) -> argparse.Namesp
     return argparse.Namespace(**vars(args) | saved | own | {"out": args.out})
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace, processes: Processes | None = None) -> None:
     """Train as the arguments say, print and write the results."""
     device = xpnet.device(args.device)
     goes_on = runs.begun(args) and args.resume
@@ -348,10 +357,11 @@ def train(args: argparse.Namespace) -> None:
         if args.json:
             print_json(summary)
         return
-    learned, validation, test = parts(args)
-    trainer = make_trainer(args, learned, device)
-    if goes_on:
-        trainer.restore(args.out / runs.CHECKPOINT)
+    with ranks.all_ready(processes):
+        learned, validation, test = parts(args)
+        trainer = make_trainer(args, learned, device, processes)
+        if goes_on:
+            trainer.restore(args.out / runs.CHECKPOINT)
     watch(args, trainer, notes_of(args, learned))
     if not args.quiet:
         introduce(args, trainer, learned, validation, test)
@@ -386,7 +396,12 @@ def parts(args: argparse.Namespace) -> tuple[Dataset, Dataset | None, Dataset]:
     return learned, validation, test
 
 
-def make_trainer(args: argparse.Namespace, learned: Dataset, device: xpnet.Device) -> xpnet.Trainer:
+def make_trainer(
+    args: argparse.Namespace,
+    learned: Dataset,
+    device: xpnet.Device,
+    processes: Processes | None = None,
+) -> xpnet.Trainer:
     """Return the network's trainer, if what is asked for can be."""
     net = make_network(args, learned).to(device, precision=args.precision)
     trainer = xpnet.Trainer(
@@ -397,6 +412,7 @@ def make_trainer(args: argparse.Namespace, learned: Dataset, device: xpnet.Devic
         callbacks=steering(args),
         accumulate=args.accumulate,
         seed=args.seed,
+        processes=processes,
         graph=args.graph,
     )
     reason = not_recordable(net) if args.graph == "on" else None
@@ -484,12 +500,16 @@ def fit_and_report(
     test: Dataset,
 ) -> None:
     """Fit, evaluate, and write the results; the checkpoint has done its part then."""
+    first = trainer.processes is None or trainer.processes.rank == 0
     try:
         with numpy.errstate(over="ignore", invalid="ignore"):  # the trainer says when it diverges
             trainer.fit(learned, args.epochs, args.batch_size, validation=validation)
     except training.DivergedError:
-        runs.remove_checkpoint(args)  # it would diverge again
+        if first:
+            runs.remove_checkpoint(args)  # it would diverge again
         raise
+    if not first:
+        return
     if not args.quiet and "cpu" not in trainer.net.device.name:
         say(args.json, replayed(trainer))
     result = trainer.evaluate(test)

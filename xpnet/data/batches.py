@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -48,6 +48,9 @@ class Batches(Constructible):
         How many batches are gathered ahead, where the set is not resident.
     augment : bool
         Whether samples of a set that is augmented are changed.
+    rows : callable, optional
+        Given the size of a batch, returns from and to which of its rows are wanted here: where
+        several processes share batches.
 
     Attributes
     ----------
@@ -67,6 +70,7 @@ class Batches(Constructible):
         resident: bool | None = None,
         ahead: int = 2,
         augment: bool = True,
+        rows: Callable[[int], tuple[int, int]] | None = None,
     ) -> None:
         instance("data", data, Dataset, "Dataset(x, t)")
         batch_size = whole_number("batch_size", batch_size, 1)
@@ -84,6 +88,7 @@ class Batches(Constructible):
         self.draws = None
         if flag("augment", augment) and data.augmentation is not None:
             self.draws = Draws(self.data)
+        self._rows = rows
         self._stream = Stream(seed, "batches")
 
     def __len__(self) -> int:
@@ -133,6 +138,9 @@ class Batches(Constructible):
 
     def _gather(self, start: int, order: Array | None) -> tuple[Array, ...]:
         n, data = min(self.batch_size, self.samples - start), self.data
+        if self._rows is not None:
+            first, end = self._rows(n)
+            start, n = start + first, end - first
         if self.draws is not None:
             return self.draws.batch(order, start, n)
         batch = ops.batch.gather_batch(data.x, data.t, order, start, n=n)

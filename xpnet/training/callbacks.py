@@ -118,10 +118,14 @@ class Callback(Constructible):
     last : bool
         Whether it is called after those that are not, wherever it stands among them: for what
         saves a run, and so has to see what the others did.
+    rank_zero_only : bool
+        Whether, of a run on several processes, only the first calls it: for what prints or writes.
+        One that changes the run must be called on each.
     """
 
     every_step: bool = True
     last: ClassVar[bool] = False
+    rank_zero_only: ClassVar[bool] = False
 
     def fit_begins(self, trainer: Any, epochs: int, steps: int) -> None:
         """Before the first step; ``steps`` is the number of steps in an epoch."""
@@ -274,6 +278,8 @@ class Table(Callback):
         By default standard output.
     """
 
+    rank_zero_only = True
+
     COLUMNS = (
         ("epoch", "epoch", "d"),
         *(
@@ -312,6 +318,8 @@ class HistoryFile(Callback):
     path : path
     """
 
+    rank_zero_only = True
+
     def __init__(self, path: str | Path) -> None:
         self.path = file_path(path)
 
@@ -332,6 +340,8 @@ class LearnsNothing(Callback):
     -----
     What a constant answer costs is said by the loss (``Loss.of_guessing``).
     """
+
+    rank_zero_only = True
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.stop_after = None if stop_after is None else whole_number("stop_after", stop_after, 1)
@@ -396,6 +406,7 @@ class Checkpoint(Callback):
     """
 
     last = True
+    rank_zero_only = True
 
     def __init__(
         self,

@@ -109,6 +109,12 @@ class Step:
             scores = net.forward(x, train=True, start=start)
             value = self.loss.forward(scores, t, weights)
             net.backward(self.loss.backward(), need_dx=False)
+        self.update(scalars)
+        return value, scores
+
+    def update(self, scalars: DeviceScalars | None = None) -> None:
+        """Make the update from the gradients that are there."""
+        net = self.net
         for change in self.after_backward:
             change(net.grads)
         if scalars is None:
@@ -117,7 +123,6 @@ class Step:
             self.optimizer.apply(net.params, net.grads, scalars)
         for follow in self.after_update:
             follow(net.params)
-        return value, scores
 
     def _in_parts(
         self, parts: int, x: Array, t: Array, weights: Array | None, start: int

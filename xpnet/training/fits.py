@@ -80,7 +80,12 @@ class Setting(Protocol):
 
 
 def given_to(
-    batches: Batches, train: Dataset, validation: Dataset | None, epochs: int, trainer: Setting
+    batches: Batches,
+    train: Dataset,
+    validation: Dataset | None,
+    epochs: int,
+    trainer: Setting,
+    shards: int | None = None,
 ) -> dict[str, Any]:
     """Return what a fit is given, as :class:`Fit` keeps it."""
     total = epochs * len(batches)
@@ -95,6 +100,7 @@ def given_to(
         "device": batches.device.name,
         "precision": trainer.net.own.precision,
         "accumulate": trainer.accumulate,
+        "shards": shards,
         "augmentation": train.augmentation and train.augmentation.described(),
         "callbacks": [[type(one).__name__, one.config()] for one in deciding],
         "schedule": f"of checksum {zlib.crc32(repr(factors).encode()):08x}",
@@ -142,6 +148,11 @@ class Fits:
     def unfinished(self) -> bool:
         """Whether the last fit was interrupted."""
         return bool(self.all) and not self.all[-1].finished
+
+    def upcoming(self, *, resume: bool) -> Fit | None:
+        """Return the fit that the next call goes on with, or repeats; None if it is a new one."""
+        at = self._next - (self.unfinished and self._next == len(self.all))
+        return self.all[at] if resume and at < len(self.all) else None
 
     def begin(
         self,

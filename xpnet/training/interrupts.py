@@ -42,9 +42,9 @@ class Interrupts:
             signal.signal(number, handler)
         self.deliver()
 
-    def deliver(self) -> None:
-        """Call the handler of the signal that is pending, which may raise."""
-        number, self.pending = self.pending, None
+    def deliver(self, number: int | None = None) -> None:
+        """Call the handler of a signal, by default the one that is pending; it may raise."""
+        number, self.pending = number or self.pending, None
         if number is not None:
             self._handlers[number](number, None)
 

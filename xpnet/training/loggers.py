@@ -41,6 +41,8 @@ class CSVLogger(Callback):
     path : path
     """
 
+    rank_zero_only = True
+
     def __init__(self, path: str | Path) -> None:
         self.path = file_path(path)
 
@@ -55,6 +57,8 @@ class CSVLogger(Callback):
 
 class _Logger(Callback):
     """Hands on the numbers of each row of the history, and between rows the loss of a batch."""
+
+    rank_zero_only = True
 
     def __init__(self, every: int | None) -> None:
         self.every = None if every is None else whole_number("every", every, 1)

@@ -31,6 +31,8 @@ class ProgressBar(Callback):
         where it is neither a terminal nor a notebook's.
     """
 
+    rank_zero_only = True
+
     def __init__(self, every: int = 50, *, log: bool = False) -> None:
         self.every = whole_number("every", every, 1)
         self.log = flag("log", log)

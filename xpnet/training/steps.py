@@ -60,6 +60,18 @@ class Runner(ABC):
             some have been made, or after each single one.
         """
 
+    def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
+        """Return whether to stop, and what signal to let through, of what is wished here.
+
+        Parameters
+        ----------
+        stop : bool
+        signal : int or None
+        now : bool
+            Whether the answer is final: otherwise wishes may be put off to a later step.
+        """
+        return stop, signal
+
     def close(self) -> None:  # noqa: B027 - not every way holds something
         """Give back what the runner holds."""
 

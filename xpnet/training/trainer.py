@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,7 +27,9 @@ from xpnet.data.batches import fits
 from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
+from xpnet.parallel import Engine, Processes, checked_processes
 from xpnet.schedules import Schedule
+from xpnet.threadpool import chosen, threads
 from xpnet.training.callbacks import Callback, checked_callbacks
 from xpnet.training.checkpoint import configuration, configure, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
@@ -47,6 +50,7 @@ from xpnet.training.prepare import (
     prepared,
     rate_factors,
 )
+from xpnet.training.sharded import Sharded, ShardedStep, digest
 from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
@@ -100,6 +104,10 @@ class Trainer(Constructible):
         rounding; BatchNorm's statistics and Dropout's masks are a part's own.
     seed : int
         Of the batches' order.
+    processes : "auto", "mpi", "single" or Processes, optional
+        The processes that share the run, each calling the same program: see
+        :mod:`xpnet.parallel`.  Each batch is then cut into shards, and the run has the same bits
+        on any number of them.
     graph : "auto", "on" or "off"
         Whether steps are recorded once, as a CUDA graph, and replayed with one launch each:
         where that can be and was proved to leave the same bits (the default), always (or a
@@ -119,6 +127,11 @@ class Trainer(Constructible):
         The optimizer's name and arguments as the first fit began.
     runner : Runner or None
         What runs the steps of the fit in progress.
+
+    Notes
+    -----
+    Of several processes the first alone writes checkpoints and calls callbacks that print or write
+    (``rank_zero_only``).
     """
 
     cure = "write Trainer(net, loss, optimizer), and all else by name"
@@ -133,6 +146,7 @@ class Trainer(Constructible):
     after_backward = Hyperparameter(checked_after_backward)
     accumulate = Hyperparameter(whole_number, 1)
     seed = Hyperparameter(whole_number)
+    processes = Hyperparameter(checked_processes)
     graph = Hyperparameter(one_of, get_args(Graph))
 
     def __init__(
@@ -146,6 +160,7 @@ class Trainer(Constructible):
         after_backward: AfterBackward | None = None,
         accumulate: int = 1,
         seed: int = 0,
+        processes: Processes | Engine | None = None,
         graph: Graph = "auto",
     ) -> None:
         self.net = net
@@ -156,6 +171,7 @@ class Trainer(Constructible):
         self.after_backward = after_backward
         self.accumulate = accumulate
         self.seed = seed
+        self.processes = processes
         self.graph = graph
         self.not_replayed: str | None = None
         self.history = History()
@@ -249,18 +265,21 @@ class Trainer(Constructible):
             if data is not None:
                 check_fit(self.net, data)
                 check_targets(self.net, self.loss, data)
+        processes, shards = self.processes, self._shards(resume=flag("resume", resume))
         batches = Batches(
             prepared(self.net, train),
             batch_size,
             device=self.net.device,
             seed=self.seed,
             drop_last=drop_last,
+            rows=partial(processes.rows, shards) if processes and shards else None,
         )
         not_replayed = self.not_recordable(batches)
         if self.graph == "on" and not_replayed:
             raise ValueError(f"graph='on': {not_replayed}")
-        given = given_to(batches, train, validation, epochs, self)
-        fit = self._begin(given, resume=flag("resume", resume))
+        given = given_to(batches, train, validation, epochs, self, shards)
+        self._check_alike(given)
+        fit = self._begin(given, resume=resume)
         self.not_replayed, self._stopped = not_replayed, False
         if fit.finished:
             return self.history
@@ -271,10 +290,11 @@ class Trainer(Constructible):
                 if validation is not None and fits(validation, self.net.device):
                     # once for all epochs
                     validation = prepared(self.net, validation).to(self.net.device)
-                self.runner = runner = self._runner(batches)
-                for callback in self.callbacks:
+                self.runner = runner = self._runner(batches, shards)
+                for callback in self._called:
                     callback.fit_begins(self, epochs, len(batches))
-                self._run(fit, runner, batches, validation)
+                with contextlib.nullcontext() if shards is None else threads(chosen() or 1):
+                    self._run(fit, runner, batches, validation)
             finally:
                 ended, self.runner = self.runner, None
                 self._partial = None if self._torn else self.partial
@@ -286,13 +306,47 @@ class Trainer(Constructible):
                     if ended is not None:
                         ended.close()
                 finally:
-                    for callback in self.callbacks:
+                    for callback in self._called:
                         callback.fit_ends(self)
                     made = (self.optimizer.steps, self.epoch, self.epoch_steps)
                     if new and made == (steps, fit.began, 0) and not fit.finished:
                         self.fits.forget(fit)  # nothing has come of it
                         self._torn = False
         return self.history
+
+    def _shards(self, *, resume: bool) -> int | None:
+        """Return the parts that batches of the next fit are cut into; None if they are not."""
+        processes = self.processes
+        if processes is None:
+            return None
+        if not self.plain:
+            raise ValueError(f"processes: {type(self).__name__} has a step of its own")
+        if self.accumulate > 1:
+            raise ValueError("processes: expected accumulate=1, as shards are parts of a batch")
+        fit = self.fits.upcoming(resume=resume)
+        begun = None if fit is None or processes.shards else fit.given.get("shards")
+        shards = begun or processes.default_shards()
+        processes.check_shards(shards)
+        return shards
+
+    def _check_alike(self, given: dict[str, Any]) -> None:
+        """Raise, on every rank, unless all ranks are about to make the same fit."""
+        if self.processes is not None:
+            about = {
+                **given,
+                "optimizer": configuration(self.optimizer),
+                "steps": self.optimizer.steps,
+            }
+            about["arrays"] = digest(self.net, self.optimizer)
+            cure = "start all ranks with the same program, arguments and files"
+            self.processes.check_alike(about, cure)
+
+    @property
+    def _called(self) -> list[Callback]:
+        """The callbacks that this process calls."""
+        if self.processes is None or self.processes.rank == 0:
+            return self.callbacks
+        return [callback for callback in self.callbacks if not callback.rank_zero_only]
 
     def _check_idle(self, call: str) -> None:
         """Raise unless no fit is in progress."""
@@ -322,14 +376,14 @@ class Trainer(Constructible):
     def _run(self, fit: Fit, runner: Runner, batches: Batches, validation: Dataset | None) -> None:
         """Train the epochs of a fit that are left."""
         while not (fit.finished or self._stopped):
-            for callback in self.callbacks:
+            for callback in self._called:
                 callback.epoch_begins(self)
             with self.net.threads() as count, self.net.device.scope():
                 self.fits.check_depends(depends_on(self.net, count))
                 row = self._train_epoch(fit, runner, batches)
             if row is None:
                 break
-            for callback in self.callbacks:
+            for callback in self._called:
                 callback.validation_begins(self)
             if validation is not None:
                 result = self.evaluate(validation)
@@ -337,17 +391,26 @@ class Trainer(Constructible):
             self.epoch += 1
             self._in_epoch, fit.finished = False, self.epoch == fit.last
             self.history.append(row)
-            for callback in self.callbacks:
+            for callback in self._called:
                 callback.epoch_ends(self, row)
-            self._let_interrupt()
+            if self.processes is not None:
+                alike = {"arrays": digest(self.net, self.optimizer)}
+                self.processes.check_alike(alike, "a callback changed them on one rank alone")
+            self._stopped, signal = runner.agreed(self._stopped, self._interrupts.pending, now=True)
+            self._let_interrupt(signal)
         self._in_epoch, fit.finished = False, True
 
-    def _let_interrupt(self) -> None:
+    def _let_interrupt(self, signal: int | None) -> None:
         """Let a signal end the fit, if one has come and nothing would be lost."""
-        if self._interrupts.pending is not None and not self._torn:  # a step may evaluate
-            for callback in self.callbacks:
+        if signal is not None and not self._torn:  # a step may evaluate
+            for callback in self._called:
                 callback.interrupted(self)
-            self._interrupts.deliver()
+            self._interrupts.deliver(signal)
+
+    def _after_batch(self) -> None:
+        """Let a signal end an evaluation; ranks first have to agree on it."""
+        if self.processes is None:
+            self._let_interrupt(self._interrupts.pending)
 
     def stop(self) -> None:
         """End the fit in progress, for a callback to call.
@@ -370,9 +433,13 @@ class Trainer(Constructible):
     def _unwanted(self) -> str | None:
         if self.graph == "off":
             return "graph='off' asks for it"
+        if self.processes is not None:
+            return "batches are cut into shards"
         return None if self.plain else f"{type(self).__name__} has a step of its own"
 
-    def _runner(self, batches: Batches) -> Runner:
+    def _runner(self, batches: Batches, shards: int | None) -> Runner:
+        if self.processes is not None and shards is not None:
+            return Sharded(ShardedStep(self._step, self.processes, shards), batches)
         if self.plain and batches.resident and self.net.device.records:
             insist, unwanted = self.graph == "on", self._unwanted()
             return Recorded(self._step, batches, insist=insist, unwanted=unwanted)
@@ -386,7 +453,7 @@ class Trainer(Constructible):
 
     def _train_epoch(self, fit: Fit, runner: Runner, batches: Batches) -> dict[str, Any] | None:
         """Train an epoch and return its row; None if a callback stopped it half way."""
-        n = len(batches)
+        n, called = len(batches), self._called
         first, total = (self.epoch - fit.began) * n, (fit.last - fit.began) * n
         factors = rate_factors(self.schedule, range(first, first + n), total)
         self._stats = stats = Stats(self.net.device, answers(self.net, self.loss, batches.data))
@@ -400,11 +467,13 @@ class Trainer(Constructible):
                 if stats.batches // CHECK_EVERY > checked:
                     checked = stats.batches // CHECK_EVERY
                     self._check_finite(batches.data)
-                for callback in self.callbacks:
+                for callback in called:
                     callback.step_ends(self)
-                if self._stopped and stats.batches < n:
+                stop, signal = runner.agreed(self._stopped, self._interrupts.pending, now=False)
+                if stop and stats.batches < n:
+                    self._stopped = True
                     return None
-                self._let_interrupt()
+                self._let_interrupt(signal)
         self._check_finite(batches.data)
         self.optimizer.lr_factor = factors[-1]
         seconds = time.perf_counter() - stats.since
@@ -513,7 +582,7 @@ class Trainer(Constructible):
             ``augmented``: see :class:`~xpnet.training.Ensemble`.  By default the sample as it is.
         """
         alone = Ensemble([self.net], self.loss, copies=copies)
-        return alone.evaluate(data, batch_size, after_batch=self._let_interrupt)
+        return alone.evaluate(data, batch_size, after_batch=self._after_batch)
 
     @property
     def partial(self) -> Partial | None:
@@ -524,6 +593,8 @@ class Trainer(Constructible):
         self, path: str | Path, *, keep: int = 1, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Write a checkpoint, from which the run goes on bit for bit; see :meth:`restore`.
+
+        Of several processes the first alone writes.
 
         Parameters
         ----------
@@ -544,6 +615,8 @@ class Trainer(Constructible):
         """
         if self._torn:
             raise ValueError(f"save: {TORN}")
+        if self.processes is not None and self.processes.rank:
+            return
         save_checkpoint(self, path, keep=keep, metadata=metadata)
 
     def restore(self, path: str | Path, *, exact: bool = True) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from xpnet.arrays import Array
@@ -128,9 +130,8 @@ def _add_noise(x: Array, keys: Array, *, std: float) -> Array:
     if x.dtype != np.uint8:
         return NotImplemented
     y = np.empty(x.shape, x.dtype)
-    _noise_loop(
-        read_only(x).reshape(len(x), -1), read_only(keys), strength(std), y.reshape(len(x), -1)
-    )
+    rows = len(x), math.prod(x.shape[1:])
+    _noise_loop(read_only(x).reshape(rows), read_only(keys), strength(std), y.reshape(rows))
     return y
 
 
@@ -147,6 +148,6 @@ def _mix(x: Array, partners: Array, shares: Array) -> Array:
     if x.dtype != np.uint8 or partners.dtype != np.uint8:
         return NotImplemented
     y = np.empty(x.shape, x.dtype)
-    rows = [flat(a).reshape(len(x), -1) for a in (x, partners)]
-    _mix_loop(*rows, read_only(shares), y.reshape(len(x), -1))
+    rows = len(x), math.prod(x.shape[1:])
+    _mix_loop(*(flat(a).reshape(rows) for a in (x, partners)), read_only(shares), y.reshape(rows))
     return y

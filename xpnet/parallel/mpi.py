@@ -1,0 +1,108 @@
+"""Processes that MPI has started, on one machine or many."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from xpnet.arrays import Array, to_numpy
+from xpnet.devices import device_of
+from xpnet.parallel.processes import Processes
+
+__all__ = ["MPI", "launched"]
+
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
+"""Variables in which mpirun and its kin give a rank to each process they start."""
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> int | None:
+    """Return the rank that a launcher of MPI's, mpirun or Slurm's srun, gave to this process.
+
+    None where none has started it.
+    """
+    found = [name for name in RANKS if name in environment]
+    if found == ["SLURM_PROCID"] and environment.get("SLURM_NTASKS", "1") == "1":
+        return None  # as in a batch script itself
+    return int(environment[found[0]]) if found else None
+
+
+def _end_all_on_an_error(processes: Processes) -> None:
+    """Let an error that nobody caught end all ranks: the others would wait for this one."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if getattr(error, "everywhere", False) and processes.rank:
+            return  # the first says it
+        before(kind, error, trace)
+        sys.stderr.flush()
+        if not issubclass(kind, KeyboardInterrupt):
+            processes.abort()
+
+    sys.excepthook = hook
+
+
+class MPI(Processes):
+    """The ranks of MPI's world communicator, through mpi4py.
+
+    Parameters
+    ----------
+    shards : int, optional
+    exact : bool
+
+    Raises
+    ------
+    ImportError
+        mpi4py, or an MPI library that it can load, is missing.
+
+    Notes
+    -----
+    An error that nobody catches on one rank ends all, after its traceback.
+    Arrays of a GPU are brought to the host first: no pointer of a device goes to MPI.
+    """
+
+    name = "mpi"
+
+    def __init__(self, *, shards: int | None = None, exact: bool = True) -> None:
+        try:
+            from mpi4py import MPI as library  # noqa: N811 - its name is also ours
+        except (ImportError, RuntimeError) as error:
+            raise ImportError(
+                f"processes='mpi' needs mpi4py and an MPI library ({error}): install "
+                f'"xpnet[mpi]", or on a cluster mpi4py built for the MPI that is there'
+            ) from error
+        self._library = library
+        self._world = library.COMM_WORLD
+        super().__init__(self._world.Get_rank(), self._world.Get_size(), shards=shards, exact=exact)
+        if self.size > 1:
+            _end_all_on_an_error(self)
+
+    def all_reduce(self, a: Array) -> None:
+        """Add them by MPI's Allreduce."""
+        host = np.ascontiguousarray(to_numpy(a))
+        total = host if host.flags.writeable else host.copy()
+        self._world.Allreduce(self._library.IN_PLACE, total)
+        if total is not a:
+            a[...] = device_of(a).asarray(total)
+
+    def all_gather(self, pieces: Array, counts: Sequence[int]) -> Array:
+        """Gather them by MPI's Allgatherv."""
+        host = np.ascontiguousarray(to_numpy(pieces))
+        rows = np.empty((sum(counts), *host.shape[1:]), host.dtype)
+        size = math.prod(host.shape[1:])
+        self._world.Allgatherv(host, (rows, [size * n for n in counts]))
+        return device_of(pieces).asarray(rows)
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Exchange them by MPI's allgather."""
+        return list(self._world.allgather(value))
+
+    def abort(self, status: int = 1) -> None:
+        """End all ranks by MPI's Abort."""
+        if self.size > 1:
+            self._world.Abort(status)

@@ -1,0 +1,221 @@
+"""Steps of a run on several processes: each batch is cut into shards, whose sums are added.
+
+Whatever a step takes from its batch is a sum over shards: the gradients, what layers move their
+running statistics by, and the record of losses and answers.  All of it travels as one array, once
+a step, and after it every rank makes the same update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from hashlib import blake2b
+
+from xpnet import ops
+from xpnet.arrays import Array, is_complex, namespace, to_numpy
+from xpnet.data import Batches
+from xpnet.layers import Network
+from xpnet.ops.batch import RECORD, Answers
+from xpnet.optimizers import Optimizer
+from xpnet.parallel import Processes
+from xpnet.parallel.processes import Sums, cut
+from xpnet.training.device_epoch import Step
+from xpnet.training.stats import Stats
+from xpnet.training.steps import Look, Runner
+
+__all__ = ["Sharded", "ShardedStep", "digest"]
+
+LOOK_EVERY = 10
+"""Steps between two looks at what ranks wish, where a look waits for an accelerator."""
+
+WEIGHT = RECORD.index("weight")
+
+
+def digest(net: Network, optimizer: Optimizer) -> str:
+    """Return a digest of all that a step changes: parameters, state and the optimizer's buffers."""
+    found = blake2b(digest_size=16)
+    for a in (*net.params.values(), *net.state.values(), *optimizer.buffers):
+        found.update(to_numpy(a).tobytes())
+    return found.hexdigest()
+
+
+class _State:
+    """A network's state as shards see it: each begins where the step began.
+
+    Whole numbers are counters of draws, one a pass: shard k of a step draws what follows k others.
+    All else is running statistics, and what shards move them by is averaged.
+    """
+
+    def __init__(self, net: Network, shards: int) -> None:
+        self._shards = shards
+        arrays = list(net.state.values())
+        self._counters = [a for a in arrays if namespace(a).isdtype(a.dtype, "integral")]
+        self._averages = [a for a in arrays if not namespace(a).isdtype(a.dtype, "integral")]
+        self.sizes = [math.prod(a.shape) for a in self._averages]
+        self.begin()
+
+    def begin(self) -> None:
+        """Note where a step begins."""
+        self._before = [namespace(a).asarray(a, copy=True) for a in self._averages]
+        self._counts = [namespace(a).asarray(a, copy=True) for a in self._counters]
+
+    def enter(self, shard: int) -> None:
+        """Go to where a shard begins."""
+        for a, before in zip(self._averages, self._before, strict=True):
+            a[...] = before
+        for a, before in zip(self._counters, self._counts, strict=True):
+            a[...] = before + shard
+
+    def moved(self, n: int) -> list[Array]:
+        """Return what a shard of n samples moved the statistics by, n times."""
+        pairs = zip(self._averages, self._before, strict=True)
+        return [namespace(a).reshape((a - before) * n, (-1,)) for a, before in pairs]
+
+    def leave(self, moved: Sequence[Array], n: int) -> None:
+        """Go to where a step of n samples ends, by the sums of what its shards moved."""
+        for a, before, total in zip(self._averages, self._before, moved, strict=True):
+            a[...] = before + namespace(a).reshape(total / n, a.shape)
+        for a, before in zip(self._counters, self._counts, strict=True):
+            a[...] = before + self._shards
+
+
+class ShardedStep:
+    """A training step whose batch lies on several ranks.
+
+    Parameters
+    ----------
+    step : Step
+        What is done once the gradients are there.
+    processes : Processes
+    shards : int
+
+    Attributes
+    ----------
+    own : range
+        The shards of this rank.
+    sums : Sums
+    wish : bool
+        Whether this rank would interrupt the run.
+    wished : array, 0-d
+        Not 0 if a rank did, before the last step.
+    """
+
+    def __init__(self, step: Step, processes: Processes, shards: int) -> None:
+        self.step, self.processes, self.shards = step, processes, shards
+        self.own = processes.runs(shards)[processes.rank]
+        self.wish = False
+        net = step.net
+        assert net.grads.flat is not None
+        self._flat: Array = net.grads.flat
+        self._state = _State(net, shards)
+        size = self._flat.shape[0] + sum(self._state.sizes) + len(RECORD) + 1
+        with net.device.scope():
+            like = namespace(self._flat).zeros(size, dtype=self._flat.dtype)
+            self.sums = Sums(processes, shards, like)
+        self.wished = net.device.zeros((), "float32")
+
+    def __call__(self, x: Array, t: Array, weights: Array | None, n: int, stats: Stats) -> None:
+        """Make one update.
+
+        Parameters
+        ----------
+        x, t, weights : array
+            This rank's rows of the batch.
+        n : int
+            The samples of the whole batch.
+        stats : Stats
+            Gets the whole batch.
+        """
+        xp, flat, state = namespace(self._flat), self._flat, self._state
+        state.begin()
+        total = self.sums(self._parts(x, t, weights, n, stats.answers))
+        grads, *moved, record, wished = _split(total, [flat.shape[0], *state.sizes, len(RECORD), 1])
+        weight = xp.where(record[WEIGHT] == 0, 1, record[WEIGHT])
+        flat[...] = grads / weight
+        state.leave(moved, n)
+        self.wished = wished[0]
+        self.step.update()
+        record, loss = (xp.real(a) if is_complex(a) else a for a in (record, record[0] / weight))
+        stats.add_record(xp.astype(record, stats.record.dtype), loss, n)
+
+    def _parts(
+        self, x: Array, t: Array, weights: Array | None, n: int, answers: Answers | None
+    ) -> Iterator[Array]:
+        """Yield what is summed, of each shard of this rank."""
+        ends = cut(n, self.shards)
+        for shard in self.own:
+            rows = slice(*(end - ends[self.own.start] for end in ends[shard : shard + 2]))
+            given = None if weights is None else weights[rows]
+            self._state.enter(shard)
+            record = self._pass(x[rows, ...], t[rows, ...], given, answers)
+            moved = self._state.moved(ends[shard + 1] - ends[shard])
+            wish = [float(self.wish and shard == self.own.start)]
+            wished = self.step.net.device.asarray(wish, "float64")
+            xp = namespace(self._flat)
+            parts = (self._flat, *moved, record, wished)
+            yield xp.concat([xp.astype(a, self._flat.dtype) for a in parts])
+
+    def _pass(self, x: Array, t: Array, weights: Array | None, answers: Answers | None) -> Array:
+        """Fill the gradients with sums over a shard; return the record of its answers."""
+        net, loss, xp = self.step.net, self.step.loss, namespace(t)
+        record = net.device.zeros(len(RECORD), "float64")
+        if t.shape[0] == 0:
+            self._flat[...] = 0
+            return record
+        scores = net.forward(x, train=True)
+        value = loss.forward(scores, t, weights)
+        ops.batch.update_stats(record, scores, t, value, weights, answers=answers)
+        share = t.shape[0] if weights is None else xp.astype(xp.sum(weights), value.dtype)
+        net.backward(loss.backward() * share, need_dx=False)
+        return record
+
+
+def _split(a: Array, sizes: Sequence[int]) -> list[Array]:
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(a[start : start + size])
+        start += size
+    return parts
+
+
+class Sharded(Runner):
+    """The steps of a fit on several processes.
+
+    Parameters
+    ----------
+    step : ShardedStep
+    batches : Batches
+        Of this rank's rows.
+    """
+
+    def __init__(self, step: ShardedStep, batches: Batches) -> None:
+        self.step = step
+        self.batches = batches
+        self._look_every = LOOK_EVERY if batches.device.records else 1
+
+    def epoch(
+        self, number: int, factors: Sequence[float], stats: Stats, look: Look
+    ) -> Generator[None]:
+        """Make the steps of an epoch that are left, and yield after each."""
+        done, optimizer = stats.batches, self.step.step.optimizer
+        for factor, (x, t, *weights) in zip(
+            factors[done:], self.batches.epoch(number, start=done), strict=True
+        ):
+            optimizer.lr_factor = factor
+            n = min(self.batches.batch_size, self.batches.samples - stats.samples)
+            self.step(x, t, weights[0] if weights else None, n, stats)
+            yield
+
+    def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
+        """Return what all ranks wish, where one of them was heard to wish something."""
+        step = self.step
+        if step.processes.size == 1:
+            return stop, signal
+        step.wish = stop or signal is not None
+        if not now:
+            looks = step.step.optimizer.steps % self._look_every == 0
+            if not looks or not float(to_numpy(step.wished).real):
+                return False, None
+        stops, signals = zip(*step.processes.exchange((stop, signal)), strict=True)
+        step.wish = False
+        return any(stops), max((s for s in signals if s is not None), default=None)
