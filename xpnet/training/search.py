@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from xpnet.checks import (
     arguments,
@@ -241,8 +241,8 @@ def _race(halving: Any, epochs: int) -> SuccessiveHalving:
     return halving
 
 
-_seen: WeakSet[Network] = WeakSet()
-"""The networks that trials had in this process, those of them that are still there."""
+_seen: WeakValueDictionary[int, Network] = WeakValueDictionary()
+"""The networks that trials had in this process, those that are still there, by identity."""
 
 
 class _Maker:
@@ -263,12 +263,12 @@ class _Maker:
         made = self._make(**self.values(number))
         if not isinstance(made, Trainer):
             raise TypeError(f"make_trainer: expected it to return a Trainer, got {made!r}")
-        if made.epoch or made.net in _seen:
+        if made.epoch or id(made.net) in _seen:
             raise TypeError(
                 "make_trainer: expected a new trainer with a new network for each trial, got one "
                 "that was trained before: make both within the function"
             )
-        _seen.add(made.net)
+        _seen[id(made.net)] = made.net
         return made
 
 
