@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -139,6 +140,45 @@ class TestThreads:
         thread.join()
         assert blas_threads() == 3
         assert seen == [3, 3]
+
+    @needs_blas
+    def test_a_thread_may_limit_blas_when_another_no_longer_does(self):
+        seen, had = [], blas_threads()
+
+        def limited():
+            with xpnet.threads(2), xpnet.threads(1):
+                seen.append(blas_threads())
+            seen.append(blas_threads())
+
+        def in_a_thread(function, *args):
+            thread = threading.Thread(target=function, args=args)
+            thread.start()
+            thread.join()
+
+        in_a_thread(lambda: BLAS.limit(limits=3))  # this thread shall hold none
+        limited()
+        in_a_thread(limited)
+        in_a_thread(lambda: BLAS.limit(limits=had))
+        assert seen == [1, 3, 1, 3]
+
+    @needs_blas
+    @pytest.mark.parametrize("there", [1, 3, 4])
+    @pytest.mark.parametrize(
+        ("given", "fits"), [((0, 3, 3), (3, 3)), ((2, 1, 3), (2, 2)), ((5, 3, 3), (5, 3))]
+    )
+    def test_another_process_s_threads_are_taken_whatever_there_are(self, given, fits, there):
+        """Before, around and within the context that a fit opens, and after."""
+        with threadpool_limits(3, "blas"):
+            with xpnet.threads(given[0], blas=given[1]) if given[0] else nullcontext():
+                counts = threadpool.counts()
+            assert counts == given
+        with threadpool_limits(there, "blas"), xpnet.threads(1):
+            with threadpool.counted(counts):
+                assert blas_threads() == counts.products
+                with xpnet.threads() as n:
+                    assert (n, blas_threads()) == fits
+                assert blas_threads() == counts.products
+            assert (threadpool.worth(MUCH), blas_threads()) == (1, 1)
 
     def test_another_thread_s_work_is_not_cut(self):
         seen = []

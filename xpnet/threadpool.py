@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from threading import Lock, get_ident
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from xpnet import forks
 from xpnet.checks import whole_number
 
-__all__ = ["blas_vector_bytes", "chosen", "split", "threads", "worth"]
+__all__ = ["Counts", "blas_vector_bytes", "counted", "counts", "split", "threads", "worth"]
 
 T = TypeVar("T")
 
@@ -73,9 +73,41 @@ def threads(n: int | None = None, *, blas: int | None = None) -> Iterator[int]:
         _size.reset(token)
 
 
-def chosen() -> int:
-    """Return the threads that the context around the caller has set; 0 where there is none."""
-    return _size.get()
+class Counts(NamedTuple):
+    """How many threads a caller's work is cut into.
+
+    Attributes
+    ----------
+    own : int
+        Of xpnet; 0 where nobody has said.
+    products : int
+        Of BLAS as it is.
+    most : int
+        Of BLAS where nothing here limits it.
+    """
+
+    own: int
+    products: int
+    most: int
+
+
+def counts() -> Counts:
+    """Return the caller's, with which another process computes the same bits."""
+    return Counts(_size.get(), *_blas.counts())
+
+
+@contextlib.contextmanager
+def counted(given: Counts) -> Iterator[None]:
+    """Let this process have the threads of another one within this context.
+
+    BLAS gets as many as it has there, more than its environment variables say if need be.
+    """
+    token = _size.set(given.own)
+    try:
+        with _blas.limit(given.most, given.most), _blas.limit(given.products):
+            yield
+    finally:
+        _size.reset(token)
 
 
 def worth(work: float) -> int:
@@ -124,7 +156,7 @@ class _Blas:
         self._threads = 0
         self._vector_bytes: int | None = None
         self._owner: int | None = None  # the thread whose limit holds
-        self._limits: list[tuple[int, Any]] = []  # its limits, the outermost first
+        self._limits: list[tuple[int, contextlib.ExitStack]] = []  # its limits, the outermost first
         forks.hold(self._lock)
 
     def _look(self) -> None:
@@ -133,14 +165,23 @@ class _Blas:
 
             self._controller = ThreadpoolController().select(user_api="blas")
         if self._owner is None:
-            found = (library.num_threads for library in self._controller.lib_controllers)
-            self._threads = max(found, default=_cores())
+            self._threads = self._now()
+
+    def _now(self) -> int:
+        found = (library.num_threads for library in self._controller.lib_controllers)
+        return max(found, default=_cores())
 
     def threads(self) -> int:
         """Return how many threads BLAS has where nothing here limits it."""
         with self._lock:
             self._look()
             return self._threads
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many threads BLAS has now, and where nothing here limits it."""
+        with self._lock:
+            self._look()
+            return self._now(), self._threads
 
     def vector_bytes(self) -> int:
         if self._vector_bytes is None:
@@ -152,29 +193,33 @@ class _Blas:
         return self._vector_bytes
 
     @contextlib.contextmanager
-    def limit(self, n: int) -> Iterator[None]:
+    def limit(self, n: int, most: int | None = None) -> Iterator[None]:
+        """Limit BLAS; ``most`` is what it shall count as having where nothing limits it."""
         me = get_ident()
         with self._lock:
             self._look()
+            if most is not None and self._owner in (None, me):
+                self._threads = most
             products = min(n, self._threads)
             holds = self._owner == me and self._limits[-1][0] == products
             mine = self._owner in (None, me) and not holds
             if mine:
-                self._owner = me
-                self._limits.append((products, self._controller.limit(limits=products)))
+                self._owner, held = me, contextlib.ExitStack()
+                held.enter_context(self._controller.limit(limits=products))
+                self._limits.append((products, held))
         try:
             yield
         finally:
             if mine:
                 with self._lock:
-                    self._limits.pop()[1].restore_original_limits()
+                    self._limits.pop()[1].close()
                     if not self._limits:
                         self._owner = None
 
     def after_in_child(self) -> None:
         """Lift the limit of a thread that a forked child does not have."""
         if self._owner not in (None, get_ident()):
-            self._limits[0][1].restore_original_limits()
+            self._limits[0][1].close()
             self._owner, self._limits = None, []
 
 

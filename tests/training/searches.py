@@ -132,6 +132,12 @@ def digest(trials: Sequence[Trial]) -> str:
     return found.hexdigest()
 
 
+def whole(**given: Any) -> str:
+    """Return the digest of a search of each kind."""
+    digests = "".join(digest(searched(kind, **given)) for kind in KINDS)
+    return hashlib.sha256(digests.encode()).hexdigest()
+
+
 class KillAtStep(Callback):
     """The end of the process, at a step of all that it makes."""
 

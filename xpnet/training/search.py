@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import weakref
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from xpnet.checks import (
     arguments,
@@ -34,10 +35,14 @@ from xpnet.training.prepare import answers, check_dataset, prepared
 from xpnet.training.spaces import Range, Space, in_words
 from xpnet.training.trainer import DivergedError, Trainer
 from xpnet.training.trials import Keeper, Trial, in_folder, in_memory
+from xpnet.training.workers import Calls, Submits, calls
 
 __all__ = ["SuccessiveHalving", "random_search"]
 
 Metric = str | Callable[[Trainer, Dataset], float]
+
+Scores = dict[int, tuple[float, ...]]
+"""Of a trial, each time that it was compared: see :attr:`Trial.rungs`."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ def random_search(
     folder: str | Path | None = None,
     seed: int = 0,
     report: Callable[[Trial], Any] | None = None,
+    executor: Submits | None = None,
 ) -> list[Trial]:
     """Train with hyper-parameters drawn at random; return the trials, the best first.
 
@@ -136,6 +142,10 @@ def random_search(
     seed : int
     report : callable, optional
         Called with each trial as it ends; with ``halving``, each time it is compared.
+    executor : concurrent.futures.Executor, optional
+        Whose workers make the trials, several at a time, with the result that they have one after
+        the other: a ProcessPoolExecutor, loky's, Dask's (``client.get_executor()``), MPI's
+        (``mpi4py.futures``).  It is not shut down.  See the notes.
 
     Returns
     -------
@@ -152,7 +162,8 @@ def random_search(
         folder is that of another search, or a file there is damaged.
     TypeError
         There is something else than a range or choices to draw from, or ``make_trainer`` makes
-        something else than a new trainer with a new network.
+        something else than a new trainer with a new network; or what workers are to be given
+        cannot be pickled.
     OSError
         The folder cannot be written or read.
 
@@ -163,6 +174,33 @@ def random_search(
     A score is that of the network as a trial leaves it: where a callback ends the fit early or
     brings earlier weights back, of those.  The trainers that may go on are in memory; with
     ``folder`` they are checkpoints, and in memory is one.
+
+    With ``executor`` the trials, and the best one's network, have the bits that they have without,
+    on equal processors and with equal versions: each worker computes with as many threads as this
+    process would, whatever its environment says.  ``with xpnet.threads(1):`` around the call gives
+    each one a core.  A worker makes one trial at a time, its threads take turns; of threads of this
+    process no use is made.  Trials are reported as they end.  The first error of a trial is raised
+    here; then, and on Ctrl-C, those that have not begun are cancelled.
+
+    For each trial, and again each time that it goes on, there travel to a worker ``make_trainer``,
+    ``space``, ``metric`` and the data; back come its numbers and histories, and as it ends its
+    network, unless there are ``folds``.  A trainer that may go on comes back with its optimizer,
+    and goes out again if it does.  With ``folder`` neither networks nor trainers travel: all
+    workers are to find it under the same path.  There a trial is kept as it ends, so that a search
+    whose process is killed makes at most those again that were in progress, from their checkpoints.
+
+    Functions and classes travel by name, from modules that workers can import; closures, and what a
+    script or a notebook defines, travel where cloudpickle is installed.
+
+    Examples
+    --------
+    >>> with ProcessPoolExecutor(4) as pool, xpnet.threads(1):
+    ...     best, *others = random_search(make_trainer, train, space, 20, 9, executor=pool)
+
+    >>> with Client("scheduler:8786") as client:  # of dask.distributed
+    ...     best, *others = random_search(
+    ...         make_trainer, train, space, 20, 9, executor=client.get_executor()
+    ...     )
     """
     if report is not None:
         function("report", report, "a Trial")
@@ -171,6 +209,8 @@ def random_search(
     drawn, race = Space(space, seed), _race(halving, epochs)
     maker, score = _Maker(make_trainer, drawn), _Score(metric, maximize)
     parts = _Parts(data, held_out, validation, folds, seed)
+    fitting = _Fitting(maker, parts.pairs, score, epochs, batch_size)
+    called = calls(fitting.parts_of, executor)
     if folder is None:
         keeping = in_memory()
     else:
@@ -185,8 +225,7 @@ def random_search(
         }
         keeping = in_folder(file_path(folder, "folder"), given, maker.new(0))
     with keeping as keeper:
-        search = _Search(maker, parts, score, race, epochs, batch_size, keeper, report)
-        return search.run(trials)
+        return _Search(fitting, race, keeper, report, called).run(trials)
 
 
 def _race(halving: Any, epochs: int) -> SuccessiveHalving:
@@ -202,6 +241,10 @@ def _race(halving: Any, epochs: int) -> SuccessiveHalving:
     return halving
 
 
+_seen: WeakValueDictionary[int, Network] = WeakValueDictionary()
+"""The networks that trials had in this process, those that are still there, by identity."""
+
+
 class _Maker:
     """What makes the trainer of a trial, and sees that it is a new one."""
 
@@ -214,20 +257,34 @@ class _Maker:
                 f"as space has them, got one of {taken}"
             )
         self._make, self.values = make_trainer, space.draw
-        self._last: Callable[[], Network | None] = lambda: None
 
     def new(self, number: int) -> Trainer:
         """Return a new trainer for a trial."""
         made = self._make(**self.values(number))
         if not isinstance(made, Trainer):
             raise TypeError(f"make_trainer: expected it to return a Trainer, got {made!r}")
-        if made.epoch or made.net is self._last():
+        if made.epoch or id(made.net) in _seen:
             raise TypeError(
                 "make_trainer: expected a new trainer with a new network for each trial, got one "
                 "that was trained before: make both within the function"
             )
-        self._last = weakref.ref(made.net)
+        _seen[id(made.net)] = made.net
         return made
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """The samples to train on and those held out, for each fold."""
+
+    data: Dataset
+    count: int
+    seed: int
+
+    def __iter__(self) -> Iterator[tuple[Dataset, Dataset]]:
+        return self.data.folds(self.count, self.seed, stratify=self.data.has_labels)
+
+
+Pairs = _Folds | list[tuple[Dataset, Dataset]]
 
 
 class _Parts:
@@ -246,17 +303,14 @@ class _Parts:
             check_dataset("validation", validation)
         if folds is None:
             once = data.split(held_out, seed) if validation is None else (data, validation)
-            self._pairs: Callable[[], Iterable[tuple[Dataset, Dataset]]] = lambda: [once]
+            self.pairs: Pairs = [once]
         elif validation is not None:
             raise ValueError("folds: expected None beside validation=, which is what is held out")
         else:
-            self._pairs = partial(data.folds, folds, seed, stratify=data.has_labels)
-            self._pairs()  # may raise
-        self.once, self._data, self._validation = folds is None, data, validation
+            self.pairs = _Folds(data, folds, seed)
+            iter(self.pairs)  # may raise
+        self._data, self._validation = data, validation
         self._given = {"held_out": held_out, "folds": folds, "seed": seed}
-
-    def __iter__(self) -> Iterator[tuple[Dataset, Dataset]]:
-        return iter(self._pairs())
 
     def described(self) -> dict[str, Any]:
         """Return what the parts are a function of."""
@@ -338,63 +392,38 @@ class _Part(NamedTuple):
     diverged: bool = False
 
 
-@dataclass
-class _Search:
+@dataclass(frozen=True)
+class _Fitting:
+    """How trials are trained and scored: what goes to every worker of an executor."""
+
     maker: _Maker
-    parts: _Parts
+    pairs: Pairs
     score: _Score
-    race: SuccessiveHalving
     epochs: int
     batch_size: int
-    keeper: Keeper
-    report: Callable[[Trial], Any] | None
 
-    def run(self, trials: int) -> list[Trial]:
-        """Return all trials, the best first."""
-        racing: dict[int, dict[int, tuple[float, ...]]] = {number: {} for number in range(trials)}
-        best: list[Trial] = []
-        ended: list[Trial] = []
-        for until in self.race.rungs(self.epochs):
-            count = 1 if until == self.epochs else self.race.survivors(len(racing))
-            best = []
-            for number, rungs in racing.items():
-                insort(best, self._trial(number, until, rungs), key=self.score.rank)
-                while best and (len(best) > count or best[-1].diverged):
-                    ended.append(best.pop())
-                    self.keeper.drop(ended[-1].number)
-            racing = {trial.number: trial.rungs for trial in best}
-        return [*map(self._with_net, best), *sorted(ended, key=self.score.rank)]
+    @property
+    def once(self) -> bool:
+        """Whether a trial has one trainer alone."""
+        return not isinstance(self.pairs, _Folds)
 
-    def _trial(self, number: int, until: int, rungs: dict[int, tuple[float, ...]]) -> Trial:
-        """Return a trial that was trained until an epoch, given its scores before."""
-        values = self.maker.values(number)
-        found = self.keeper.find(number, until, values)
-        if found is not None:
-            return found
+    def parts_of(self, number: int, until: int, keeper: Keeper) -> tuple[list[_Part], Keeper]:
+        """Train a trial until an epoch, and return how it fared, beside what keeps its trainers."""
         parts: list[_Part] = []
-        for fold, (train, held) in enumerate(self.parts):
-            parts.append(self._part(number, fold, train, held, until))
+        for fold, (train, held) in enumerate(self.pairs):
+            parts.append(self._part(number, fold, train, held, until, keeper))
             if parts[-1].diverged:
                 break
-        histories, names, scores, accuracies, losses, diverged = zip(*parts, strict=True)
-        trial = Trial(
-            number,
-            values,
-            {**rungs, until: scores},
-            histories,
-            names[0],
-            None if None in accuracies else fmean(accuracies),
-            fmean(losses),
-            any(diverged),
-        )
-        trial = self.keeper.keep(trial)
-        if self.report is not None:
-            self.report(trial)
-        return trial
+        diverged = parts[-1].diverged
+        if diverged or until == self.epochs:
+            keeper.finish(number, net=self.once and not diverged)
+        return parts, keeper
 
-    def _part(self, number: int, fold: int, train: Dataset, held: Dataset, until: int) -> _Part:
+    def _part(
+        self, number: int, fold: int, train: Dataset, held: Dataset, until: int, keeper: Keeper
+    ) -> _Part:
         """Train on the samples of a fold until an epoch, and score the network as it is then."""
-        trainer, diverged = self._trained(number, fold, train, held, until)
+        trainer, diverged = self._trained(number, fold, train, held, until, keeper)
         history = trainer.history[:]  # which may go on
         if diverged:  # perhaps before there was a row to tell what is measured
             given = answers(trainer.net, trainer.loss, prepared(trainer.net, held))
@@ -408,29 +437,91 @@ class _Search:
         return _Part(history, *scored, row["validation_accuracy"], row["validation_loss"])
 
     def _trained(
-        self, number: int, fold: int, train: Dataset, held: Dataset, until: int
+        self, number: int, fold: int, train: Dataset, held: Dataset, until: int, keeper: Keeper
     ) -> tuple[Trainer, bool]:
         """Return a trainer that was trained until an epoch, and whether its loss diverged."""
-        trainer = self.keeper.trainer(number, fold, until, partial(self.maker.new, number))
+        trainer = keeper.trainer(number, fold, until, partial(self.maker.new, number))
         own = trainer.callbacks
         trainer.callbacks = [_Pause(until), *own]  # the first, before others begin the epoch
         try:
             if not trainer.finished:
                 trainer.fit(train, self.epochs, self.batch_size, validation=held)
         except _PausedError:
-            self.keeper.pause(number, fold, trainer)
+            keeper.pause(number, fold, trainer)
         except DivergedError:
             return trainer, True
         finally:
             trainer.callbacks = own
         return trainer, False
 
-    def _with_net(self, trial: Trial) -> Trial:
-        if not self.parts.once:
-            return trial
-        ((train, held),) = self.parts
-        trainer, _ = self._trained(trial.number, 0, train, held, trial.epochs)
-        return replace(trial, net=trainer.net)
+    def net(self, number: int, keeper: Keeper) -> Network | None:
+        """Return the network of a trial that has all its epochs; None where folds have theirs."""
+        if not self.once:
+            return None
+        net = keeper.net(number)
+        if net is None:
+            ((train, held),) = self.pairs
+            net = self._trained(number, 0, train, held, self.epochs, keeper)[0].net
+        return net
+
+
+@dataclass
+class _Search:
+    fitting: _Fitting
+    race: SuccessiveHalving
+    keeper: Keeper
+    report: Callable[[Trial], Any] | None
+    called: Calls[int, tuple[list[_Part], Keeper]]
+
+    def run(self, trials: int) -> list[Trial]:
+        """Return all trials, the best first."""
+        rank, epochs = self.fitting.score.rank, self.fitting.epochs
+        racing: dict[int, Scores] = {number: {} for number in range(trials)}
+        best: list[Trial] = []
+        ended: list[Trial] = []
+        for until in self.race.rungs(epochs):
+            count = 1 if until == epochs else self.race.survivors(len(racing))
+            best = []
+            with closing(self._trials(racing, until)) as compared:
+                for trial in compared:
+                    insort(best, trial, key=rank)
+                    while best and (len(best) > count or best[-1].diverged):
+                        ended.append(best.pop())
+                        self.keeper.drop(ended[-1].number)
+            racing = {trial.number: trial.rungs for trial in best}
+        nets = (self.fitting.net(trial.number, self.keeper) for trial in best)
+        best = [replace(trial, net=net) for trial, net in zip(best, nets, strict=True)]
+        return [*best, *sorted(ended, key=rank)]
+
+    def _trials(self, racing: Mapping[int, Scores], until: int) -> Generator[Trial]:
+        """Yield trials that were trained until an epoch, given their scores before."""
+        tasks: dict[int, tuple[int, int, Keeper]] = {}
+        for number in racing:
+            found = self.keeper.find(number, until, self.fitting.maker.values(number))
+            if found is None:
+                tasks[number] = (number, until, self.keeper.lend(number))
+            else:
+                yield found
+        with closing(self.called(tasks)) as made:
+            for number, (parts, lent) in made:
+                self.keeper.take_back(lent)
+                trial = self.keeper.keep(self._trial(number, until, racing[number], parts))
+                if self.report is not None:
+                    self.report(trial)
+                yield trial
+
+    def _trial(self, number: int, until: int, rungs: Scores, parts: list[_Part]) -> Trial:
+        histories, names, scores, accuracies, losses, diverged = zip(*parts, strict=True)
+        return Trial(
+            number,
+            self.fitting.maker.values(number),
+            {**rungs, until: scores},
+            histories,
+            names[0],
+            None if None in accuracies else fmean(accuracies),
+            fmean(losses),
+            any(diverged),
+        )
 
 
 class _PausedError(Exception):

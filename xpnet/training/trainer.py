@@ -29,7 +29,7 @@ from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
 from xpnet.parallel import Engine, Processes, checked_processes
 from xpnet.schedules import Schedule
-from xpnet.threadpool import chosen, threads
+from xpnet.threadpool import counts, threads
 from xpnet.training.callbacks import Callback, checked_callbacks
 from xpnet.training.checkpoint import configuration, configure, load_checkpoint, save_checkpoint
 from xpnet.training.device_epoch import AfterBackward, Step
@@ -293,7 +293,7 @@ class Trainer(Constructible):
                 self.runner = runner = self._runner(batches, shards)
                 for callback in self._called:
                     callback.fit_begins(self, epochs, len(batches))
-                with contextlib.nullcontext() if shards is None else threads(chosen() or 1):
+                with contextlib.nullcontext() if shards is None else threads(counts().own or 1):
                     self._run(fit, runner, batches, validation)
             finally:
                 ended, self.runner = self.runner, None

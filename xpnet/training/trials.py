@@ -147,13 +147,26 @@ class Keeper(Protocol):
     def pause(self, number: int, fold: int, trainer: Trainer) -> None:
         """Keep a trainer that may go on."""
 
+    def finish(self, number: int, *, net: bool) -> None:
+        """Keep in memory no more of a trial that does not go on than its network, if that."""
+
+    def net(self, number: int) -> Network | None:
+        """Return the network of a trial that is finished, if it is in memory."""
+
     def drop(self, number: int) -> None:
         """Forget the trainers of a trial."""
+
+    def lend(self, number: int) -> Keeper:
+        """Return what keeps the trainers of one trial, in another process perhaps."""
+
+    def take_back(self, lent: Keeper) -> None:
+        """Keep what was lent, as it comes back."""
 
 
 class _Memory:
     def __init__(self) -> None:
         self._trainers: dict[tuple[int, int], Trainer] = {}
+        self._nets: dict[int, Network] = {}
 
     def find(self, number: int, until: int, values: dict[str, Any]) -> Trial | None:
         return None
@@ -169,9 +182,33 @@ class _Memory:
     def pause(self, number: int, fold: int, trainer: Trainer) -> None:
         """Do nothing: it is there."""
 
+    def finish(self, number: int, *, net: bool) -> None:
+        trainers = self._of(number)
+        if net:
+            self._nets[number] = trainers[number, 0].net
+
+    def net(self, number: int) -> Network | None:
+        return self._nets.get(number)
+
     def drop(self, number: int) -> None:
-        for key in [key for key in self._trainers if key[0] == number]:
-            del self._trainers[key]
+        self._of(number)
+        self._nets.pop(number, None)
+
+    def lend(self, number: int) -> Keeper:
+        lent = _Memory()
+        lent._trainers = self._of(number)
+        return lent
+
+    def take_back(self, lent: Keeper) -> None:
+        assert isinstance(lent, _Memory)
+        self._trainers |= lent._trainers
+        self._nets |= lent._nets
+        lent._trainers, lent._nets = {}, {}  # nobody else keeps what is dropped here
+
+    def _of(self, number: int) -> dict[tuple[int, int], Trainer]:
+        """Return the trainers of a trial, which are here no longer."""
+        keys = [key for key in self._trainers if key[0] == number]
+        return {key: self._trainers.pop(key) for key in keys}
 
 
 @contextmanager
@@ -213,6 +250,18 @@ class _Folder:
 
     def pause(self, number: int, fold: int, trainer: Trainer) -> None:
         trainer.save(self._checkpoint(number, fold))
+
+    def finish(self, number: int, *, net: bool) -> None:
+        """Do nothing: none is in memory."""
+
+    def net(self, number: int) -> Network | None:
+        return None
+
+    def lend(self, number: int) -> Keeper:
+        return self
+
+    def take_back(self, lent: Keeper) -> None:
+        """Do nothing: it is there."""
 
     def drop(self, number: int) -> None:
         for path in self._folder.glob(f"trial-{number}-fold-*.safetensors"):
