@@ -22,7 +22,7 @@ from xpnet.checks import (
     whole_number,
 )
 from xpnet.data import Batches, Dataset
-from xpnet.data.batches import fits
+from xpnet.data.batches import Shuffle, fits
 from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
@@ -202,6 +202,7 @@ class Trainer(Constructible):
         batch_size: int = 100,
         *,
         validation: Dataset | None = None,
+        shuffle: Shuffle = True,
         drop_last: bool = False,
         resume: bool = True,
     ) -> History:
@@ -221,6 +222,9 @@ class Trainer(Constructible):
         batch_size : int
         validation : Dataset, optional
             Evaluated after each epoch.
+        shuffle : bool, "blocks" or Blocks
+            Whether each epoch has an order of its own; ``"blocks"`` is one for samples on a disk:
+            see :class:`~xpnet.data.Blocks`.
         drop_last : bool
             Whether a last, shorter batch is left out.
         resume : bool
@@ -253,6 +257,7 @@ class Trainer(Constructible):
             prepared(self.net, train),
             batch_size,
             device=self.net.device,
+            shuffle=shuffle,
             seed=self.seed,
             drop_last=drop_last,
         )
