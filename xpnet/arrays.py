@@ -39,7 +39,7 @@ Array: TypeAlias = Any
 HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """A NumPy array."""
 
-PIECE = 2**24
+PIECE = 2**22
 """The bytes of a large array that are looked at in one go."""
 
 

@@ -162,10 +162,11 @@ class StoredArray:
         return None if isinstance(self.indices, range) else np.argsort(self.indices, kind="stable")
 
     def take(self, indices: Any, axis: int | None = None, **options: Any) -> HostArray:
-        """Read rows: what the namespace's ``take(x, indices, axis=0)`` comes to."""
+        """Read rows, by numbers of 0 to n - 1: what the namespace's ``take`` comes to."""
         if axis != 0:
             raise ValueError(f"{self._name}: expected axis=0, along which rows lie, got {axis}")
-        return self._read(indices if isinstance(self.indices, range) else self.indices[indices])
+        which = np.asarray(indices)
+        return self._read(which if isinstance(self.indices, range) else self.indices[which])
 
     def _read(self, numbers: HostArray) -> HostArray:
         if not len(numbers):
