@@ -27,7 +27,7 @@ from xpnet.data.augment import Elastic, MixUp, Rotate, Shift
 from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Flatten, Linear, ReLU, Sequential
 from xpnet.models import mlp
-from xpnet.training import Callback, Checkpoint, Ensemble
+from xpnet.training import Callback, Checkpoint, Ensemble, metrics
 
 N = 150
 RNG = np.random.default_rng(0)
@@ -268,6 +268,11 @@ class TestTraining:
                 for d in (stored, held)
             )
             assert one == other
+
+    def test_metrics_take_targets_in_files(self, stored, held):
+        scores = classifier().predict(held.x)
+        for measure in (metrics.confusion_matrix, metrics.misclassified, metrics.calibration):
+            np.testing.assert_equal(repr(measure(scores, stored.t)), repr(measure(scores, held.t)))
 
     def test_batches_are_gathered_by_a_thread_that_works_ahead(self, stored, monkeypatch):
         by = set()

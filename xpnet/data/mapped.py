@@ -302,8 +302,9 @@ def open_files(
 
     From a disk that is slow at random places train by ``trainer.fit(..., shuffle="blocks")``: see
     :class:`~xpnet.data.Blocks`.  An order takes 8 bytes of memory a sample otherwise, and so do the
-    indices of a part; an augmented set takes the draws of an epoch, some 24 bytes a sample and
-    augment (``Elastic`` more, by its nodes).
+    indices of a part; the draws of an augmented set are those of an epoch, some 24 bytes a sample
+    (``Elastic`` more, by its nodes), and some 200 while they are made.  After a split blocks are of
+    neighbours in the files, whatever the order of the part.
 
     Examples
     --------
@@ -311,14 +312,14 @@ def open_files(
 
     WebDataset:
 
-    >>> samples = webdataset.WebDataset(url).decode("rgb8").to_tuple("png", "cls")
-    >>> for k, (x, t) in enumerate(samples.batched(10_000)):
+    >>> samples = webdataset.WebDataset(url, shardshuffle=False).decode("rgb8")
+    >>> for k, (x, t) in enumerate(samples.to_tuple("png", "cls").batched(10_000)):
     ...     np.save(f"x-{k:05}.npy", np.moveaxis(np.stack(x), -1, 1))
     ...     np.save(f"t-{k:05}.npy", np.array(t))
 
     zarr, along its chunks:
 
-    >>> for start in range(0, len(array), array.chunks[0]):
+    >>> for start in range(0, array.shape[0], array.chunks[0]):
     ...     np.save(f"x-{start:09}.npy", array[start : start + array.chunks[0]])
 
     Parquet, its columns of numbers as the features of a sample:

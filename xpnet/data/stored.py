@@ -45,7 +45,7 @@ class Rows(Protocol):
     ...
     ...     def gather(self, indices):
     ...         return np.stack(self.rows[indices.tolist()][self.name])
-    >>> data = xpnet.data.open(Column(dataset, "image"), dataset["label"], classes=10)
+    >>> data = xpnet.data.open(Column(dataset, "image"), Column(dataset, "label"), classes=10)
 
     A column of lists of one length in an Arrow file, by its buffer, which is mapped:
 
@@ -132,6 +132,11 @@ class StoredArray:
     def dtype(self) -> np.dtype[Any]:
         """The dtype of what is read."""
         return self._piece.dtype
+
+    @property
+    def device(self) -> Any:
+        """The device of what is read, as NumPy calls it."""
+        return self._piece.device
 
     @property
     def where(self) -> str:
