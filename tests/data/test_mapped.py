@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 
 import xpnet
@@ -104,6 +105,10 @@ class TestReading:
     def test_targets_may_be_in_memory(self, tmp_path, held):
         made = xpnet.data.open(shards(tmp_path, "x", X), T, classes=4)
         np.testing.assert_array_equal(made.t, held.t)
+        frame = polars.DataFrame({"t": T})  # whose columns can gather, too
+        np.testing.assert_array_equal(
+            xpnet.data.open(tmp_path / "x-1.idx", frame["t"][:39]).t, T[:39]
+        )
         words = np.array(["a", "b", "c", "d"])[T]
         assert xpnet.data.open(shards(tmp_path, "x", X), words, class_names=[*"abcd"]).classes == 4
 
@@ -143,7 +148,7 @@ class TestReading:
         found, wrong = opened(tmp_path), []
 
         def read(seed: int) -> None:
-            for _ in range(50):
+            for _ in range(15):
                 order = np.random.default_rng(seed).permutation(N)
                 wrong.extend([] if np.array_equal(found.x[order], X[order]) else [seed])
 

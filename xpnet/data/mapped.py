@@ -20,6 +20,7 @@ import numpy as np
 
 from xpnet.arrays import HostArray
 from xpnet.checks import arguments, came, file_path
+from xpnet.convert import is_array
 from xpnet.data import idx
 from xpnet.data.archives import npy_header
 from xpnet.data.datasets import Dataset
@@ -29,6 +30,7 @@ from xpnet.files import UnreadableError, reading, regular
 __all__ = ["MappedFiles", "open_files"]
 
 PathLike: TypeAlias = str | os.PathLike[str]
+Given: TypeAlias = PathLike | Sequence[PathLike] | Rows
 
 MOST_TOUCHED = 2**28
 """The bytes of maps that may be touched before the system is told that none is needed."""
@@ -232,9 +234,6 @@ def _no_array(head: bytes) -> str:
     return f"{expected}, got {begins}: np.save(path, x) writes .npy files"
 
 
-Given: TypeAlias = PathLike | Sequence[PathLike] | Rows
-
-
 @overload
 def open_files(
     x: Given,
@@ -277,7 +276,8 @@ def open_files(
         samples elsewhere: see :class:`~xpnet.data.Rows`.
     t : path, list of path, Rows or array, or None
         The targets: files need not be divided as those of the samples are; an array is one in
-        memory, as that of a :class:`~xpnet.data.Dataset`.  None where there are samples alone.
+        memory, as that of a :class:`~xpnet.data.Dataset`, but a list of names is one of paths.
+        None where there are samples alone.
     classes, class_names, weights, name
         As those of :class:`~xpnet.data.Dataset`; by default the name of a single file.
 
@@ -358,6 +358,8 @@ def _stored(name: str, given: Any) -> StoredArray | None:
     """Return what lies in files, or in rows of one's own; None of what else is given."""
     if isinstance(given, StoredArray):
         return given
+    if is_array(given) or hasattr(given, "to_numpy"):
+        return None  # some have a gather, too
     if hasattr(given, "gather"):
         return StoredArray(name, given)
     paths = [given] if isinstance(given, (str, os.PathLike)) else given
