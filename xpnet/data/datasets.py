@@ -499,7 +499,8 @@ class Dataset(Constructible):
         return made
 
     def _gather(self, indices: HostArray) -> Dataset:
-        there = device_of(self.x).asarray(indices, "int64")
+        short = self.stored and len(self) < 2**32  # views keep them
+        there = device_of(self.x).asarray(indices, "uint32" if short else "int64")
         arrays = (self.x, self.t) if self.weights is None else (self.x, self.t, self.weights)
         return self.with_arrays(*(rows_at(array, there) for array in arrays))
 

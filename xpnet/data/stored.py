@@ -188,7 +188,8 @@ class StoredArray:
         return piece
 
     def _numbers_of(self, numbers: HostArray) -> HostArray:
-        found = to_numpy(as_array(self._name, self._rows.gather(numbers)))
+        rows = self._rows.gather(numbers.astype(np.int64, copy=False))
+        found = to_numpy(as_array(self._name, rows))
         if found.shape[:1] != numbers.shape:
             raise ValueError(
                 f"{self._name}: expected {len(numbers)} rows of {self.where}.gather, got an array "
