@@ -301,10 +301,12 @@ def open_files(
     map is made anew, but to cut off a file that is mapped ends the process.
 
     From a disk that is slow at random places train by ``trainer.fit(..., shuffle="blocks")``: see
-    :class:`~xpnet.data.Blocks`.  An order takes 8 bytes of memory a sample otherwise, the indices of
-    a part 4, and 16 while it is split off.  The draws of an augmented set are those of an epoch,
-    some 24 bytes a sample (``Elastic`` more, by its nodes), and some 200 while they are made.  After
-    a split blocks are of neighbours in the files, whatever the order of the part.
+    :class:`~xpnet.data.Blocks`.  After a split blocks are of neighbours in the files, whatever the
+    order of the part.
+
+    An order takes 8 bytes of memory a sample, that of blocks hardly any; the indices of a part take
+    4, and 16 while it is split off.  The draws of an augmented set are those of an epoch: some 24
+    bytes a sample (``Elastic`` more, by its nodes), and some 200 while they are made.
 
     Examples
     --------
