@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Backend
 from xpnet import arrays
-from xpnet.arrays import dtype_kind, is_complex, library, namespace, to_numpy
+from xpnet.arrays import dtype_kind, is_complex, library, namespace, pieces, to_numpy
 
 DTYPES = [
     "bool", "uint8", "int8", "int32", "int64", "float32", "float64", "complex64", "complex128",
@@ -159,3 +159,15 @@ class TestNumPysNamespace:
         environment = {**os.environ, "XPNET_NUMBA": "0"}
         out = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment)
         assert out.strip().endswith("False"), out
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("room", [0, 64, 64 * 5, 2**20])
+def test_pieces_are_the_rows_of_an_array(xp: Backend, monkeypatch, step, room):
+    monkeypatch.setattr(arrays, "PIECE", room)
+    values = np.arange(46, dtype=np.float32).reshape(23, 2)
+    found = list(pieces(xp.array(values), step))
+    np.testing.assert_array_equal(np.concatenate([to_numpy(a) for _, a in found]), values[::step])
+    for first, piece in found:
+        np.testing.assert_array_equal(to_numpy(piece)[0], values[first])
+        assert piece.shape[0] <= max(1, room // 64)

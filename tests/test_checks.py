@@ -291,7 +291,7 @@ BAD = [
     (lambda: Linear(784, 100), "bias: expected True or False, got 100 (layers take sizes of what "
      "they make, never of what they receive)"),
     (lambda: Batches(Dataset(np.ones((4, 2)), np.zeros(4, int)), 2, shuffle=1),
-     "shuffle: expected True or False, got 1"),
+     "shuffle: expected True, False, 'blocks' or Blocks(size, window), got 1"),
 ]  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ __all__ = [
     "is_complex",
     "library",
     "namespace",
+    "pieces",
     "real_dtype",
     "to_numpy",
 ]
@@ -36,6 +38,9 @@ Array: TypeAlias = Any
 
 HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 """A NumPy array."""
+
+PIECE = 2**22
+"""The bytes of a large array that are looked at in one go."""
 
 
 @dataclass(eq=False, slots=True)
@@ -168,6 +173,28 @@ def to_numpy(x: Array) -> HostArray:
     if isinstance(x, (np.ndarray, np.generic, int, float, complex, list, tuple)):
         return np.asarray(x)
     return library(x).to_numpy(x)
+
+
+def pieces(x: Array, step: int = 1) -> Iterator[tuple[int, Array]]:
+    """Yield the rows of an array, or every so many-th, some at a time: what is read may be large.
+
+    Parameters
+    ----------
+    x : array, shape (n, ...)
+    step : int
+        From one row to the next.
+
+    Yields
+    ------
+    first : int
+        The number of a piece's first row.
+    piece : array, shape (m, ...)
+        As many rows as :data:`PIECE` bytes hold, at least one.  To look a row up takes some, too.
+    """
+    n, row = x.shape[0], getattr(x.dtype, "itemsize", 8) * math.prod(x.shape[1:])
+    span = step * max(1, PIECE // max(64, row))
+    for first in range(0, n, span):
+        yield first, x[first : min(first + span, n) : step, ...]
 
 
 @functools.cache

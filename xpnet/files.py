@@ -33,6 +33,7 @@ __all__ = [
     "listed",
     "most_unpacked",
     "reading",
+    "regular",
     "replacing",
     "versions",
 ]
@@ -304,8 +305,28 @@ def reading(path: str | os.PathLike[str], otherwise: str) -> Iterator[None]:
         raise UnreadableError(f"{path}: {otherwise} ({reason})") from error
 
 
+def regular(path: Path) -> os.stat_result:
+    """Return what the system says of a regular file; others may have no end.
+
+    Raises
+    ------
+    ValueError
+        The path leads to a device or a pipe.
+    OSError
+        It leads nowhere or to a folder.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError(
+            f"{path}: expected a regular file, got a device or a pipe: copy it to a file"
+        )
+    return status
+
+
 def contents(path: str | os.PathLike[str], most: int | None = None) -> bytes:
-    """Return the bytes of a regular file; others may have no end.
+    """Return the bytes of a regular file.
 
     Raises
     ------
@@ -315,14 +336,7 @@ def contents(path: str | os.PathLike[str], most: int | None = None) -> bytes:
         It leads nowhere or to a folder, or the file cannot be read.
     """
     path = file_path(path)
-    status = path.stat()
-    size, mode = status.st_size, status.st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise UnreadableError(
-            f"{path}: expected a regular file, got a device or a pipe: copy it to a file"
-        )
+    size = regular(path).st_size
     if most is not None and size > most:
         raise UnreadableError(f"{path}: holds {size} bytes, more than the {most} allowed")
     with path.open("rb") as file:

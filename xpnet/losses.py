@@ -20,6 +20,7 @@ from xpnet.arrays import (
     dtype_name,
     is_complex,
     namespace,
+    pieces,
     to_numpy,
 )
 from xpnet.checks import Hyperparameter, fraction, names_in
@@ -113,7 +114,7 @@ class Loss(Configurable, ABC):
             How much each sample counts.
         """
         step = max(1, targets.shape[0] // GUESSED)
-        host = to_numpy(targets)[::step]
+        host = to_numpy(targets[::step, ...])
         xp, n = namespace(host), len(host)
         counts = xp.ones(n) if weights is None else xp.astype(to_numpy(weights)[::step], xp.float64)
         if not xp.any(counts):
@@ -398,15 +399,18 @@ def _marks(targets: Array) -> Array | None:
 
 def _labels_0_or_1(targets: Array) -> bool:
     exact = dtype_kind(namespace(targets), targets.dtype) == "exact"
-    return exact and _marks(targets) is not None
+    return exact and all(_marks(piece) is not None for _, piece in pieces(targets))
 
 
 def _several_ones(targets: Array) -> bool:
     """Return whether rows hold 0 and 1 alone, and not always a single 1."""
-    xp, marks = namespace(targets), _marks(targets)
-    if marks is None:
-        return False
-    return bool(xp.any(xp.sum(xp.astype(marks, xp.int64), axis=1) != 1))
+    several, xp = False, namespace(targets)
+    for _, piece in pieces(targets):
+        marks = _marks(piece)
+        if marks is None:
+            return False
+        several |= bool(xp.any(xp.sum(xp.astype(marks, xp.int64), axis=1) != 1))
+    return several
 
 
 if not TYPE_CHECKING:  # which knows the names, and would know all with this

@@ -46,3 +46,16 @@ def test_of_a_set_that_is_too_large_rows_at_even_distances_are_looked_at(monkeyp
     assert fingerprint(Dataset(x, data().t)) == fingerprint(data())
     x[3] ^= 1
     assert fingerprint(Dataset(x, data().t)) != fingerprint(data())
+
+
+def test_of_those_rows_there_are_not_too_many(monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROWS", 100)
+    x = data().x.copy()
+    x[3] ^= 1
+    assert fingerprint(Dataset(x, data().t)) != fingerprint(
+        data()
+    )  # it is small: all are looked at
+    monkeypatch.setattr(module, "MOST_BYTES", 6 * 1000)
+    assert fingerprint(Dataset(x, data().t)) == fingerprint(data())
+    x[30] ^= 1
+    assert fingerprint(Dataset(x, data().t)) != fingerprint(data())

@@ -392,7 +392,7 @@ ROWS = {
     ),
     "a shuffle that is no flag": (
         lambda: Batches(Dataset(X, T), 2, shuffle="no"), ValueError,
-        r"^shuffle: expected True or False, got 'no'$",
+        r"^shuffle: expected True, False, 'blocks' or Blocks\(size, window\), got 'no'$",
     ),
     "a seed of words": (
         lambda: Batches(Dataset(X, T), 2, seed="lucky"), ValueError,

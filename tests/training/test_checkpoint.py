@@ -20,7 +20,7 @@ from tests.training import runs
 from xpnet import models, ops, optimizers, schedules, threads
 from xpnet.arrayfiles import read_arrays, write_arrays
 from xpnet.arrays import to_numpy
-from xpnet.data import Dataset
+from xpnet.data import Blocks, Dataset
 from xpnet.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from xpnet.models import mlp
 from xpnet.ops import generic_only
@@ -428,6 +428,11 @@ def interrupted(path, *, step: int = 3, **options: Any) -> None:
         ({"epochs": 5}, "epochs expected 4, got 5"),
         ({"batch_size": 6}, "batch_size expected 7, got 6"),
         ({"drop_last": True}, "drop_last expected False, got True"),
+        ({"shuffle": False}, "shuffle expected True, got False"),
+        (
+            {"shuffle": Blocks(8)},
+            "shuffle expected True, got {'size': 8, 'window': 32}",
+        ),
         ({"train": data(3)}, "train expected 'x uint8 (30, 3) of checksum "),
         (
             {"train": data().select(np.arange(30)[::-1])},

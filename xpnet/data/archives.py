@@ -7,7 +7,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from xpnet.arrays import HostArray
 from xpnet.files import UnreadableError, contents, listed, most_unpacked, reading
 
-__all__ = ["MAX_MEMBERS", "Archive", "npy_array", "npz_arrays", "npz_names"]
+__all__ = ["MAX_MEMBERS", "Archive", "npy_array", "npy_header", "npz_arrays", "npz_names"]
 
 MAX_MEMBERS = 2**12
 """The most members that an archive may have: each takes some 500 bytes, however short it is."""
@@ -131,13 +131,18 @@ def npy_array(path: Path) -> HostArray:
         return _array(raw)
 
 
-def _array(raw: bytes) -> HostArray:
-    """Return the array in the bytes of a ``.npy`` file, if they are as many as it says."""
-    file = io.BytesIO(raw)
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and dtype, with which a ``.npy`` file begins."""
     version = npy.read_magic(file)
     if version not in _NPY_HEADERS:
         raise ValueError(f"version {version} of the format is not known")
-    shape, fortran, dtype = _NPY_HEADERS[version](file)
+    return _NPY_HEADERS[version](file)
+
+
+def _array(raw: bytes) -> HostArray:
+    """Return the array in the bytes of a ``.npy`` file, if they are as many as it says."""
+    file = io.BytesIO(raw)
+    shape, fortran, dtype = npy_header(file)
     start = file.tell()
     if dtype.hasobject:
         raise ValueError("holds objects")

@@ -6,18 +6,23 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from xpnet import ops
 from xpnet.arrays import Array
-from xpnet.checks import Constructible, flag, instance, whole_number
+from xpnet.checks import Constructible, came, flag, instance, plain, whole_number
+from xpnet.data.blocks import BlockOrder, Blocks
 from xpnet.data.datasets import Dataset
 from xpnet.data.draws import Draws
-from xpnet.devices import Device, device_of
+from xpnet.data.stored import StoredArray
+from xpnet.devices import CPU, Device, device_of
 from xpnet.devices import device as find_device
 from xpnet.random import Stream
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "Shuffle"]
+
+Shuffle: TypeAlias = bool | Literal["blocks"] | Blocks
+"""Whether, or how, the samples of an epoch are put in an order of its own."""
 
 SHARE_OF_MEMORY = 0.5
 """The share of an accelerator's free memory that a data set may fill to be kept there whole."""
@@ -27,8 +32,8 @@ class Batches(Constructible):
     """The batches of a data set, epoch by epoch.
 
     A set that fits stays on the device whole, in the dtype it has (bytes for pixels), and is
-    gathered there.  One that does not fit is gathered on the host, by a thread that works ahead,
-    and brought over while the device computes.
+    gathered there.  One that does not fit, or lies in files, is gathered on the host, by a thread
+    that works ahead, and brought over while the device computes.
 
     Parameters
     ----------
@@ -37,13 +42,14 @@ class Batches(Constructible):
         Samples in a batch; the last one of an epoch may be shorter.
     device : str or Device
         Where the batches shall be.
-    shuffle : bool
-        Whether each epoch has an order of its own, drawn from (seed, epoch).
+    shuffle : bool, "blocks" or Blocks
+        Whether each epoch has an order of its own, drawn from (seed, epoch); ``"blocks"``, or
+        :class:`~xpnet.data.Blocks` of other sizes, is one for samples on a disk.
     seed : int
     drop_last : bool
         Whether a last, shorter batch is left out.
     resident : bool, optional
-        Whether the whole set is kept on the device; by default, if it fits.
+        Whether the whole set is kept on the device; by default, if it fits and is in memory.
     ahead : int
         How many batches are gathered ahead, where the set is not resident.
     augment : bool
@@ -64,7 +70,7 @@ class Batches(Constructible):
         batch_size: int,
         *,
         device: str | Device = "cpu",
-        shuffle: bool = True,
+        shuffle: Shuffle = True,
         seed: int = 0,
         drop_last: bool = False,
         resident: bool | None = None,
@@ -80,16 +86,24 @@ class Batches(Constructible):
                 f"batch_size: {batch_size} with drop_last leaves no batch of {len(data)} samples"
             )
         self.batch_size = batch_size
-        self.shuffle = flag("shuffle", shuffle)
+        self.shuffle = _checked_shuffle(shuffle)
         self.ahead = whole_number("ahead", ahead)
         self.device = find_device(device)
         self.resident = fits(data, self.device) if resident is None else flag("resident", resident)
+        if self.resident and data.stored:
+            raise ValueError(
+                f"resident: expected a data set in memory, got {data}: write resident=False, or "
+                f"Batches(Dataset(numpy.asarray(data.x), numpy.asarray(data.t)), ...) to read it"
+            )
         self.data = data.to(self.device if self.resident else device_of(data.x))
         self.draws = None
         if flag("augment", augment) and data.augmentation is not None:
             self.draws = Draws(self.data)
         self._rows = rows
         self._stream = Stream(seed, "batches")
+        self._by_place = None
+        if isinstance(self.shuffle, Blocks) and isinstance(data.x, StoredArray):
+            self._by_place = data.x.by_place()
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -126,17 +140,19 @@ class Batches(Constructible):
         else:
             yield from self.device.prefetch(self._gathered_ahead(starts, order))
 
-    def order(self, number: int) -> Array | None:
+    def order(self, number: int) -> Array | BlockOrder | None:
         """Return the samples' numbers as an epoch takes them; None for as they lie.
 
-        The array is on the device if the set is.
+        The array is on the device if the set is.  Of blocks it is made slice by slice, where the
+        processor gathers.
         """
-        if not self.shuffle:
-            return None
-        place = self.device if self.resident else device_of(self.data.x)
-        return place.asarray(self._stream.permutation(len(self.data), number))
+        place, n = self.device if self.resident else device_of(self.data.x), len(self.data)
+        if isinstance(self.shuffle, Blocks):
+            order = BlockOrder(self.shuffle, n, self._stream, number, self._by_place)
+            return order if place == CPU else place.asarray(order[:])
+        return place.asarray(self._stream.permutation(n, number)) if self.shuffle else None
 
-    def _gather(self, start: int, order: Array | None) -> tuple[Array, ...]:
+    def _gather(self, start: int, order: Array | BlockOrder | None) -> tuple[Array, ...]:
         n, data = min(self.batch_size, self.samples - start), self.data
         if self._rows is not None:
             first, end = self._rows(n)
@@ -148,7 +164,9 @@ class Batches(Constructible):
             return batch
         return *batch, ops.batch.gather(data.weights, order, start, n=n)
 
-    def _gathered_ahead(self, starts: range, order: Array | None) -> Iterator[tuple[Array, ...]]:
+    def _gathered_ahead(
+        self, starts: range, order: Array | BlockOrder | None
+    ) -> Iterator[tuple[Array, ...]]:
         waiting: deque[Future[Any]] = deque()
         with ThreadPoolExecutor(1, "xpnet-batches") as thread:
             for start in starts:
@@ -159,8 +177,21 @@ class Batches(Constructible):
                 yield waiting.popleft().result()
 
 
+def _checked_shuffle(given: Any) -> bool | Blocks:
+    value = plain(given)
+    if isinstance(value, (bool, Blocks)):
+        return value
+    if isinstance(value, str) and value == "blocks":
+        return Blocks()
+    raise ValueError(
+        f"shuffle: expected True, False, 'blocks' or Blocks(size, window), got {came(given)}"
+    )
+
+
 def fits(data: Dataset, place: Device) -> bool:
     """Return whether a data set may be kept on a device whole."""
+    if data.stored:
+        return False
     free = place.free_bytes()
     if free is None or device_of(data.x) == place:
         return True

@@ -1,4 +1,4 @@
-"""Data sets in memory: loaded by name, split, selected and brought to a device."""
+"""Data sets: loaded by name, split, selected and brought to a device."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from xpnet.arrays import (
     dtype_name,
     is_complex,
     namespace,
+    pieces,
     to_numpy,
 )
 from xpnet.checks import (
@@ -34,6 +35,7 @@ from xpnet.checks import (
 from xpnet.convert import WORDS_AS_LABELS, WORDS_AS_SAMPLES, as_array, as_words, is_array
 from xpnet.data import catalog, idx
 from xpnet.data.augment import Augment, Augmentation
+from xpnet.data.stored import StoredArray, brought, mapped, rows_at
 from xpnet.devices import Device, device, device_of
 from xpnet.files import listed
 from xpnet.random import Stream
@@ -65,7 +67,7 @@ class Dataset(Constructible):
     ----------
     x : array of shape (n, ...)
         The samples: an array of any library and dtype, nested lists, a frame, a table (see
-        :func:`xpnet.convert.as_array`).
+        :func:`xpnet.convert.as_array`).  Those of :func:`xpnet.data.open` are not in memory.
     t : array
         The targets, from anywhere too: labels of shape (n,), or numbers of shape (n, ...).
     classes : int, optional
@@ -126,7 +128,7 @@ class Dataset(Constructible):
             object.__setattr__(self, "classes", count)
             object.__setattr__(self, "t", self._of_classes(count))
         elif self._is_integral() and tuple(self.t.shape) == (n, 1):
-            object.__setattr__(self, "t", self.t[:, 0])
+            object.__setattr__(self, "t", mapped(_column, self.t))
         if self.weights is not None:
             object.__setattr__(self, "weights", self._checked_weights(self.weights))
 
@@ -216,14 +218,25 @@ class Dataset(Constructible):
         changed = "" if self.augmentation is None else f", augmented by {self.augmentation}"
         return (
             f"Dataset({self.name!r}: {len(self)} samples, x {_summary(self.x)}, "
-            f"t {_summary(self.t)}{classes}, on {device_of(self.x).name}{changed})"
+            f"t {_summary(self.t)}{classes}, {' '.join(self._place)}{changed})"
         )
+
+    @property
+    def stored(self) -> bool:
+        """Whether samples or targets are not in memory, but read when they are looked at."""
+        return isinstance(self.x, StoredArray) or isinstance(self.t, StoredArray)
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        if isinstance(self.x, StoredArray):
+            return "in", self.x.where
+        return "on", device_of(self.x).name
 
     def _repr_html_(self) -> str:
         """Return a table of facts, and the first samples where they are images."""
         facts = [
             ("samples", str(len(self))), ("x", _summary(self.x)), ("t", _summary(self.t)),
-            ("on", device_of(self.x).name), *self._counts(),
+            self._place, *self._counts(),
         ]  # fmt: skip
         if self.augmentation is not None:
             facts.append(("augmented by", str(self.augmentation)))
@@ -390,10 +403,12 @@ class Dataset(Constructible):
         """
         n = whole_number("take", n, 1, len(self))
         weights = None if self.weights is None else self.weights[:n]
-        return self.with_arrays(self.x[:n, ...], self.t[:n, ...], weights)
+        return self.with_arrays(rows_at(self.x, n), rows_at(self.t, n), weights)
 
     def select(self, indices: Array | Sequence[int]) -> Dataset:
-        """Return the samples at some indices, copied, in the order of the indices.
+        """Return the samples at some indices, in the order of the indices: copied, or a view.
+
+        It is a view where they are not in memory.
 
         Parameters
         ----------
@@ -422,6 +437,8 @@ class Dataset(Constructible):
     def to(self, device_name: str | Device) -> Dataset:
         """Return the data set with its arrays on a device, labels as int64.
 
+        What is not in memory stays so on the processor, and is read whole for another device.
+
         Parameters
         ----------
         device_name : str or Device
@@ -430,7 +447,7 @@ class Dataset(Constructible):
         place = device(device_name)
         dtype = "int64" if self.has_labels else None
         weights = None if self.weights is None else place.asarray(self.weights)
-        return self.with_arrays(place.asarray(self.x), place.asarray(self.t, dtype), weights)
+        return self.with_arrays(brought(self.x, place), brought(self.t, place, dtype), weights)
 
     def astype(self, dtype: str) -> Dataset:
         """Return the data set with its samples, and targets that are no labels, in a dtype.
@@ -442,8 +459,8 @@ class Dataset(Constructible):
         """
         one_of("dtype", dtype, DTYPES)
         place = device_of(self.x)
-        t = self.t if self.has_labels else place.asarray(self.t, dtype)
-        return self.with_arrays(place.asarray(self.x, dtype), t, self.weights)
+        t = self.t if self.has_labels else brought(self.t, place, dtype)
+        return self.with_arrays(brought(self.x, place, dtype), t, self.weights)
 
     def augmented(self, *augments: Augment, seed: int = 0) -> Dataset:
         """Return the same samples, to be changed at random whenever they are trained on.
@@ -482,10 +499,10 @@ class Dataset(Constructible):
         return made
 
     def _gather(self, indices: HostArray) -> Dataset:
-        xp = namespace(self.x)
-        there = device_of(self.x).asarray(indices, "int64")
+        short = self.stored and len(self) < 2**32  # views keep them
+        there = device_of(self.x).asarray(indices, "uint32" if short else "int64")
         arrays = (self.x, self.t) if self.weights is None else (self.x, self.t, self.weights)
-        return self.with_arrays(*(xp.take(array, there, axis=0) for array in arrays))
+        return self.with_arrays(*(rows_at(array, there) for array in arrays))
 
     def with_arrays(self, x: Array, t: Array, weights: Array | None = None) -> Dataset:
         """Return a data set of this one's samples in other arrays, which nothing checks again."""
@@ -528,18 +545,28 @@ def as_labels(t: Array, classes: int, name: str, whose: str = "") -> Array:
         A number is none of these labels.
     """
     xp = namespace(t)
-    labels = t[:, 0] if t.ndim == 2 else t
-    host = to_numpy(labels)
-    wrong = ~((host >= 0) & (host < classes) & (host == np.floor(host)))
-    if wrong.any():
-        first = int(wrong.argmax())
-        from_one = host.min() == 1 and host.max() == classes
-        cure = ": labels begin at 0, subtract 1" if from_one else ""
-        raise ValueError(
-            f"{name}: expected labels of 0 to {classes - 1}{whose}, got {host[first]} at index "
-            f"{first}{cure}"
-        )
+    labels = mapped(_column, t) if t.ndim == 2 else t
+    for start, piece in pieces(labels):
+        host = to_numpy(piece)
+        wrong = ~((host >= 0) & (host < classes) & (host == np.floor(host)))
+        if wrong.any():
+            first = int(wrong.argmax())
+            cure = ": labels begin at 0, subtract 1" if _range(labels) == (1, classes) else ""
+            raise ValueError(
+                f"{name}: expected labels of 0 to {classes - 1}{whose}, got {host[first]} at index "
+                f"{start + first}{cure}"
+            )
     return labels if xp.isdtype(t.dtype, "integral") else xp.astype(labels, xp.int64)
+
+
+def _column(t: Array) -> Array:
+    return t[:, 0]
+
+
+def _range(array: Array) -> tuple[float, float]:
+    """Return the least and the largest number."""
+    ends = [(to_numpy(piece).min(), to_numpy(piece).max()) for _, piece in pieces(array)]
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
 
 
 def _stratified(labels: HostArray, count: int) -> HostArray:
@@ -563,9 +590,7 @@ def _first_not_finite(array: Array) -> tuple[int, ...] | None:
     xp = namespace(array)
     if dtype_kind(xp, array.dtype) == "exact":
         return None
-    n = array.shape[0]
-    for start in range(0, n, 1000):
-        some = array[start : min(start + 1000, n), ...]
+    for start, some in pieces(array):
         if not xp.all(xp.isfinite(some)):
             first, *rest = np.argwhere(~np.isfinite(to_numpy(some)))[0].tolist()
             return (start + first, *rest)

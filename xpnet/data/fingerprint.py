@@ -6,16 +6,16 @@ import zlib
 
 import numpy as np
 
-from xpnet.arrays import Array, dtype_name, to_numpy
+from xpnet.arrays import Array, dtype_name, pieces, to_numpy
 from xpnet.data.datasets import Dataset
 
 __all__ = ["fingerprint"]
 
 MOST_BYTES = 2**28
-"""Of an array: of a larger one, rows at even distances are looked at, as many as this holds."""
+"""Of an array: of a larger one rows at even distances are looked at, as many as this holds."""
 
-ROWS = 1024
-"""Rows looked at in one go."""
+MOST_ROWS = 2**12
+"""Those rows at the most: a disk finds each by itself."""
 
 
 def fingerprint(data: Dataset) -> str:
@@ -30,7 +30,8 @@ def fingerprint(data: Dataset) -> str:
 def _described(array: Array) -> str:
     n, checksum = array.shape[0], 0
     step = max(1, -(-n * to_numpy(array[:1, ...]).nbytes // MOST_BYTES))
-    for start in range(0, n, ROWS * step):
-        rows = to_numpy(array[start : min(start + ROWS * step, n) : step, ...])
-        checksum = zlib.crc32(np.ascontiguousarray(rows).data, checksum)
+    if step > 1:
+        step = max(step, -(-n // MOST_ROWS))
+    for _, rows in pieces(array, step):
+        checksum = zlib.crc32(np.ascontiguousarray(to_numpy(rows)).data, checksum)
     return f"{dtype_name(array)} {tuple(array.shape)} of checksum {checksum:08x}"

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from xpnet.checks import file_path
 from xpnet.files import MAX_UNPACKED, contents, most_unpacked, replacing
 
-__all__ = ["MAX_BYTES", "parse", "read", "unpack", "write"]
+__all__ = ["GZIP", "LONGEST_HEADER", "MAX_BYTES", "header", "parse", "read", "unpack", "write"]
 
 MAX_BYTES = MAX_UNPACKED
 """The most bytes that a file may hold, decompressed, unless a reader is told otherwise."""
@@ -35,8 +35,13 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     0x0E: np.dtype(">f8"),
 }
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
+"""With which what gzip packed begins."""
+
 _CHUNK = 2**14
+
+LONGEST_HEADER = 4 + 4 * 255
+"""The bytes of the header of an array of the most dimensions."""
 
 
 def read(
@@ -66,7 +71,7 @@ def read(
     """
     raw = contents(path, MAX_BYTES if max_bytes is None else max_bytes)
     if max_bytes is None:
-        max_bytes = most_unpacked(len(raw)) if raw.startswith(_GZIP_MAGIC) else MAX_BYTES
+        max_bytes = most_unpacked(len(raw)) if raw.startswith(GZIP) else MAX_BYTES
     return parse(unpack(raw, str(path), max_bytes=max_bytes), str(path))
 
 
@@ -87,7 +92,7 @@ def unpack(raw: bytes, name: str, *, max_bytes: int = MAX_BYTES) -> bytes | byte
     ValueError
         The gzip data is truncated or damaged, or the bytes are more than ``max_bytes``.
     """
-    if not raw.startswith(_GZIP_MAGIC):
+    if not raw.startswith(GZIP):
         _check_size(len(raw), name, max_bytes)
         return raw
     payload = bytearray()
@@ -131,7 +136,7 @@ def parse(payload: bytes | bytearray, name: str) -> np.ndarray[Any, np.dtype[Any
     ValueError
         The bytes are not exactly one IDX array; the message names the file and says why.
     """
-    dtype, shape = _header(payload, name)
+    dtype, shape = header(payload, name)
     start = 4 + 4 * len(shape)
     expected = start + math.prod(shape) * dtype.itemsize
     if len(payload) != expected:
@@ -147,7 +152,8 @@ def parse(payload: bytes | bytearray, name: str) -> np.ndarray[Any, np.dtype[Any
     return shaped.astype(dtype.newbyteorder("="))
 
 
-def _header(payload: bytes | bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def header(payload: bytes | bytearray, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return the dtype and the shape with which IDX bytes begin; raises as :func:`parse` does."""
     if not payload:
         raise ValueError(f"{name}: expected an IDX file, but it is empty")
     if payload[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):

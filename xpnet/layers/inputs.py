@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
-from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, real_dtype, to_numpy
+from xpnet.arrays import Array, dtype_kind, dtype_name, namespace, pieces, real_dtype, to_numpy
 from xpnet.devices import device_of
 from xpnet.layers.base import Layer
 from xpnet.layers.shape import Rescale
@@ -99,7 +99,7 @@ def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
     if dtype_kind(namespace(x), x.dtype) != "real" or not math.prod(x.shape):
         return False
     # pixels of 0 to 255 show themselves at once: only others are read whole
-    if not (_peak(x[: min(100, x.shape[0]), ...]) <= 1 and 0 < _peak(x) <= 1):
+    if not (_peak(x[: min(100, x.shape[0]), ...]) <= 1 and _peaks_within_1(x)):
         return False
     warnings.warn(
         f"{name}: no number is above 1, and {first.label} multiplies by {first.scale:.3g} as if "
@@ -107,6 +107,17 @@ def warn_of_scale(net: Layer, x: Array, name: str = "x") -> bool:
         stacklevel=3,
     )
     return True
+
+
+def _peaks_within_1(x: Array) -> bool:
+    """Return whether numbers are of at most 1, and not all 0; NaN is neither."""
+    highest = 0.0
+    for _, piece in pieces(x):
+        peak = _peak(piece)
+        if not peak <= 1:
+            return False
+        highest = max(highest, peak)
+    return highest > 0
 
 
 def _peak(x: Array) -> float:

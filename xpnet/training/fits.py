@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from xpnet import ops
-from xpnet.data import Batches, Dataset
+from xpnet.data import Batches, Blocks, Dataset
 from xpnet.data.fingerprint import fingerprint
 from xpnet.layers import Network
 from xpnet.schedules import Schedule
@@ -90,10 +90,12 @@ def given_to(
     """Return what a fit is given, as :class:`Fit` keeps it."""
     total = epochs * len(batches)
     factors = rate_factors(trainer.schedule, range(0, total, max(1, total // LOOKS)), total)
+    shuffle = batches.shuffle
     deciding = [one for one in trainer.callbacks if decides(one)]
     return {
         "epochs": epochs,
         "batch_size": batches.batch_size,
+        "shuffle": asdict(shuffle) if isinstance(shuffle, Blocks) else shuffle,
         "drop_last": batches.drop_last,
         "train": fingerprint(train),
         "validation": None if validation is None else fingerprint(validation),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
-from xpnet.arrays import Array, dtype_kind, namespace, real_dtype, to_numpy
+from xpnet.arrays import Array, dtype_kind, namespace, pieces, real_dtype, to_numpy
 from xpnet.checks import function, instance, not_negative
 from xpnet.data import Dataset
 from xpnet.data.datasets import as_labels
+from xpnet.data.stored import mapped
 from xpnet.devices import device_of
 from xpnet.layers import Network
 from xpnet.layers.fit import shape_cure
@@ -91,10 +93,10 @@ def check_fit(net: Network, data: Dataset) -> None:
             f"{data.name}: expected samples of shape {wanted}, got {came[1:]}"
             f"{shape_cure(came, wanted)}"
         )
-    if _are_labels(net, data):
+    if _are_labels(net, data.t):
         k = net.output_shape[0]
         as_labels(data.t, k, data.name, f", one of the network's {k} outputs")
-    elif _target_shape(net, data) != net.output_shape:
+    elif _target_shape(net, data.t) != net.output_shape:
         raise ValueError(
             f"{data.name}: expected targets of shape {net.output_shape}, the network's output, "
             f"got {tuple(data.t.shape[1:])}"
@@ -106,20 +108,22 @@ def check_fit(net: Network, data: Dataset) -> None:
 def check_targets(net: Network, loss: Loss, data: Dataset) -> None:
     """Raise one clear sentence unless the numbers to come near to are such as a loss takes."""
     low, high = loss.targets_within
-    if low == -math.inf or _are_labels(net, data):
+    if low == -math.inf or _are_labels(net, data.t):
         return
     if dtype_kind(namespace(data.t), data.t.dtype) == "complex":
         return
-    host = to_numpy(data.t)
-    outside = (host < low) | (host > high)  # NaN is neither
-    if outside.any():
-        first = int(outside.argmax())
-        expected = f"of {low:g} to {high:g}" if high < math.inf else f">= {low:g}"
-        cure = ": write (t + 1) / 2" if high == 1 and bool((abs(host) == 1).all()) else ""
-        raise ValueError(
-            f"{data.name}: expected targets {expected}, which {type(loss).__name__} takes, got "
-            f"{host.flat[first]} of sample {first * len(host) // host.size}{cure}"
-        )
+    for start, piece in pieces(data.t):
+        host = to_numpy(piece)
+        outside = (host < low) | (host > high)  # NaN is neither
+        if outside.any():
+            first = int(outside.argmax())
+            expected = f"of {low:g} to {high:g}" if high < math.inf else f">= {low:g}"
+            signs = high == 1 and all((abs(to_numpy(p)) == 1).all() for _, p in pieces(data.t))
+            raise ValueError(
+                f"{data.name}: expected targets {expected}, which {type(loss).__name__} takes, got "
+                f"{host.flat[first]} of sample {start + first * len(host) // host.size}"
+                f"{': write (t + 1) / 2' if signs else ''}"
+            )
 
 
 def prepared(net: Network, data: Dataset) -> Dataset:
@@ -128,14 +132,16 @@ def prepared(net: Network, data: Dataset) -> Dataset:
     Samples are as :func:`xpnet.layers.inputs.as_samples` has them.  Labels are integers (n,);
     what are no labels is real numbers of the network's dtype in the shape of its output, but for
     whole numbers of a single output, which stay integers (n,).  Weights are real numbers of that
-    dtype.
+    dtype.  What is not in memory becomes that batch by batch, as it is read.
 
     Raises
     ------
     ValueError
         There are whole numbers that the network's dtype cannot hold.
     """
-    x, t, weights = as_samples(net, data.x, f"{data.name}: x"), _targets(net, data), data.weights
+    x = mapped(partial(as_samples, net, name=f"{data.name}: x"), data.x)
+    t = mapped(partial(_as_targets, net, name=data.name), data.t)
+    weights = data.weights
     if weights is not None:
         weights = device_of(weights).asarray(weights, real_dtype(net.dtype))
     same = x is data.x and t is data.t and weights is data.weights
@@ -147,26 +153,27 @@ def answers(net: Network, loss: Loss, data: Dataset) -> Answers | None:
     return loss.answers(net.output_shape, data.t, data.classes)
 
 
-def _are_labels(net: Network, data: Dataset) -> bool:
+def _are_labels(net: Network, t: Array) -> bool:
     """Return whether targets, one a sample, are labels: the outputs tell what a number means.
 
     Of several outputs it is the number of one; of a single output it is the very number.
     """
-    scores, each = net.output_shape, tuple(data.t.shape[1:])
-    real = dtype_kind(namespace(data.t), data.t.dtype) != "complex"
+    scores, each = net.output_shape, tuple(t.shape[1:])
+    real = dtype_kind(namespace(t), t.dtype) != "complex"
     return real and len(scores) == 1 and scores[0] > 1 and each in ((), (1,))
 
 
-def _target_shape(net: Network, data: Dataset) -> tuple[int, ...]:
-    each = tuple(data.t.shape[1:])
+def _target_shape(net: Network, t: Array) -> tuple[int, ...]:
+    each = tuple(t.shape[1:])
     return (1,) if each == () and net.output_shape == (1,) else each
 
 
-def _targets(net: Network, data: Dataset) -> Array:
-    if _are_labels(net, data):
-        return data.t if data.has_labels else as_labels(data.t, net.output_shape[0], data.name)
-    exact_or_real = dtype_kind(namespace(data.t), data.t.dtype) != "complex"
-    numbers = as_floats(data.t, net.dtype, f"{data.name}: t") if exact_or_real else data.t
-    if data.has_labels:  # a single output's, that a loss may take for the classes 0 and 1
-        return data.t
-    return numbers if tuple(data.t.shape[1:]) == net.output_shape else numbers[:, None]
+def _as_targets(net: Network, t: Array, name: str) -> Array:
+    kind, each = dtype_kind(namespace(t), t.dtype), tuple(t.shape[1:])
+    has_labels = bool(namespace(t).isdtype(t.dtype, "integral")) and each == ()
+    if _are_labels(net, t):
+        return t if has_labels else as_labels(t, net.output_shape[0], name)
+    numbers = t if kind == "complex" else as_floats(t, net.dtype, f"{name}: t")
+    if has_labels:  # a single output's, that a loss may take for the classes 0 and 1
+        return t
+    return numbers if each == net.output_shape else numbers[:, None]

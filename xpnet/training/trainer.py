@@ -23,7 +23,7 @@ from xpnet.checks import (
     whole_number,
 )
 from xpnet.data import Batches, Dataset
-from xpnet.data.batches import fits
+from xpnet.data.batches import Shuffle, fits
 from xpnet.layers import Network
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
@@ -218,6 +218,7 @@ class Trainer(Constructible):
         batch_size: int = 100,
         *,
         validation: Dataset | None = None,
+        shuffle: Shuffle = True,
         drop_last: bool = False,
         resume: bool = True,
     ) -> History:
@@ -237,6 +238,9 @@ class Trainer(Constructible):
         batch_size : int
         validation : Dataset, optional
             Evaluated after each epoch.
+        shuffle : bool, "blocks" or Blocks
+            Whether each epoch has an order of its own; ``"blocks"`` is one for samples on a disk:
+            see :class:`~xpnet.data.Blocks`.
         drop_last : bool
             Whether a last, shorter batch is left out.
         resume : bool
@@ -270,6 +274,7 @@ class Trainer(Constructible):
             prepared(self.net, train),
             batch_size,
             device=self.net.device,
+            shuffle=shuffle,
             seed=self.seed,
             drop_last=drop_last,
             rows=partial(processes.rows, shards) if processes and shards else None,
