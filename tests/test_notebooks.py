@@ -58,6 +58,12 @@ def test_a_notebook_is_kept_executed_and_small(path):
     assert str(Path.home()) not in path.read_text()
 
 
+def test_the_lesson_shows_its_bar():
+    stored = nbformat.read(ROOT / "notebooks" / "lesson.ipynb", as_version=4)
+    shown = [o.get("data", {}) for c in stored.cells for o in c.get("outputs", [])]
+    assert any(one.get("text/plain", "").startswith("epoch 8: 100%|██") for one in shown)
+
+
 def test_both_are_there():
     assert {path.stem for path in NOTEBOOKS} == {"lesson", "table"}
 
