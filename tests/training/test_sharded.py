@@ -330,6 +330,18 @@ def test_only_the_first_rank_writes_and_prints(tmp_path: Path):
     assert names == {"0.safetensors", "0.1.safetensors", "by-hand-0.safetensors"}
 
 
+def test_a_batch_is_counted_once():
+    seen = []
+
+    class Counts(Callback):
+        def step_ends(self, trainer: Trainer) -> None:
+            partial = trainer.partial
+            seen.append((partial.batches, partial.record["batches"], partial.record["weight"]))
+
+    trainer(Single(shards=4), callbacks=(Counts(),)).fit(digits(), 1, batch_size=40)
+    assert seen == [(1, 1, 40), (2, 2, 80), (3, 3, 120), (4, 4, 123)]
+
+
 def test_each_step_is_one_sum():
     def work(processes: Any) -> int:
         trainer(processes).fit(digits(), 1, batch_size=40)

@@ -28,7 +28,7 @@ __all__ = ["Sharded", "ShardedStep", "digest"]
 LOOK_EVERY = 10
 """Steps between two looks at what ranks wish, where a look waits for an accelerator."""
 
-WEIGHT = RECORD.index("weight")
+BATCHES, WEIGHT = RECORD.index("batches"), RECORD.index("weight")
 
 
 def digest(net: Network, optimizer: Optimizer) -> str:
@@ -147,7 +147,7 @@ class ShardedStep:
             rows = slice(*(end - ends[self.own.start] for end in ends[shard : shard + 2]))
             given = None if weights is None else weights[rows]
             self._state.enter(shard)
-            record = self._pass(x[rows, ...], t[rows, ...], given, answers)
+            record = self._pass(x[rows, ...], t[rows, ...], given, answers, shard)
             moved = self._state.moved(ends[shard + 1] - ends[shard])
             wish = [float(self.wish and shard == self.own.start)]
             wished = self.step.net.device.asarray(wish, "float64")
@@ -155,7 +155,9 @@ class ShardedStep:
             parts = (self._flat, *moved, record, wished)
             yield xp.concat([xp.astype(a, self._flat.dtype) for a in parts])
 
-    def _pass(self, x: Array, t: Array, weights: Array | None, answers: Answers | None) -> Array:
+    def _pass(
+        self, x: Array, t: Array, weights: Array | None, answers: Answers | None, shard: int
+    ) -> Array:
         """Fill the gradients with sums over a shard; return the record of its answers."""
         net, loss, xp = self.step.net, self.step.loss, namespace(t)
         record = net.device.zeros(len(RECORD), "float64")
@@ -165,6 +167,7 @@ class ShardedStep:
         scores = net.forward(x, train=True)
         value = loss.forward(scores, t, weights)
         ops.batch.update_stats(record, scores, t, value, weights, answers=answers)
+        record[BATCHES] = float(shard == 0)  # the batch is one, however it is cut
         share = t.shape[0] if weights is None else xp.astype(xp.sum(weights), value.dtype)
         net.backward(loss.backward() * share, need_dx=False)
         return record
