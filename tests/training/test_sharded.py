@@ -330,6 +330,33 @@ def test_only_the_first_rank_writes_and_prints(tmp_path: Path):
     assert names == {"0.safetensors", "0.1.safetensors", "by-hand-0.safetensors"}
 
 
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_ranks_share_a_validation_and_find_what_one_finds(ranks):
+    validation = xpnet.data.load("digits")[0].select([*range(1437)] * 2)  # three batches
+    answered = []
+
+    def work(processes: Processes) -> Outcome:
+        made, mine = trainer(processes), []
+        forward = made.net.forward
+
+        def counted(x: Any, **options: Any) -> Any:
+            if not options.get("train"):
+                mine.append(x.shape[0])
+            return forward(x, **options)
+
+        made.net.forward = counted
+        made.fit(digits(), 1, batch_size=40, validation=validation)
+        answered.append(sum(mine))
+        return outcome(made)
+
+    alone = work(Single(shards=4))
+    assert answered.pop() == 2 * 1437
+    assert same(on_ranks(ranks, work, shards=4)) == alone
+    assert (
+        sorted(answered) == {2: [1000, 1874], 3: [874, 1000, 1000], 4: [0, 874, 1000, 1000]}[ranks]
+    )
+
+
 def test_a_batch_is_counted_once():
     seen = []
 

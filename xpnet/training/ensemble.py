@@ -10,6 +10,7 @@ from xpnet.checks import Constructible, came, instance, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.layers import Network
 from xpnet.losses import Loss
+from xpnet.parallel import Processes
 from xpnet.training.metrics import Evaluation
 from xpnet.training.prepare import answers, check_fit, check_targets, checked_network, prepared
 from xpnet.training.stats import Stats
@@ -72,6 +73,7 @@ class Ensemble(Constructible):
         batch_size: int = 1000,
         *,
         after_batch: Callable[[], object] | None = None,
+        processes: Processes | None = None,
     ) -> Evaluation:
         """Return the mean loss of the averaged scores, and how right they are.
 
@@ -82,17 +84,41 @@ class Ensemble(Constructible):
             Samples computed at a time.
         after_batch : callable, optional
             Called after each of them.
+        processes : Processes, optional
+            Which share the batches: each of them has to call this.  The result is the same.
         """
         net = self.nets[0]
         check_fit(net, data)
         check_targets(net, self.loss, data)
         data = prepared(net, data)
         stats = Stats(net.device, answers(net, self.loss, data))
+        if processes is not None and processes.size > 1:
+            return self._shared(data, batch_size, stats, processes)
         with self._computing():
             for scores, *rest in self._answers(data, batch_size):
                 stats.add(self.loss.forward(scores, *rest), scores, *rest)
                 if after_batch is not None:
                     after_batch()
+        return stats.result()
+
+    def _shared(
+        self, data: Dataset, batch_size: int, stats: Stats, processes: Processes
+    ) -> Evaluation:
+        """Evaluate every few batches here, and add up the records of all in the batches' order."""
+        size, place = processes.size, self.nets[0].device
+        starts = range(processes.rank * batch_size, len(data), size * batch_size)
+        own = [k for start in starts for k in range(start, min(start + batch_size, len(data)))]
+        records = []
+        if own:
+            with self._computing():
+                for scores, *rest in self._answers(data.select(own), batch_size):
+                    batch = Stats(place, stats.answers)
+                    batch.add(self.loss.forward(scores, *rest), scores, *rest)
+                    records.append(to_numpy(batch.record).tolist())
+        everywhere = processes.exchange(records)
+        for k in range(-(-len(data) // batch_size)):
+            stats.record += place.asarray(everywhere[k % size][k // size], "float64")
+        stats.count(len(data))
         return stats.result()
 
     @contextlib.contextmanager

@@ -391,7 +391,7 @@ class Trainer(Constructible):
             for callback in self._called:
                 callback.validation_begins(self)
             if validation is not None:
-                result = self.evaluate(validation)
+                result = self._validate(validation)
                 row |= result.columns("validation")
             self.epoch += 1
             self._in_epoch, fit.finished = False, self.epoch == fit.last
@@ -404,6 +404,12 @@ class Trainer(Constructible):
             self._stopped, signal = runner.agreed(self._stopped, self._interrupts.pending, now=True)
             self._let_interrupt(signal)
         self._in_epoch, fit.finished = False, True
+
+    def _validate(self, data: Dataset) -> Evaluation:
+        """Return the evaluation of a validation set, which processes share."""
+        if self.processes is None:
+            return self.evaluate(data)
+        return Ensemble([self.net], self.loss).evaluate(data, processes=self.processes)
 
     def _let_interrupt(self, signal: int | None) -> None:
         """Let a signal end the fit, if one has come and nothing would be lost."""
