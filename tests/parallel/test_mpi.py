@@ -179,3 +179,15 @@ def test_a_mistake_is_told_once(mistake):
     status, _, errors = ended(start(2, "tests.parallel.command", "train", *mistake))
     assert status != 0
     assert errors.count("xpnet train: error: ") == 1
+
+
+def test_ranks_are_found_again_by_a_pickle():
+    program = (
+        "import pickle, xpnet; one = xpnet.parallel.connect('mpi', shards=4); "
+        "two = pickle.loads(pickle.dumps(one)); print(two, two.shards)"
+    )
+    done = subprocess.run(
+        [MPIEXEC, *MORE_RANKS_THAN_CORES, "-n", "2", sys.executable, "-c", program],
+        cwd=ROOT, env=settings(), capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert sorted(done.stdout.splitlines()) == [f"MPI(rank {k} of 2) 4" for k in range(2)]

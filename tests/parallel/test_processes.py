@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 from tests.parallel.threaded import on_ranks
+from tests.training.test_sharded import trainer
 from xpnet.parallel import Processes, Single, connect, launched
 from xpnet.parallel.processes import Sums, Tree, cut
 
@@ -139,3 +143,11 @@ def test_a_launcher_is_known_by_what_it_leaves_in_the_environment(environment, r
 def test_an_engine_that_is_not_known_is_told():
     with pytest.raises(ValueError, match="processes: expected 'auto', 'mpi' or 'single'"):
         connect("mpl")
+
+
+def test_copies_of_a_trainer_stay_where_they_are_and_pickles_find_their_processes():
+    made = trainer(Single(shards=4, exact=False))
+    assert copy.deepcopy(made).processes is made.processes
+    found = pickle.loads(pickle.dumps(made)).processes
+    assert isinstance(found, Single)
+    assert (found.shards, found.exact) == (4, False)

@@ -35,6 +35,8 @@ def launched(environment: Mapping[str, str] = os.environ) -> int | None:
 def _end_all_on_an_error(processes: Processes) -> None:
     """Let an error that nobody caught end all ranks: the others would wait for this one."""
     before = sys.excepthook
+    if getattr(before, "ends_all", False):
+        return
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if getattr(error, "everywhere", False) and processes.rank:
@@ -44,6 +46,7 @@ def _end_all_on_an_error(processes: Processes) -> None:
         if not issubclass(kind, KeyboardInterrupt):
             processes.abort()
 
+    hook.ends_all = True  # type: ignore[attr-defined]
     sys.excepthook = hook
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.checks import flag, whole_number
@@ -111,9 +112,6 @@ class Processes(ABC):
     def abort(self, status: int = 1) -> None:
         """End all ranks now; of one rank alone nothing is to be ended."""
 
-    def close(self) -> None:  # noqa: B027 - not every engine holds something
-        """Give back what the engine holds."""
-
     def check_alike(self, about: dict[str, Any], cure: str) -> None:
         """Make sure, on every rank, that all were given the same.
 
@@ -137,6 +135,12 @@ class Processes(ABC):
                         f"rank {rank} differs from rank 0: {name} expected {expected!r}, got "
                         f"{other[name]!r}: {cure}"
                     )
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # they are where the program runs, and no part of a trainer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), shards=self.shards, exact=self.exact), ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rank {self.rank} of {self.size})"
