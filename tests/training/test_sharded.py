@@ -142,6 +142,29 @@ def test_running_statistics_are_means_over_shards():
     np.testing.assert_allclose(within, np.mean([h.var(axis=0, ddof=1) for h in halves], axis=0))
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_each_shard_of_each_step_draws_a_mask_of_its_own(ranks):
+    drawn = []
+
+    class Counted(Dropout):
+        def forward(self, x: Any, *, train: bool = False) -> Any:
+            if train:
+                drawn.append(int(self.state["counter"]))
+            return super().forward(x, train=train)
+
+    def make() -> Sequential:
+        layers = [Flatten(), Counted(0.3), Linear(10)]
+        return Sequential(layers, input_shape=(1, 28, 28), seed=1)
+
+    def work(processes: Processes) -> int:
+        made = trainer(processes, make=make)
+        made.fit(digits(), 1, batch_size=40, drop_last=True)
+        return int(made.net.state["1.counter"])
+
+    assert on_ranks(ranks, work, shards=4) == [3 * 4] * ranks
+    assert sorted(drawn) == [*range(3 * 4)]
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
 @pytest.mark.parametrize("steps", [3, 4, 5])
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path, ranks, steps):

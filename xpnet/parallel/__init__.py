@@ -18,6 +18,7 @@ What is promised
   itself.  So parameters, optimizer, history and checkpoints have the same bits on any number of
   ranks up to the shards, as long as the processors and libraries round alike.
 - A checkpoint goes on with fewer or more ranks.  The shards are part of it.
+- Ranks share the batches of a fit's validation, and find what one rank finds.
 - The first rank alone prints and writes.  Ranks that were started with other data, arguments or
   weights are found before the first step, and those that drift apart as an epoch ends.
 - An error, or a signal, on one rank ends all: an error at once, a signal after the same step.
