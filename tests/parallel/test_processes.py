@@ -10,6 +10,7 @@ import pytest
 
 from tests.parallel.threaded import on_ranks
 from tests.training.test_sharded import trainer
+from xpnet.cli.ranks import own_device
 from xpnet.parallel import Processes, Single, connect, launched
 from xpnet.parallel.processes import Sums, Tree, cut
 
@@ -138,6 +139,16 @@ def test_ranks_that_differ_are_told_on_each():
 )
 def test_a_launcher_is_known_by_what_it_leaves_in_the_environment(environment, rank):
     assert launched(environment) == rank
+
+
+def test_a_gpu_without_a_number_is_one_for_each_process_of_a_machine():
+    def work(processes: Processes) -> str:
+        processes.local_rank = processes.rank % 2
+        return own_device("gpu", processes)
+
+    assert on_ranks(4, work) == ["gpu:0", "gpu:1"] * 2
+    assert own_device("gpu", None) == own_device("gpu", Single()) == "gpu"
+    assert on_ranks(2, lambda processes: own_device("cpu", processes)) == ["cpu"] * 2
 
 
 def test_an_engine_that_is_not_known_is_told():

@@ -108,6 +108,16 @@ def test_on_every_library(xp: Backend):
     assert same(on_ranks(2, lambda p: run(p, device=xp.device), shards=4)) == alone
 
 
+@pytest.mark.gpu
+def test_each_rank_on_a_gpu_of_its_own():
+    try:
+        xpnet.device("gpu:1")
+    except xpnet.DeviceError as error:
+        pytest.skip(f"there are no two GPUs: {error}")
+    alone = run(Single(shards=4), device="gpu:0")
+    assert same(on_ranks(2, lambda p: run(p, device=f"gpu:{p.rank}"), shards=4)) == alone
+
+
 def test_one_shard_is_the_plain_run_to_rounding():
     sharded, whole = (run(p) for p in (Single(shards=1), None))
     losses = [[row["train_loss"] for row in rows] for _, rows in (sharded, whole)]

@@ -15,7 +15,7 @@ from xpnet.cli.parsing import WHOLE, add_choice
 from xpnet.cli.process import EXIT, Interrupted, told
 from xpnet.parallel import Processes
 
-__all__ = ["add_processes", "all_ready", "connected", "first_speaks", "together"]
+__all__ = ["add_processes", "all_ready", "connected", "first_speaks", "own_device", "together"]
 
 PATIENCE = 0.5
 """Seconds that others wait for the first to say what went wrong, if it did so everywhere."""
@@ -46,6 +46,13 @@ def connected(engine: parallel.Engine, shards: int | None) -> Processes | None:
     if engine == "auto" and shards is None and parallel.launched() is None:
         return None
     return parallel.connect(engine, shards=shards)
+
+
+def own_device(name: str, processes: Processes | None) -> str:
+    """Return the device of this process: of GPUs that have no number, one each on a machine."""
+    if processes is None or processes.size == 1 or name not in {"gpu", "torch:cuda"}:
+        return name
+    return f"{name}:{processes.local_rank}"
 
 
 @contextlib.contextmanager

@@ -344,7 +344,7 @@ def _resumed(args: argparse.Namespace, given: dict[str, Any]) -> argparse.Namesp
 
 def train(args: argparse.Namespace, processes: Processes | None = None) -> None:
     """Train as the arguments say, print and write the results."""
-    device = xpnet.device(args.device)
+    device = xpnet.device(ranks.own_device(args.device, processes))
     goes_on = runs.begun(args) and args.resume
     if runs.begun(args) and not (args.resume or args.overwrite):
         raise ValueError(

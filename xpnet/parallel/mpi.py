@@ -82,6 +82,7 @@ class MPI(Processes):
         self._library = library
         self._world = library.COMM_WORLD
         super().__init__(self._world.Get_rank(), self._world.Get_size(), shards=shards, exact=exact)
+        self.local_rank = self._world.Split_type(library.COMM_TYPE_SHARED).Get_rank()
         if self.size > 1:
             _end_all_on_an_error(self)
 

@@ -62,9 +62,12 @@ class Processes(ABC):
         The engine's.
     rank, size : int
         The number of this process, from 0, and how many there are.
+    local_rank : int
+        Its number among those of the same machine, and so that of the GPU it may take.
     """
 
     name: str
+    local_rank: int = 0
 
     def __init__(self, rank: int, size: int, *, shards: int | None, exact: bool) -> None:
         self.rank, self.size = rank, size

@@ -10,6 +10,7 @@ from xpnet.checks import Constructible, came, instance, whole_number
 from xpnet.data import Batches, Dataset
 from xpnet.layers import Network
 from xpnet.losses import Loss
+from xpnet.ops.batch import RECORD
 from xpnet.parallel import Processes
 from xpnet.training.metrics import Evaluation
 from xpnet.training.prepare import answers, check_fit, check_targets, checked_network, prepared
@@ -116,8 +117,10 @@ class Ensemble(Constructible):
                     batch.add(self.loss.forward(scores, *rest), scores, *rest)
                     records.append(to_numpy(batch.record).tolist())
         everywhere = processes.exchange(records)
+        sums = [0.0] * len(RECORD)
         for k in range(-(-len(data) // batch_size)):
-            stats.record += place.asarray(everywhere[k % size][k // size], "float64")
+            sums = [a + b for a, b in zip(sums, everywhere[k % size][k // size], strict=True)]
+        stats.record = place.asarray(sums, "float64")
         stats.count(len(data))
         return stats.result()
 

@@ -7,6 +7,7 @@ do, the unfinished one goes on, and one that is given something else than before
 
 from __future__ import annotations
 
+import re
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ def given_to(
     shards: int | None = None,
 ) -> dict[str, Any]:
     """Return what a fit is given, as :class:`Fit` keeps it."""
-    total = epochs * len(batches)
+    total, name = epochs * len(batches), batches.device.name
     factors = rate_factors(trainer.schedule, range(0, total, max(1, total // LOOKS)), total)
     shuffle = batches.shuffle
     deciding = [one for one in trainer.callbacks if decides(one)]
@@ -99,7 +100,7 @@ def given_to(
         "drop_last": batches.drop_last,
         "train": fingerprint(train),
         "validation": None if validation is None else fingerprint(validation),
-        "device": batches.device.name,
+        "device": name if shards is None else re.sub(r":\d+$", "", name),  # each rank has its own
         "precision": trainer.net.own.precision,
         "accumulate": trainer.accumulate,
         "shards": shards,
