@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Backend
@@ -32,11 +32,13 @@ def seen(some: Batches, epoch: int = 0, start: int = 0) -> list[list[int]]:
     return [to_numpy(t).tolist() for _, t in some.epoch(epoch, start=start)]
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 200), st.integers(1, 30), st.integers(1, 9), st.integers(0, 5))
 def test_every_sample_comes_once(n, size, window, epoch):
     assert sorted(order(Blocks(size, window), n, epoch)) == list(range(n))
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 90), st.data())
 def test_a_slice_is_that_of_the_whole(n, draw):
     start, stop = sorted(draw.draw(st.tuples(st.integers(0, n), st.integers(0, n))))

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -65,14 +64,6 @@ def trainer(
 def fit(made: Trainer) -> Trainer:
     made.fit(data(), EPOCHS, BATCH, validation=data(1))
     return made
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """A shell starts what runs in the background with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class Interrupt(Callback):
@@ -652,7 +643,7 @@ class TestInTheSameProcess:
 
     def test_a_fit_for_which_there_was_no_memory_is_forgotten(self, monkeypatch):
         made = trainer()
-        monkeypatch.setattr(made, "_runner", lambda batches: bytearray(sys.maxsize))
+        monkeypatch.setattr(made, "_runner", lambda batches, shards: bytearray(sys.maxsize))
         with pytest.raises(MemoryError):
             fit(made)
         monkeypatch.undo()

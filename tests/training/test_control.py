@@ -7,8 +7,6 @@ that replays steps makes of it what the steps make.
 from __future__ import annotations
 
 import itertools
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -77,13 +75,6 @@ def made(xp: Backend | None = None, *callbacks: Callback, **options: Any) -> Tra
 def fit(trainer: Trainer, **options: Any) -> Trainer:
     trainer.fit(data(), EPOCHS, BATCH, validation=data(1), **options)
     return trainer
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c_is_heard() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class TestResumed:
