@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scripts.bench.ranks import MESSAGES
 from xpnet.files import versions
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed: no process is started by MPI")
@@ -98,7 +99,7 @@ def test_ranks_come_to_the_bits_of_one_process(tmp_path, alone, ranks):
 @pytest.mark.slow
 def test_messages_over_the_network_come_to_the_same_bits(tmp_path, alone):
     """Without shared memory: between machines it is the same."""
-    assert outcome(2, tmp_path, MPIR_CVAR_NOLOCAL="1", OMPI_MCA_btl="tcp,self") == alone
+    assert outcome(2, tmp_path, **MESSAGES["network"]) == alone
 
 
 def wait_for(process: subprocess.Popen[str], word: str) -> None:
