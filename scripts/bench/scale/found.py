@@ -63,7 +63,7 @@ class Picture(NamedTuple):
         figure = plots.curves(self.panels, xlabel=self.xlabel, ylabel="", log=log)
         if self.level:
             for axis in figure.axes:
-                axis.set_ylim(bottom=0)
+                axis.set_ylim(0, 1.2 * axis.get_ylim()[1])
         plots.save_figure(figure, path)
 
 
