@@ -56,6 +56,7 @@ TESTED_BY = {
     ),
     "scripts/bench/test_gpu_check.py": ("scripts/bench/facts.py", "scripts/bench/gpu_check/*.py"),
     "scripts/bench/test_gpu_results.py": ("scripts/bench/readme.py",),
+    "scripts/bench/test_scale.py": ("scripts/bench/scale/*.py",),
     "scripts/bench/test_sass.py": ("scripts/bench/sass_interpreter.py",),
 }  # fmt: skip
 
@@ -69,7 +70,7 @@ TOPICS = {
     "mistakes/test_layers.py", "mistakes/test_optimizers.py", "mistakes/test_training.py",
     "models/test_models.py",
     "ops/test_clip_norm.py", "ops/test_cuda_source.py", "ops/test_cupy.py", "ops/test_parity.py",
-    "scripts/bench/test_gpu_check.py",
+    "scripts/bench/test_gpu_check.py", "scripts/bench/test_scale.py",
     "scripts/gallery/test_mutations.py", "scripts/gallery/test_seeds.py",
     "scripts/gallery/test_basics.py", "scripts/gallery/test_small.py", "scripts/test_check.py",
     "test_across_libraries.py", "test_architecture.py", "test_contributing.py", "test_emulator.py",

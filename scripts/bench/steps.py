@@ -19,6 +19,7 @@ import numpy as np
 
 import xpnet
 from xpnet import models
+from xpnet.data import Batches, Dataset
 from xpnet.data.augment import Elastic, Rotate, Scale, Shear, Shift
 from xpnet.layers import Linear, ReLU, Sequential
 
@@ -44,19 +45,34 @@ def measure(name: str, device: str, seconds: float) -> float:
     """Return the microseconds of a step of one workload, the median within a stretch of time."""
     build, batch_size, optimizer = WORKLOADS[name]
     net = build().to(device)
+    data = noise(net, 20 * batch_size)
+    if name in AUGMENTS:
+        data = data.augmented(*AUGMENTS[name])
+    return 1e6 * step_seconds(net, optimizer(), data, batch_size, seconds)
+
+
+def noise(net: Sequential, n: int) -> Dataset:
+    """Return as many samples and labels as are wanted, at random, bytes where they are images."""
     shape, classes = net.input_shape, net.output_shape[0]
     draws = xpnet.random.Stream(0, "bench").generator()
-    n = 20 * batch_size
     x: np.ndarray
     if len(shape) == 1:
         x = draws.random((n, *shape), dtype="float32")
     else:
         x = draws.integers(0, 256, (n, *shape), dtype="uint8")
-    data = xpnet.data.Dataset(x, draws.integers(0, classes, n), classes=classes)
-    if name in AUGMENTS:
-        data = data.augmented(*AUGMENTS[name])
-    batches = xpnet.data.Batches(data, batch_size, device=net.device)
-    trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), optimizer())
+    return Dataset(x, draws.integers(0, classes, n), classes=classes)
+
+
+def step_seconds(
+    net: Sequential,
+    optimizer: xpnet.optimizers.Optimizer,
+    data: Dataset,
+    batch_size: int,
+    seconds: float,
+) -> float:
+    """Return the seconds of a step, the median over the epochs within a stretch of time."""
+    batches = Batches(data, batch_size, device=net.device)
+    trainer = xpnet.Trainer(net, xpnet.SoftmaxCrossEntropy(), optimizer)
     times, end = [], time.perf_counter() + seconds
     for epoch in cycle(range(10**6)):
         before = time.perf_counter()
@@ -67,7 +83,7 @@ def measure(name: str, device: str, seconds: float) -> float:
         times.append((time.perf_counter() - before) / len(batches))
         if time.perf_counter() > end and len(times) > 2:
             break
-    return statistics.median(times[1:]) * 1e6
+    return statistics.median(times[1:])
 
 
 def main() -> None:
