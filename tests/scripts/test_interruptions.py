@@ -35,7 +35,7 @@ RUN = (
 )  # fmt: skip
 RESULTS = ["config.json", "curves.png", "history.jsonl", "model.safetensors", "summary.json"]
 TIMES = {"seconds", "samples_per_second", "train_seconds"}
-KILLS = [pytest.param(3, id="some"), pytest.param(200, id="many", marks=pytest.mark.slow)]
+KILLS = [pytest.param(1, id="one"), pytest.param(200, id="many", marks=pytest.mark.slow)]
 SIGNALS = [pytest.param(2, id="some"), pytest.param(50, id="many", marks=pytest.mark.slow)]
 
 

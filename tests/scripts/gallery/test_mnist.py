@@ -25,7 +25,7 @@ PROGRAMS = [
     "weight_decay_overfitting",
     "dropout_overfitting",
     "random_search",
-    "search_stages",
+    pytest.param("search_stages", marks=pytest.mark.slow),  # three of random_search
     "simple_convnet",
     "misclassified_digits",
     "deep_convnet",
