@@ -30,6 +30,7 @@ from scripts.bench.scale import ranks, samples, sizes
 from scripts.bench.scale.found import Found, Settings
 from scripts.bench.scale.jobs import ROOT, Row
 from xpnet import plots
+from xpnet.cli.parsing import WHOLE
 
 PARTS: dict[str, Callable[[Settings], Found]] = {
     "samples": samples.measure,
@@ -56,9 +57,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("parts", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
     p.add_argument("--quick", action="store_true", help="few sizes, and a moment of each")
-    p.add_argument("--rounds", type=_whole, metavar="N", help="(5; 1 with --quick)")
+    p.add_argument("--rounds", type=WHOLE, metavar="N", help="(5; 1 with --quick)")
     p.add_argument(
-        "--threads", type=_whole, default=1, metavar="N",
+        "--threads", type=WHOLE, default=1, metavar="N",
         help="of a process, where the part does not say (1)",
     )  # fmt: skip
     p.add_argument(
@@ -73,13 +74,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="print JSON lines instead of tables")
     p.add_argument("--save", action="store_true", help="write a file of results of each part")
     return p
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return value
 
 
 def one(task: str, job: str) -> None:

@@ -16,6 +16,9 @@ __all__ = ["Found", "Picture", "Settings", "line"]
 
 Line = tuple[HostArray, HostArray]
 
+FEW = 5
+"""Places on an axis that are named each."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -61,8 +64,12 @@ class Picture(NamedTuple):
         """Write it to a file."""
         log = "x" if self.level else "xy"
         figure = plots.curves(self.panels, xlabel=self.xlabel, ylabel="", log=log)
-        if self.level:
-            for axis in figure.axes:
+        for axis in figure.axes:
+            places = sorted({float(x) for one in axis.lines for x in one.get_xdata()})
+            if len(places) <= FEW:  # within a decade the labels of a logarithmic axis overlap
+                axis.set_xticks(places, [f"{x:g}" for x in places])
+                axis.xaxis.minorticks_off()
+            if self.level:
                 axis.set_ylim(0, 1.2 * axis.get_ylim()[1])
         plots.save_figure(figure, path)
 
