@@ -131,14 +131,28 @@ class Batches(Constructible):
         if self.draws is not None:
             with device_of(self.data.x).scope():
                 self.draws.begin(number)
-        starts = range(start * self.batch_size, self.samples, self.batch_size)
+        numbers = range(start, len(self))
         if self.resident:
-            for start in starts:
+            for batch in numbers:
                 with self.device.scope():
-                    batch = self._gather(start, order)
-                yield batch
+                    arrays = self._gather(batch, order)
+                yield arrays
         else:
-            yield from self.device.prefetch(self._gathered_ahead(starts, order))
+            yield from self.device.prefetch(self._gathered_ahead(numbers, order))
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows that are wanted here are others than those that lie next."""
+        return bool(self.shuffle) or self._rows is not None
+
+    def size(self, batch: int) -> int:
+        """Return the samples of a batch, by its number in an epoch."""
+        return min(self.batch_size, self.samples - batch * self.batch_size)
+
+    def own(self, batch: int) -> tuple[int, int]:
+        """Return from and to which of its rows a batch is wanted here."""
+        n = self.size(batch)
+        return (0, n) if self._rows is None else self._rows(n)
 
     def order(self, number: int) -> Array | BlockOrder | None:
         """Return the samples' numbers as an epoch takes them; None for as they lie.
@@ -152,11 +166,28 @@ class Batches(Constructible):
             return order if place == CPU else place.asarray(order[:])
         return place.asarray(self._stream.permutation(n, number)) if self.shuffle else None
 
-    def _gather(self, start: int, order: Array | BlockOrder | None) -> tuple[Array, ...]:
-        n, data = min(self.batch_size, self.samples - start), self.data
-        if self._rows is not None:
-            first, end = self._rows(n)
-            start, n = start + first, end - first
+    def own_order(self, number: int) -> Array | None:
+        """Return the samples' numbers as an epoch takes them, of the rows that are wanted here.
+
+        One batch after the other; None for all as they lie.
+        """
+        order = self.order(number)
+        if self._rows is None:
+            return order
+        place = device_of(self.data.x)
+        xp = place.xp
+        with place.scope():
+            whole = xp.arange(len(self.data)) if order is None else place.asarray(order[:])
+            full, rest = divmod(self.samples, self.batch_size)
+            first, end = self._rows(self.batch_size)
+            rows = xp.reshape(whole[: self.samples - rest], (full, self.batch_size))[:, first:end]
+            first, end = self._rows(rest)
+            last = whole[self.samples - rest : self.samples][first:end]
+            return xp.concat([xp.reshape(rows, (-1,)), last])
+
+    def _gather(self, batch: int, order: Array | BlockOrder | None) -> tuple[Array, ...]:
+        first, end = self.own(batch)
+        start, n, data = batch * self.batch_size + first, end - first, self.data
         if self.draws is not None:
             return self.draws.batch(order, start, n)
         batch = ops.batch.gather_batch(data.x, data.t, order, start, n=n)
@@ -165,12 +196,12 @@ class Batches(Constructible):
         return *batch, ops.batch.gather(data.weights, order, start, n=n)
 
     def _gathered_ahead(
-        self, starts: range, order: Array | BlockOrder | None
+        self, numbers: range, order: Array | BlockOrder | None
     ) -> Iterator[tuple[Array, ...]]:
         waiting: deque[Future[Any]] = deque()
         with ThreadPoolExecutor(1, "xpnet-batches") as thread:
-            for start in starts:
-                waiting.append(thread.submit(self._gather, start, order))
+            for number in numbers:
+                waiting.append(thread.submit(self._gather, number, order))
                 if len(waiting) > self.ahead:
                     yield waiting.popleft().result()
             while waiting:

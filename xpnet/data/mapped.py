@@ -13,6 +13,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -67,6 +68,11 @@ class Shard:
     dtype: np.dtype[Any]
     stamp: tuple[int, int]
 
+    @property
+    def pages(self) -> int:
+        """The large pages that it lies in."""
+        return self.stamp[0] // PAGE + 1
+
     def map(self) -> Map:
         """Return a map of the file, if it is still as it was."""
         with self.path.open("rb") as file:
@@ -78,30 +84,21 @@ class Shard:
 
 
 class Map:
-    """A map of a shard."""
+    """A map of a shard.
+
+    Attributes
+    ----------
+    rows : ndarray, uint8, shape (n, bytes of a row)
+        As bytes, which lie well at any place.
+    """
 
     def __init__(self, shard: Shard, pages: mmap.mmap) -> None:
-        self._shard, self._pages = shard, pages
-        rows = np.frombuffer(pages, np.uint8, offset=shard.start)
-        self._rows = rows.reshape(shard.shape[0], -1)  # bytes, which lie well at any place
-        self._seen = np.zeros(len(pages) // PAGE + 1, bool)
-
-    @property
-    def touched(self) -> int:
-        """The bytes that it may have brought into memory, by a generous count."""
-        return int(np.count_nonzero(self._seen)) * max(PAGE, self._rows.shape[1])
-
-    def rows(self, numbers: HostArray) -> HostArray:
-        """Return a copy of some rows."""
-        found: HostArray = self._rows.take(numbers, axis=0)
-        self._seen[(self._shard.start + numbers * found.shape[1]) // PAGE] = True
-        return found.view(self._shard.dtype).reshape(len(numbers), *self._shard.shape[1:])
+        self._pages = pages
+        self.rows = np.frombuffer(pages, np.uint8, offset=shard.start).reshape(shard.shape[0], -1)
 
     def let_go(self) -> None:
         """Let the system take the pages back: who reads in them meanwhile brings them in again."""
-        if self.touched:
-            self._seen[:] = False
-            self._pages.madvise(mmap.MADV_DONTNEED)
+        self._pages.madvise(mmap.MADV_DONTNEED)
 
 
 class MappedFiles:
@@ -130,9 +127,11 @@ class MappedFiles:
                     f"{paths[0]}, got {came[0]} and {came[1]}"
                 )
         self._ends = np.cumsum([shard.shape[0] for shard in self._shards])
-        size = math.prod(self._first.shape[1:]) * self._first.dtype.itemsize
-        small = len(self) * size <= MOST_TOUCHED
-        self._together = len(self) if small else max(1, MOST_TOUCHED // (size + PAGE))
+        self._pages = [0, *accumulate(shard.pages for shard in self._shards)]
+        self._seen = np.zeros(self._pages[-1], bool)
+        self._size = math.prod(self._first.shape[1:]) * self._first.dtype.itemsize
+        small = len(self) * self._size <= MOST_TOUCHED
+        self._together = len(self) if small else max(1, MOST_TOUCHED // (self._size + PAGE))
         self._maps: dict[int, Map] = {}
 
     def __len__(self) -> int:
@@ -140,22 +139,33 @@ class MappedFiles:
 
     def gather(self, indices: HostArray) -> HostArray:
         """Return the rows at some indices, in their order."""
-        dtype = self._first.dtype.newbyteorder("=")
-        found = np.empty((len(indices), *self._first.shape[1:]), dtype)
+        found = np.empty((len(indices), self._size), np.uint8)
         for start in range(0, len(indices), self._together):
             part = slice(start, start + self._together)
             self._let_go()
             self._fill(found[part], indices[part])
-        return found
+        dtype = self._first.dtype.newbyteorder("=")
+        return found.view(dtype).reshape(len(indices), *self._first.shape[1:])
 
     def _fill(self, found: HostArray, indices: HostArray) -> None:
-        """Put the rows at some indices into an array, shard by shard."""
+        """Put the bytes of the rows at some indices into an array, shard by shard."""
         order = np.argsort(indices)  # which a disk likes, too
-        which = np.searchsorted(self._ends, indices[order], side="right")
-        numbers, starts = np.unique(which, return_index=True)
-        for number, own in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
-            first = self._ends[number] - self._shards[number].shape[0]
-            found[own] = self._map(number).rows(indices[own] - first)
+        ordered = indices[order]
+        ends = np.searchsorted(ordered, self._ends).tolist()
+        rows = np.empty_like(found)
+        for number, (start, end) in enumerate(pairwise([0, *ends])):
+            if start < end:
+                self._read(number, ordered[start:end], rows[start:end])
+        found[order] = rows
+
+    def _read(self, number: int, indices: HostArray, rows: HostArray) -> None:
+        """Put the bytes of rows of one shard into an array."""
+        shard = self._shards[number]
+        own = indices - (self._ends[number] - shard.shape[0])
+        self._map(number).rows.take(own, axis=0, out=rows, mode="clip")
+        self._seen[self._pages[number] + (shard.start + own * self._size) // PAGE] = True
+        if not shard.dtype.isnative:
+            rows.view(shard.dtype).byteswap(inplace=True)
 
     def _map(self, number: int) -> Map:
         """Return the map of a shard."""
@@ -166,9 +176,15 @@ class MappedFiles:
             self._maps = {**others, number: found}
         return found
 
+    @property
+    def _touched(self) -> int:
+        """The bytes that maps may have brought into memory, by a generous count."""
+        return int(np.count_nonzero(self._seen)) * max(PAGE, self._size)
+
     def _let_go(self) -> None:
         """Keep what is touched within bounds; a thread that reads in a map that goes keeps it."""
-        if sum(one.touched for one in self._maps.values()) > MOST_TOUCHED:
+        if self._touched > MOST_TOUCHED:
+            self._seen[:] = False
             if not hasattr(mmap, "MADV_DONTNEED"):
                 self._maps = {}
             for one in self._maps.values():

@@ -64,9 +64,12 @@ class Processes(ABC):
         The number of this process, from 0, and how many there are.
     local_rank : int
         Its number among those of the same machine, and so that of the GPU it may take.
+    on_device : bool
+        Whether sums are asked of the device that the arrays lie on, as all else of a step.
     """
 
     name: str
+    on_device: bool = False
     local_rank: int = 0
 
     def __init__(self, rank: int, size: int, *, shards: int | None, exact: bool) -> None:
@@ -153,6 +156,7 @@ class Single(Processes):
     """One process alone: a run cut into shards as on several, for the same bits."""
 
     name = "single"
+    on_device = True
 
     def __init__(self, *, shards: int | None = None, exact: bool = True) -> None:
         super().__init__(0, 1, shards=shards, exact=exact)

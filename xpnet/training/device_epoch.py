@@ -112,6 +112,46 @@ class Step:
         self.update(scalars)
         return value, scores
 
+    def add(
+        self,
+        batch: tuple[Array, Array, Array | None],
+        stats: Stats,
+        *,
+        n: int,
+        start: int = 0,
+        scalars: DeviceScalars | None = None,
+    ) -> None:
+        """Make one update from a batch, and do the device's part of adding it to statistics.
+
+        Parameters
+        ----------
+        batch : tuple
+            Samples, targets, and weights or None.
+        stats : Stats
+        n : int
+            The samples of the whole batch, of which other processes may have some.
+        start, scalars
+            As a call takes them.
+        """
+        value, scores = self(*batch, start=start, scalars=scalars)
+        stats.add_on_device(value, scores, *batch[1:])
+
+    def all_agree(self, well: bool) -> bool:
+        """Return whether all went well wherever this step is made."""
+        return well
+
+    def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
+        """Return whether to stop, and what signal to let through, of what is wished here.
+
+        Parameters
+        ----------
+        stop : bool
+        signal : int or None
+        now : bool
+            Whether the answer is final: otherwise wishes may be put off to a later step.
+        """
+        return stop, signal
+
     def update(self, scalars: DeviceScalars | None = None) -> None:
         """Make the update from the gradients that are there."""
         net = self.net
@@ -164,6 +204,8 @@ class DeviceEpoch:
     ----------
     full : int
         Batches that are not short.
+    size : int
+        Samples that one of them has here.
     record : array, float64, a number for each of ``RECORD``
         Of the epoch's :class:`~xpnet.training.stats.Stats`.
     order : array, int64, or None
@@ -173,8 +215,10 @@ class DeviceEpoch:
     def __init__(self, step: Step, batches: Batches) -> None:
         place, self.step, self.batches = batches.device, step, batches
         self.full = batches.samples // batches.batch_size
+        first, end = batches.own(0)
+        self.size = end - first
         self.record = place.zeros(len(RECORD), "float64")
-        self.order = place.zeros(len(batches.data), "int64") if batches.shuffle else None
+        self.order = place.zeros(len(batches.data), "int64") if batches.ordered else None
         names = tuple(step.optimizer.scalars(1))
         rows = place.zeros((len(batches), max(len(names), len(COLUMNS))), "float64")
         real = real_dtype(step.net.dtype)
@@ -188,29 +232,31 @@ class DeviceEpoch:
         self._laid = [[]] * len(self.batches)
         if self.batches.draws is not None:
             self.batches.draws.begin(number)
-        order = self.batches.order(number)
+        order = self.batches.own_order(number)
         if order is not None and self.order is not None:
-            self.order[...] = order
+            self.order[: order.shape[0]] = order
 
     def eager(self, number: int, factors: Sequence[float], stats: Stats) -> None:
         """Make a step by its number, each piece of work by itself."""
-        optimizer, size = self.step.optimizer, self.batches.batch_size
+        optimizer = self.step.optimizer
         optimizer.bind(self.step.net.params, self.step.net.grads)
         self.lay_scalars(number, 1, factors)
         optimizer.lr_factor = factors[number]
         optimizer.steps += 1
-        n = min(size, self.batches.samples - number * size)
-        x, t, weights, start = self.batch(number * size, n)
-        value, scores = self.step(x, t, weights, start=start, scalars=self.scalars)
-        stats.add_on_device(value, scores, t, weights)
+        self._step(number * self.size, number, stats)
 
     def ask(self, count: int, stats: Stats) -> None:
         """Ask for the next steps of full batches, with scalars from the device: to be recorded."""
         stats.loss = None  # a recording takes the memory that the work before it leaves free
         for _ in range(count):
-            x, t, weights, start = self.batch(self.record, self.batches.batch_size)
-            value, scores = self.step(x, t, weights, start=start, scalars=self.scalars)
-            stats.add_on_device(value, scores, t, weights)
+            self._step(self.record, 0, stats)
+
+    def _step(self, place: int | Array, number: int, stats: Stats) -> None:
+        """Make a step of as many samples as a batch has, by its number, from a place on."""
+        first, end = self.batches.own(number)
+        *batch, start = self.batch(place, end - first)
+        n = self.batches.size(number)
+        self.step.add(tuple(batch), stats, n=n, start=start, scalars=self.scalars)
 
     def batch(self, first: int | Array, n: int) -> tuple[Array, Array, Array | None, int]:
         """Return n samples, targets, weights, and the layer that the samples are the input of."""

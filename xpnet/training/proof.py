@@ -89,13 +89,20 @@ def record(
     with state.kept():
         saved = state.saved()
         epoch.lay_scalars(number, count, factors)
+        launch = reason = None
         try:
             launch = _recorded(recorder, partial(epoch.ask, count, stats))
-            same = _proved(launch, epoch, number, count, state, answers)
-            reason = None if same else "a replayed step differs from the step itself"
         except Exception as error:
             reason = f"recording a step failed: {first_line(error)}"
-        if reason is not None:
+        if epoch.step.all_agree(reason is None) and launch is not None:
+            try:
+                same = _proved(launch, epoch, number, count, state, answers)
+                reason = None if same else "a replayed step differs from the step itself"
+            except Exception as error:
+                reason = f"recording a step failed: {first_line(error)}"
+        if not epoch.step.all_agree(reason is None):
+            launch = None
+            reason = reason or "steps could not be recorded on another rank"
             state.restore(saved)
             epoch.lay_scalars(number, count, factors)
             raise NotRecordableError(_culprit(recorder, epoch, number, state) or reason)
@@ -136,10 +143,13 @@ def _proved(
 def _culprit(recorder: Recorder, epoch: DeviceEpoch, number: int, state: State) -> str | None:
     """Return which part cannot be recorded, or makes other bits when replayed; None if none."""
     first, second, recorded = (Trace(epoch.step) for _ in range(3))
+    launch = failed = None
     try:
         launch = _recorded(recorder, partial(recorded.run, epoch))
     except Exception as error:
-        return f"{recorded.label} cannot be recorded: {first_line(error)}"
+        failed = f"{recorded.label} cannot be recorded: {first_line(error)}"
+    if not epoch.step.all_agree(failed is None) or launch is None:
+        return failed
     factors = [OTHER_FACTOR] * len(epoch.batches)
     epoch.lay_scalars(epoch.go_elsewhere(number, 1, factors), 1, factors)
     saved = state.saved()
@@ -265,7 +275,7 @@ class Trace:
     def run(self, epoch: DeviceEpoch) -> None:
         """Make the next step of an epoch, and keep what each part made."""
         self._found = []  # a recording takes the memory that the work before it leaves free
-        x, t, weights, start = epoch.batch(epoch.record, epoch.batches.batch_size)
+        x, t, weights, start = epoch.batch(epoch.record, epoch.size)
         net, loss, rule = self.step.net, self.step.loss, self.step.optimizer
         parts = net.parts(start)
         net.refresh()

@@ -15,18 +15,24 @@ from xpnet import ops
 from xpnet.arrays import Array, is_complex, namespace, to_numpy
 from xpnet.data import Batches
 from xpnet.layers import Network
+from xpnet.losses import Loss
 from xpnet.ops.batch import RECORD, Answers
+from xpnet.ops.update import DeviceScalars
 from xpnet.optimizers import Optimizer
 from xpnet.parallel import Processes
 from xpnet.parallel.processes import Sums, cut
-from xpnet.training.device_epoch import Step
+from xpnet.training.callbacks import Callback
+from xpnet.training.device_epoch import AfterBackward, Step
 from xpnet.training.stats import Stats
 from xpnet.training.steps import Look, Runner
 
-__all__ = ["Sharded", "ShardedStep", "digest"]
+__all__ = ["Sharded", "ShardedStep", "digest", "not_sharded_on_device"]
 
 LOOK_EVERY = 10
 """Steps between two looks at what ranks wish, where a look waits for an accelerator."""
+
+FEWEST = 2
+"""Samples that each shard of a whole batch needs, for steps to be recorded."""
 
 BATCHES, WEIGHT = RECORD.index("batches"), RECORD.index("weight")
 
@@ -37,6 +43,15 @@ def digest(net: Network, optimizer: Optimizer) -> str:
     for a in (*net.params.values(), *net.state.values(), *optimizer.buffers):
         found.update(to_numpy(a).tobytes())
     return found.hexdigest()
+
+
+def not_sharded_on_device(processes: Processes, shards: int, batch_size: int) -> str | None:
+    """Return why sharded steps of whole batches cannot be recorded and replayed, or None."""
+    if not processes.on_device:
+        return f"sums over processes are taken by {processes.name}, on the host"
+    if batch_size < FEWEST * shards:
+        return f"batches of {batch_size} leave some of {shards} shards empty"
+    return None
 
 
 class _State:
@@ -79,13 +94,13 @@ class _State:
             a[...] = before + self._shards
 
 
-class ShardedStep:
+class ShardedStep(Step):
     """A training step whose batch lies on several ranks.
 
     Parameters
     ----------
-    step : Step
-        What is done once the gradients are there.
+    net, loss, optimizer, after_backward, callbacks
+        As those of a :class:`~xpnet.training.device_epoch.Step`.
     processes : Processes
     shards : int
 
@@ -94,83 +109,113 @@ class ShardedStep:
     own : range
         The shards of this rank.
     sums : Sums
-    wish : bool
-        Whether this rank would interrupt the run.
-    wished : array, 0-d
-        Not 0 if a rank did, before the last step.
     """
 
-    def __init__(self, step: Step, processes: Processes, shards: int) -> None:
-        self.step, self.processes, self.shards = step, processes, shards
+    def __init__(
+        self,
+        net: Network,
+        loss: Loss,
+        optimizer: Optimizer,
+        after_backward: AfterBackward | None = None,
+        callbacks: Sequence[Callback] = (),
+        *,
+        processes: Processes,
+        shards: int,
+    ) -> None:
+        super().__init__(net, loss, optimizer, after_backward, callbacks)
+        self.processes, self.shards = processes, shards
         self.own = processes.runs(shards)[processes.rank]
-        self.wish = False
-        net = step.net
         assert net.grads.flat is not None
         self._flat: Array = net.grads.flat
         self._state = _State(net, shards)
         size = self._flat.shape[0] + sum(self._state.sizes) + len(RECORD) + 1
         with net.device.scope():
-            like = namespace(self._flat).zeros(size, dtype=self._flat.dtype)
-            self.sums = Sums(processes, shards, like)
-        self.wished = net.device.zeros((), "float32")
+            self.sums = Sums(processes, shards, net.device.zeros(size, net.dtype))
+        # of this rank, and in the last step of any: not 0 where the run shall be interrupted
+        self._wish, self._wished = (net.device.zeros(1, net.dtype) for _ in range(2))
+        self._wishes = False
+        self._look_every = LOOK_EVERY if net.device.records else 1
+        self._looked = optimizer.steps
 
-    def __call__(self, x: Array, t: Array, weights: Array | None, n: int, stats: Stats) -> None:
-        """Make one update.
-
-        Parameters
-        ----------
-        x, t, weights : array
-            This rank's rows of the batch.
-        n : int
-            The samples of the whole batch.
-        stats : Stats
-            Gets the whole batch.
-        """
+    def add(
+        self,
+        batch: tuple[Array, Array, Array | None],
+        stats: Stats,
+        *,
+        n: int,
+        start: int = 0,
+        scalars: DeviceScalars | None = None,
+    ) -> None:
+        """Make one update from this rank's rows of a batch, and add the whole batch."""
         xp, flat, state = namespace(self._flat), self._flat, self._state
         state.begin()
-        total = self.sums(self._parts(x, t, weights, n, stats.answers))
+        total = self.sums(self._parts(*batch, n, start, stats.answers))
         grads, *moved, record, wished = _split(total, [flat.shape[0], *state.sizes, len(RECORD), 1])
         weight = xp.where(record[WEIGHT] == 0, 1, record[WEIGHT])
         flat[...] = grads / weight
         state.leave(moved, n)
-        self.wished = wished[0]
-        self.step.update()
+        self._wished[...] = wished
+        self.update(scalars)
         record, loss = (xp.real(a) if is_complex(a) else a for a in (record, record[0] / weight))
-        stats.add_record(xp.astype(record, stats.record.dtype), loss, n)
+        stats.add_record(xp.astype(record, stats.record.dtype), loss)
 
     def _parts(
-        self, x: Array, t: Array, weights: Array | None, n: int, answers: Answers | None
-    ) -> Iterator[Array]:
+        self, x: Array, t: Array, weights: Array | None, n: int, start: int,
+        answers: Answers | None,
+    ) -> Iterator[Array]:  # fmt: skip
         """Yield what is summed, of each shard of this rank."""
-        ends = cut(n, self.shards)
+        xp, ends = namespace(self._flat), cut(n, self.shards)
         for shard in self.own:
             rows = slice(*(end - ends[self.own.start] for end in ends[shard : shard + 2]))
             given = None if weights is None else weights[rows]
             self._state.enter(shard)
-            record = self._pass(x[rows, ...], t[rows, ...], given, answers, shard)
+            record = self._pass(x[rows, ...], t[rows, ...], given, start, answers, shard)
             moved = self._state.moved(ends[shard + 1] - ends[shard])
-            wish = [float(self.wish and shard == self.own.start)]
-            wished = self.step.net.device.asarray(wish, "float64")
-            xp = namespace(self._flat)
-            parts = (self._flat, *moved, record, wished)
+            wish = self._wish if shard == self.own.start else xp.zeros_like(self._wish)
+            parts = (self._flat, *moved, record, wish)
             yield xp.concat([xp.astype(a, self._flat.dtype) for a in parts])
 
     def _pass(
-        self, x: Array, t: Array, weights: Array | None, answers: Answers | None, shard: int
-    ) -> Array:
+        self, x: Array, t: Array, weights: Array | None, start: int, answers: Answers | None,
+        shard: int,
+    ) -> Array:  # fmt: skip
         """Fill the gradients with sums over a shard; return the record of its answers."""
-        net, loss, xp = self.step.net, self.step.loss, namespace(t)
+        net, loss, xp = self.net, self.loss, namespace(t)
         record = net.device.zeros(len(RECORD), "float64")
         if t.shape[0] == 0:
             self._flat[...] = 0
             return record
-        scores = net.forward(x, train=True)
+        scores = net.forward(x, train=True, start=start)
         value = loss.forward(scores, t, weights)
         ops.batch.update_stats(record, scores, t, value, weights, answers=answers)
         record[BATCHES] = float(shard == 0)  # the batch is one, however it is cut
         share = t.shape[0] if weights is None else xp.astype(xp.sum(weights), value.dtype)
         net.backward(loss.backward() * share, need_dx=False)
         return record
+
+    def all_agree(self, well: bool) -> bool:
+        """Return whether all went well on every rank."""
+        return all(self.processes.exchange(well))
+
+    def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
+        """Return what all ranks wish, where one of them was heard to wish something."""
+        if self.processes.size == 1:
+            return stop, signal
+        self._wish_for(stop or signal is not None)
+        if not now:
+            if self.optimizer.steps - self._looked < self._look_every:
+                return False, None
+            self._looked = self.optimizer.steps
+            if not float(to_numpy(self._wished)[0].real):
+                return False, None
+        stops, signals = zip(*self.processes.exchange((stop, signal)), strict=True)
+        self._wish_for(False)
+        return any(stops), max((s for s in signals if s is not None), default=None)
+
+    def _wish_for(self, interruption: bool) -> None:
+        if interruption != self._wishes:
+            self._wishes = interruption
+            self._wish[...] = float(interruption)
 
 
 def _split(a: Array, sizes: Sequence[int]) -> list[Array]:
@@ -182,7 +227,7 @@ def _split(a: Array, sizes: Sequence[int]) -> list[Array]:
 
 
 class Sharded(Runner):
-    """The steps of a fit on several processes.
+    """Steps of which a process has some rows, each piece of work asked for by itself.
 
     Parameters
     ----------
@@ -194,31 +239,19 @@ class Sharded(Runner):
     def __init__(self, step: ShardedStep, batches: Batches) -> None:
         self.step = step
         self.batches = batches
-        self._look_every = LOOK_EVERY if batches.device.records else 1
 
     def epoch(
         self, number: int, factors: Sequence[float], stats: Stats, look: Look
     ) -> Generator[None]:
         """Make the steps of an epoch that are left, and yield after each."""
-        done, optimizer = stats.batches, self.step.step.optimizer
-        for factor, (x, t, *weights) in zip(
-            factors[done:], self.batches.epoch(number, start=done), strict=True
-        ):
-            optimizer.lr_factor = factor
-            n = min(self.batches.batch_size, self.batches.samples - stats.samples)
-            self.step(x, t, weights[0] if weights else None, n, stats)
+        done = stats.batches
+        for k, (x, t, *weights) in enumerate(self.batches.epoch(number, start=done), done):
+            self.step.optimizer.lr_factor = factors[k]
+            n = self.batches.size(k)
+            self.step.add((x, t, weights[0] if weights else None), stats, n=n)
+            stats.count(n)
             yield
 
     def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
-        """Return what all ranks wish, where one of them was heard to wish something."""
-        step = self.step
-        if step.processes.size == 1:
-            return stop, signal
-        step.wish = stop or signal is not None
-        if not now:
-            looks = step.step.optimizer.steps % self._look_every == 0
-            if not looks or not float(to_numpy(step.wished).real):
-                return False, None
-        stops, signals = zip(*step.processes.exchange((stop, signal)), strict=True)
-        step.wish = False
-        return any(stops), max((s for s in signals if s is not None), default=None)
+        """Return what the step says all ranks wish."""
+        return self.step.agreed(stop, signal, now=now)

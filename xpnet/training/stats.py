@@ -72,11 +72,10 @@ class Stats:
         self.loss = loss
         ops.batch.update_stats(self.record, scores, targets, loss, weights, answers=self.answers)
 
-    def add_record(self, record: Array, loss: Array, samples: int) -> None:
-        """Add a batch by its record, where that was computed elsewhere."""
+    def add_record(self, record: Array, loss: Array) -> None:
+        """Do the device's part of adding a batch by its record and its mean loss."""
         self.loss = loss
         self.record += record
-        self.count(samples)
 
     def count(self, samples: int, batches: int = 1) -> None:
         """Do the host's part of adding batches."""

@@ -167,10 +167,15 @@ class Recorded(Runner):
                     count = self._replay(done, TOGETHER if together else 1, factors, stats)
                 done += count
                 self.step.optimizer.lr_factor = factors[done - 1]
-                stats.count(min(done * batches.batch_size, batches.samples) - stats.samples, count)
+                samples = min(done * batches.batch_size, batches.samples)
+                stats.count(samples - stats.samples, count)
                 yield
                 if look != "never":
                     self._look_again()
+
+    def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
+        """Return what the step says of it."""
+        return self.step.agreed(stop, signal, now=now)
 
     def close(self) -> None:
         """Give back the memory of the recordings."""

@@ -50,7 +50,7 @@ from xpnet.training.prepare import (
     prepared,
     rate_factors,
 )
-from xpnet.training.sharded import Sharded, ShardedStep, digest
+from xpnet.training.sharded import Sharded, ShardedStep, digest, not_sharded_on_device
 from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
@@ -205,10 +205,12 @@ class Trainer(Constructible):
 
     @property
     def _step(self) -> Step:
-        return Step(
-            self.net, self.loss, self.optimizer, self.after_backward, self.callbacks,
-            self.accumulate,
-        )  # fmt: skip
+        return Step(*self._parts, self.accumulate)
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        """What each kind of step is made of."""
+        return self.net, self.loss, self.optimizer, self.after_backward, self.callbacks
 
     @arguments("write trainer.fit(Dataset(x, t), epochs=..., batch_size=..., validation=...)")
     def fit(
@@ -279,7 +281,7 @@ class Trainer(Constructible):
             drop_last=drop_last,
             rows=partial(processes.rows, shards) if processes and shards else None,
         )
-        not_replayed = self.not_recordable(batches)
+        not_replayed = self._not_recordable(batches, shards)
         if self.graph == "on" and not_replayed:
             raise ValueError(f"graph='on': {not_replayed}")
         given = given_to(batches, train, validation, epochs, self, shards)
@@ -432,28 +434,32 @@ class Trainer(Constructible):
         """
         self._stopped = True
 
-    def not_recordable(self, batches: Batches) -> str | None:
-        """Return why steps through batches cannot be recorded and replayed; None if they may."""
-        return self._unwanted() or not_recordable(self.net, batches.resident)
-
     @property
     def plain(self) -> bool:
         """Whether each batch makes one update: the class has no step of its own."""
         return type(self).step is Trainer.step
 
-    def _unwanted(self) -> str | None:
+    def _not_recordable(self, batches: Batches, shards: int | None) -> str | None:
+        """Return why steps through batches cannot be recorded and replayed; None if they may."""
+        unwanted = self._unwanted(batches, shards)
+        return unwanted or not_recordable(self.net, batches.resident)
+
+    def _unwanted(self, batches: Batches, shards: int | None) -> str | None:
         if self.graph == "off":
             return "graph='off' asks for it"
-        if self.processes is not None:
-            return "batches are cut into shards"
+        if self.processes is not None and shards is not None:
+            return not_sharded_on_device(self.processes, shards, batches.batch_size)
         return None if self.plain else f"{type(self).__name__} has a step of its own"
 
     def _runner(self, batches: Batches, shards: int | None) -> Runner:
+        step, recordable = self._step, batches.resident and self.net.device.records
+        unwanted = self._unwanted(batches, shards)
         if self.processes is not None and shards is not None:
-            return Sharded(ShardedStep(self._step, self.processes, shards), batches)
-        if self.plain and batches.resident and self.net.device.records:
-            insist, unwanted = self.graph == "on", self._unwanted()
-            return Recorded(self._step, batches, insist=insist, unwanted=unwanted)
+            step = ShardedStep(*self._parts, processes=self.processes, shards=shards)
+            if unwanted or not recordable:
+                return Sharded(step, batches)
+        if self.plain and recordable:
+            return Recorded(step, batches, insist=self.graph == "on", unwanted=unwanted)
         return Eager(self.step, self.optimizer, batches)
 
     def _look(self) -> Look:
