@@ -25,6 +25,7 @@ TESTED_BY = {
     "cli/test_train.py": ("cli/datasets.py", "cli/runs.py"),
     "cli/test_predict.py": ("cli/saved.py",),
     "parallel/test_mpi.py": ("cli/ranks.py",),
+    "parallel/test_nccl.py": ("devices/nccl.py",),
     "scripts/gallery/test_mnist.py": ("scripts/gallery/*.py",),
     # faster bodies, each against the generic one
     "ops/test_parity.py": ("ops/numba/*.py", "ops/numpy/*.py"),

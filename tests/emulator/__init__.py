@@ -41,11 +41,11 @@ def install(devices: int = 2) -> None:
     devices : int
         How many GPUs there are; with 0 the first use of one fails as without a GPU.
     """
-    from . import cublaslt, namespace
+    from . import cublaslt, namespace, nccl
 
     _hidden.update(_take_away())
     state.configure(devices)
-    sys.modules.update(namespace.modules() | cublaslt.modules())
+    sys.modules.update(namespace.modules() | cublaslt.modules() | nccl.modules())
 
 
 def uninstall() -> None:

@@ -113,11 +113,12 @@ class _Local(threading.local):
     def __init__(self) -> None:
         self.device = 0
         self.left: list[int] = []  # the devices to go back to
+        self.capturing = _capturing  # of this process
         self.streams: dict[int, Stream] = {}  # the current one of each device
 
 
-_local = _Local()
 _capturing: set[Stream] = set()
+_local = _Local()
 _streams: dict[int, Stream] = {}
 device_count = 2
 
@@ -131,6 +132,11 @@ def configure(devices: int) -> None:
         stream.nodes = None
     _capturing.clear()
     counters.reset()
+
+
+def become_a_process() -> None:
+    """Let this thread stand for a process: what others capture does not concern it."""
+    _local.capturing = set()
 
 
 # Devices
@@ -231,7 +237,7 @@ def refuse_in_capture(what: str, anywhere: bool = False) -> None:
     anywhere : bool
         Any stream at all; else the current one.
     """
-    streams = list(_capturing) if anywhere else [current_stream()]
+    streams = list(_local.capturing) if anywhere else [current_stream()]
     for stream in streams:
         if stream.nodes is not None:
             stream.spoiled = True
@@ -269,7 +275,7 @@ def execute(
         counters.recorded += counted
         stream.nodes.append(node)
         return
-    if stream is Stream.null and any(not other.non_blocking for other in _capturing):
+    if stream is Stream.null and any(not other.non_blocking for other in _local.capturing):
         raise CUDARuntimeError(906, name)
     counters.launches += counted
     _run(node)
@@ -395,14 +401,14 @@ class Stream:
         if mode not in (None, 0, 1, 2):
             raise CUDARuntimeError(1)
         self.nodes, self.spoiled = [], False
-        _capturing.add(self)
+        _local.capturing.add(self)
 
     def end_capture(self) -> Graph:
         """Return the graph of what was queued."""
         if self.nodes is None:
             raise RuntimeError("the stream is not capturing")
         nodes, self.nodes = self.nodes, None
-        _capturing.discard(self)
+        _local.capturing.discard(self)
         if self.spoiled:
             raise CUDARuntimeError(901)
         return Graph(nodes)

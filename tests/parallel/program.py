@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests import emulator
 from tests.training.test_sharded import augmented, digits, outcome, trainer
 from xpnet.parallel import connect
 from xpnet.training import Callback, Checkpoint, Trainer
@@ -40,7 +41,11 @@ def main(folder: Path, what: str = "whole") -> None:
     processes = connect("auto", shards=SHARDS)
     extra: dict[str, tuple[Callback, ...]] = {"fails": (Fails(),), "slow": (Slow(),)}
     saving = Checkpoint(folder / "run.safetensors", every_seconds=1e-3)
-    made = trainer(processes, callbacks=(*extra.get(what, ()), saving))
+    device = "cpu"
+    if what == "emulated-gpu":
+        emulator.install(devices=processes.size)
+        device = f"gpu:{processes.rank}"
+    made = trainer(processes, device=device, callbacks=(*extra.get(what, ()), saving))
     if what == "goes-on":
         made.restore(folder / "run.safetensors")
     data = digits()

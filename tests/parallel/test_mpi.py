@@ -96,6 +96,14 @@ def test_ranks_come_to_the_bits_of_one_process(tmp_path, alone, ranks):
     assert outcome(ranks, tmp_path) == alone
 
 
+@pytest.mark.gpu
+def test_arrays_of_gpus_go_by_the_hosts_memory(request, tmp_path):
+    if not request.config.getoption("--emulated-gpu"):
+        pytest.skip("ranks take emulated GPUs")
+    alone = outcome(1, tmp_path, "emulated-gpu")
+    assert outcome(2, tmp_path, "emulated-gpu") == alone
+
+
 @pytest.mark.slow
 def test_messages_over_the_network_come_to_the_same_bits(tmp_path, alone):
     """Without shared memory: between machines it is the same."""

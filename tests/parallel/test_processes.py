@@ -152,7 +152,7 @@ def test_a_gpu_without_a_number_is_one_for_each_process_of_a_machine():
 
 
 def test_an_engine_that_is_not_known_is_told():
-    with pytest.raises(ValueError, match="processes: expected 'auto', 'mpi' or 'single'"):
+    with pytest.raises(ValueError, match="processes: expected 'auto', 'mpi', 'nccl' or 'single'"):
         connect("mpl")
 
 

@@ -430,6 +430,18 @@ class TestWhatAStepAsks:
         # 64 full batches: the first as it comes, ten to record ten, 5 launches, then single ones
         assert counters.graph_launches - before < 12
 
+    def test_an_evaluation_between_epochs_leaves_recordings_as_they_are(self, counters):
+        recorded = []
+
+        class Counting(Callback):
+            def epoch_ends(self, trainer, row):
+                recorded.append(counters.recorded)
+
+        made = Trainer(network(), SoftmaxCrossEntropy(), optimizers.SGD(), callbacks=[Counting()])
+        made.fit(images(), 4, 10, validation=images(20))
+        assert recorded[0] > 0
+        assert recorded == recorded[:1] * 4
+
     def test_an_eager_step_waits_for_nothing(self, counters):
         changed = self.counted(counters, network(), "off")
         assert set(changed) == {"launches", "allocations"}

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from xpnet import parallel
 from xpnet.cli.parsing import WHOLE, add_choice
@@ -26,10 +26,11 @@ def add_processes(group: Any) -> None:
     add_choice(
         group,
         "--processes",
-        ["auto", "mpi", "single"],
+        list(get_args(parallel.Engine)),
         default="auto",
         help="what joins the processes of a run: MPI where mpirun or srun started them (auto, the "
-        "default), MPI, or nothing: one process, whose batches are cut as those of several",
+        "default), MPI, NCCL between the GPUs of processes that MPI started, or nothing: one "
+        "process, whose batches are cut as those of several",
     )
     group.add_argument(
         "--shards",

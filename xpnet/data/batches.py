@@ -190,10 +190,10 @@ class Batches(Constructible):
         start, n, data = batch * self.batch_size + first, end - first, self.data
         if self.draws is not None:
             return self.draws.batch(order, start, n)
-        batch = ops.batch.gather_batch(data.x, data.t, order, start, n=n)
+        x, t = ops.batch.gather_batch(data.x, data.t, order, start, n=n)
         if data.weights is None:
-            return batch
-        return *batch, ops.batch.gather(data.weights, order, start, n=n)
+            return x, t
+        return x, t, ops.batch.gather(data.weights, order, start, n=n)
 
     def _gathered_ahead(
         self, numbers: range, order: Array | BlockOrder | None

@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING
 
 from xpnet.arrays import Array, declare, library
 from xpnet.checks import names_in
-from xpnet.devices.base import Device, DeviceError, Recorder
+from xpnet.devices.base import Communicator, Device, DeviceError, Recorder
 from xpnet.devices.cupy import CuPyDevice
 from xpnet.devices.host import CPU, HostDevice
 from xpnet.devices.standard import StandardDevice
 from xpnet.devices.torch import TorchDevice
 
-__all__ = ["CPU", "Device", "DeviceError", "Recorder", "device", "device_of", "register"]
+__all__ = [
+    "CPU",
+    "Communicator",
+    "Device",
+    "DeviceError",
+    "Recorder",
+    "device",
+    "device_of",
+    "register",
+]
 
 _by_library: dict[str, type[Device]] = {}
 

@@ -14,7 +14,7 @@ import numpy as np
 from xpnet.arrays import Array, HostArray, Library, library, to_numpy
 from xpnet.forks import working
 
-__all__ = ["Allocations", "Device", "DeviceError", "Recorder", "first_line"]
+__all__ = ["Allocations", "Communicator", "Device", "DeviceError", "Recorder", "first_line"]
 
 
 class DeviceError(RuntimeError):
@@ -166,6 +166,34 @@ class Device(ABC):
         for batch in batches:
             yield tuple(map(self.asarray, batch))
 
+    def communicator(self, rank: int, size: int, share: Callable[[Any], Any]) -> Communicator:
+        """Return what joins this device with those of other processes, each of which asks too.
+
+        Parameters
+        ----------
+        rank, size : int
+            The number of this process, and how many there are.
+        share : callable
+            Returns on each what the first gives.
+
+        Raises
+        ------
+        DeviceError
+            The device does not reach others by itself, or cannot be joined with them.
+        """
+        raise DeviceError(
+            f"device {self.name!r} does not reach those of other processes by itself, as GPUs "
+            f"through CuPy do ('gpu'): choose processes='mpi'"
+        )
+
+    def host_memory(self, like: Array) -> HostArray:
+        """Return memory of the host for an array's values, to which this device copies fast."""
+        return np.empty(like.shape, to_numpy(like[:0, ...]).dtype)
+
+    def copy_to_host(self, a: Array, into: HostArray) -> None:
+        """Copy an array of this device into memory of the host."""
+        into[...] = to_numpy(a)
+
     def recorder(self) -> Recorder:
         """Return a recorder of work on this device.
 
@@ -186,6 +214,21 @@ class Device(ABC):
             "hardware": platform.machine(),  # its processor() starts a process, under a lock
             self.library: str(getattr(module, "__version__", "unknown")),
         }
+
+
+class Communicator(ABC):
+    """Devices of several processes, one each, that send one another arrays by themselves.
+
+    What is asked for is queued as all other work of a device, and can be recorded with it.
+    """
+
+    @abstractmethod
+    def all_reduce(self, a: Array) -> None:
+        """Add the arrays of all processes, in place, in any order."""
+
+    @abstractmethod
+    def all_gather(self, a: Array) -> Array:
+        """Return the rows of all processes, of which each has as many, in the order of ranks."""
 
 
 class Allocations(ABC):

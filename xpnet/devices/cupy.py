@@ -6,15 +6,23 @@ import contextlib
 import functools
 import importlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
 
 from xpnet.arrays import Array, HostArray, library, namespace, to_numpy
-from xpnet.devices.base import Allocations, Device, DeviceError, Recorder, first_line
+from xpnet.devices.base import (
+    Allocations,
+    Communicator,
+    Device,
+    DeviceError,
+    Recorder,
+    first_line,
+)
 from xpnet.devices.cuda_graphs import CudaGraphs
+from xpnet.devices.nccl import NcclCommunicator
 
 __all__ = ["CuPyDevice"]
 
@@ -100,6 +108,19 @@ class CuPyDevice(Device):
             buffers.wait()
         return arrays
 
+    def communicator(self, rank: int, size: int, share: Callable[[Any], Any]) -> Communicator:
+        """Return a communicator of NCCL's."""
+        return NcclCommunicator(self, rank, size, share)
+
+    def host_memory(self, like: Array) -> HostArray:
+        """Return page-locked memory."""
+        return _pinned(like.shape, like.dtype)
+
+    def copy_to_host(self, a: Array, into: HostArray) -> None:
+        """Copy an array, and wait for it."""
+        with self.scope():
+            a.get(out=into)
+
     def recorder(self) -> Recorder:
         """Return a recorder of CUDA graphs."""
         return CudaGraphs(self)
@@ -140,7 +161,6 @@ class _Staging:
 
     def __init__(self, place: Device) -> None:
         self._xp = place.xp
-        self._empty_pinned = importlib.import_module("cupyx").empty_pinned
         self._stream = place.xp.cuda.Stream(non_blocking=True)
         self._buffers: list[Any] = []
         self._sent: Any = None
@@ -152,7 +172,7 @@ class _Staging:
         self._stream.wait_event(self._xp.cuda.get_current_stream().record())
         shapes = [(buffer.shape, buffer.dtype) for buffer in self._buffers]
         if shapes != [(a.shape, a.dtype) for a in batch]:
-            self._buffers = [self._empty_pinned(a.shape, a.dtype) for a in batch]
+            self._buffers = [_pinned(a.shape, a.dtype) for a in batch]
         for buffer, own, values in zip(self._buffers, arrays, batch, strict=True):
             buffer[...] = values
             own.set(buffer, stream=self._stream)
@@ -167,6 +187,11 @@ class _Staging:
     def wait(self) -> None:
         """Let the current stream wait until what was sent last has come."""
         self._xp.cuda.get_current_stream().wait_event(self._sent)
+
+
+def _pinned(shape: tuple[int, ...], dtype: Any) -> HostArray:
+    memory: HostArray = importlib.import_module("cupyx").empty_pinned(shape, dtype)
+    return memory
 
 
 @functools.cache

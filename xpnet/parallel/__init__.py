@@ -39,6 +39,10 @@ passes take longer than those of one large one.  Take no more shards than ranks 
 MPI's sums are compared with the tree's as a run begins: where MPI adds in another order, or the
 ranks are no power of two, the sums of shards are gathered on each rank, which costs more.
 
+GPUs, one for each process, add by NCCL where the engine is ``"nccl"``: sums are then part of a
+recorded step as all its work is.  Otherwise they go through page-locked memory of the host, and
+steps are not recorded.
+
 On a laptop ``pip install "xpnet[mpi]"`` brings MPI along.  On a cluster, take its own, and mpi4py
 built for it.  For Slurm::
 
@@ -58,11 +62,21 @@ from typing import Literal, get_args
 
 from xpnet.checks import came, one_of
 from xpnet.parallel.mpi import MPI, launched
+from xpnet.parallel.nccl import NCCL
 from xpnet.parallel.processes import Processes, Single
 
-__all__ = ["MPI", "Engine", "Processes", "Single", "checked_processes", "connect", "launched"]
+__all__ = [
+    "MPI",
+    "NCCL",
+    "Engine",
+    "Processes",
+    "Single",
+    "checked_processes",
+    "connect",
+    "launched",
+]
 
-Engine = Literal["auto", "mpi", "single"]
+Engine = Literal["auto", "mpi", "nccl", "single"]
 """What brings processes together."""
 
 
@@ -71,16 +85,19 @@ def connect(engine: Engine, *, shards: int | None = None, exact: bool = True) ->
 
     Parameters
     ----------
-    engine : "auto", "mpi" or "single"
+    engine : "auto", "mpi", "nccl" or "single"
         "auto": MPI where its launcher has started this process, else this process alone.
+        "nccl": processes that MPI started with a GPU each, between which NCCL adds.
     shards : int, optional
         As :class:`Processes` takes it.
     exact : bool
         As :class:`Processes` takes it.
     """
     one_of("processes", engine, get_args(Engine))
-    kind = MPI if engine == "mpi" or (engine == "auto" and launched() is not None) else Single
-    return kind(shards=shards, exact=exact)
+    if engine == "single" or (engine == "auto" and launched() is None):
+        return Single(shards=shards, exact=exact)
+    joined = MPI(shards=shards, exact=exact)
+    return NCCL(joined) if engine == "nccl" else joined
 
 
 def checked_processes(name: str, given: Processes | Engine | None) -> Processes | None:
@@ -89,7 +106,7 @@ def checked_processes(name: str, given: Processes | Engine | None) -> Processes 
         return given
     if not isinstance(given, str):
         raise TypeError(
-            f"{name}: expected 'auto', 'mpi', 'single', what xpnet.parallel.connect returns, or "
-            f"None, got {came(given)}"
+            f"{name}: expected 'auto', 'mpi', 'nccl', 'single', what xpnet.parallel.connect "
+            f"returns, or None, got {came(given)}"
         )
     return connect(given)

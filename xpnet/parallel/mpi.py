@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from xpnet.arrays import Array, to_numpy
-from xpnet.devices import device_of
+from xpnet.arrays import Array, HostArray, to_numpy
+from xpnet.devices import CPU, Device, device_of
 from xpnet.parallel.processes import Processes
 
 __all__ = ["MPI", "launched"]
@@ -66,7 +66,7 @@ class MPI(Processes):
     Notes
     -----
     An error that nobody catches on one rank ends all, after its traceback.
-    Arrays of a GPU are brought to the host first: no pointer of a device goes to MPI.
+    Arrays of a GPU go by page-locked memory of the host: no pointer of a device goes to MPI.
     """
 
     name = "mpi"
@@ -82,17 +82,26 @@ class MPI(Processes):
         self._library = library
         self._world = library.COMM_WORLD
         super().__init__(self._world.Get_rank(), self._world.Get_size(), shards=shards, exact=exact)
+        self._host: dict[tuple[Any, ...], HostArray] = {}
         self.local_rank = self._world.Split_type(library.COMM_TYPE_SHARED).Get_rank()
         if self.size > 1:
             _end_all_on_an_error(self)
 
     def all_reduce(self, a: Array) -> None:
         """Add them by MPI's Allreduce."""
-        host = np.ascontiguousarray(to_numpy(a))
-        total = host if host.flags.writeable else host.copy()
+        place = device_of(a)
+        total: HostArray = a if place == CPU else self._copied(place, a)
         self._world.Allreduce(self._library.IN_PLACE, total)
         if total is not a:
-            a[...] = device_of(a).asarray(total)
+            a[...] = place.asarray(total)
+
+    def _copied(self, place: Device, a: Array) -> HostArray:
+        """Return an array's values in memory of the host that is kept for it."""
+        key = (place.name, tuple(a.shape), str(a.dtype))
+        if key not in self._host:
+            self._host = {key: place.host_memory(a)}  # in a run all are of one size
+        place.copy_to_host(a, self._host[key])
+        return self._host[key]
 
     def all_gather(self, pieces: Array, counts: Sequence[int]) -> Array:
         """Gather them by MPI's Allgatherv."""

@@ -100,7 +100,7 @@ def given_to(
         "drop_last": batches.drop_last,
         "train": fingerprint(train),
         "validation": None if validation is None else fingerprint(validation),
-        "device": name if shards is None else re.sub(r":\d+$", "", name),  # each rank has its own
+        "device": _of_all(name, shards),
         "precision": trainer.net.own.precision,
         "accumulate": trainer.accumulate,
         "shards": shards,
@@ -111,10 +111,16 @@ def given_to(
     }
 
 
-def depends_on(net: Network, threads: int) -> dict[str, Any]:
+def depends_on(net: Network, threads: int, shards: int | None = None) -> dict[str, Any]:
     """Return what the bits of a run depend on, beside what it is given."""
     place = net.device
-    return {**place.describe(), "bodies": ops.serving(place.library), "threads": threads}
+    found = {**place.describe(), "bodies": ops.serving(place.library), "threads": threads}
+    return found | {"device": _of_all(place.name, shards)}
+
+
+def _of_all(device: str, shards: int | None) -> str:
+    """Return what the devices of a run are called: of several processes each has a GPU."""
+    return device if shards is None else re.sub(r":\d+$", "", device)
 
 
 class Fits:

@@ -24,10 +24,12 @@ from xpnet.training.callbacks import Callback
 from xpnet.training.device_epoch import DeviceEpoch, Step
 from xpnet.training.stats import Stats
 
-__all__ = ["NotRecordableError", "Recording", "Settings", "record"]
+__all__ = ["ELSEWHERE", "NotRecordableError", "Recording", "Settings", "record"]
 
 OTHER_FACTOR = 0.618
 """What the rate is multiplied by at each step while a recording is proved."""
+
+ELSEWHERE = "steps cannot be recorded on another rank"
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 PACED = {"lr", "lr_factor", "steps"}
@@ -100,9 +102,8 @@ def record(
                 reason = None if same else "a replayed step differs from the step itself"
             except Exception as error:
                 reason = f"recording a step failed: {first_line(error)}"
-        if not epoch.step.all_agree(reason is None):
-            launch = None
-            reason = reason or "steps could not be recorded on another rank"
+        if not epoch.step.all_agree(reason is None) or launch is None:
+            reason = reason or ELSEWHERE
             state.restore(saved)
             epoch.lay_scalars(number, count, factors)
             raise NotRecordableError(_culprit(recorder, epoch, number, state) or reason)
@@ -179,7 +180,8 @@ class Settings:
         net, loss, optimizer = self._step.net, self._step.loss, self._step.optimizer
         layers = [layer for _, layer in net.walk(innermost=False)]
         values = [
-            {name: value for name, value in vars(part).items() if _is_plain(value)}
+            # None is what is not there: a loss keeps a gradient between two passes
+            {k: v for k, v in vars(part).items() if _is_plain(v) and v is not None}
             for part in (*layers, loss, *self._step.callbacks, optimizer)
         ]
         values[-1] = {k: v for k, v in values[-1].items() if k.lstrip("_") not in PACED}

@@ -48,7 +48,10 @@ def digest(net: Network, optimizer: Optimizer) -> str:
 def not_sharded_on_device(processes: Processes, shards: int, batch_size: int) -> str | None:
     """Return why sharded steps of whole batches cannot be recorded and replayed, or None."""
     if not processes.on_device:
-        return f"sums over processes are taken by {processes.name}, on the host"
+        return (
+            f"sums over processes are taken by {processes.name}, on the host: between GPUs "
+            f"processes='nccl' takes them there"
+        )
     if batch_size < FEWEST * shards:
         return f"batches of {batch_size} leave some of {shards} shards empty"
     return None
@@ -92,6 +95,7 @@ class _State:
             a[...] = before + namespace(a).reshape(total / n, a.shape)
         for a, before in zip(self._counters, self._counts, strict=True):
             a[...] = before + self._shards
+        self._before, self._counts = [], []  # which may lie in the memory of a recording
 
 
 class ShardedStep(Step):
@@ -215,7 +219,8 @@ class ShardedStep(Step):
     def _wish_for(self, interruption: bool) -> None:
         if interruption != self._wishes:
             self._wishes = interruption
-            self._wish[...] = float(interruption)
+            with self.net.device.scope():
+                self._wish[...] = float(interruption)
 
 
 def _split(a: Array, sizes: Sequence[int]) -> list[Array]:

@@ -19,7 +19,7 @@ from xpnet.data import Batches
 from xpnet.layers import Network
 from xpnet.optimizers import Optimizer
 from xpnet.training.device_epoch import DeviceEpoch, Step
-from xpnet.training.proof import NotRecordableError, Recording, Settings, record
+from xpnet.training.proof import ELSEWHERE, NotRecordableError, Recording, Settings, record
 from xpnet.training.stats import Stats
 
 __all__ = ["Eager", "Look", "Recorded", "Runner", "not_recordable"]
@@ -28,7 +28,7 @@ TOGETHER = 10
 """Steps that are recorded and launched together where no callback looks in between."""
 
 Look = Literal["never", "sometimes", "steps"]
-"""When something looks on, or changes settings, between steps."""
+"""When something looks on, or changes settings, between steps; each is more often than the last."""
 
 
 class Runner(ABC):
@@ -183,11 +183,15 @@ class Recorded(Runner):
         self._recorder.close()
 
     def _look_again(self) -> None:
-        """Drop the recordings if something that they hold has changed."""
-        if self._settings is None or not self._settings.hold():
+        """Drop the recordings if something that they hold has changed, here or elsewhere."""
+        holds = self._settings is not None and self._settings.hold()
+        if not self.step.all_agree(holds):
             self._settings = None
             self.recordings.clear()
-            self._give_up(self._failed or not_recordable(self.step.net))
+            reason = self._failed or not_recordable(self.step.net)
+            if not self.step.all_agree(reason is None):
+                reason = reason or ELSEWHERE
+            self._give_up(reason)
 
     def _give_up(self, reason: str | None) -> None:
         self.reason = reason

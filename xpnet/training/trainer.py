@@ -205,10 +205,12 @@ class Trainer(Constructible):
 
     @property
     def _step(self) -> Step:
-        return Step(*self._parts, self.accumulate)
+        return Step(*self._parts, accumulate=self.accumulate)
 
     @property
-    def _parts(self) -> tuple[Any, ...]:
+    def _parts(
+        self,
+    ) -> tuple[Network, Loss, Optimizer, AfterBackward | None, Sequence[Callback]]:
         """What each kind of step is made of."""
         return self.net, self.loss, self.optimizer, self.after_backward, self.callbacks
 
@@ -386,7 +388,8 @@ class Trainer(Constructible):
             for callback in self._called:
                 callback.epoch_begins(self)
             with self.net.threads() as count, self.net.device.scope():
-                self.fits.check_depends(depends_on(self.net, count))
+                depends = depends_on(self.net, count, fit.given["shards"])
+                self.fits.check_depends(depends)
                 row = self._train_epoch(fit, runner, batches)
             if row is None:
                 break
@@ -463,10 +466,14 @@ class Trainer(Constructible):
         return Eager(self.step, self.optimizer, batches)
 
     def _look(self) -> Look:
+        """Return when a callback looks on: of several processes, the one where most do."""
         looking = [c for c in self.callbacks if type(c).step_ends is not Callback.step_ends]
-        if any(callback.every_step for callback in looking):
-            return "steps"
-        return "sometimes" if looking else "never"
+        often: list[Look] = ["never"]
+        if looking:
+            often = ["steps" if any(callback.every_step for callback in looking) else "sometimes"]
+        if self.processes is not None:
+            often = self.processes.exchange(often[0])
+        return max(often, key=get_args(Look).index)
 
     def _train_epoch(self, fit: Fit, runner: Runner, batches: Batches) -> dict[str, Any] | None:
         """Train an epoch and return its row; None if a callback stopped it half way."""
