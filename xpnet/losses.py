@@ -187,6 +187,10 @@ class Loss(Configurable, ABC):
             raise RuntimeError(f"{type(self).__name__}: backward needs a forward of its own before")
         return gradient
 
+    def forget(self) -> None:
+        """Forget the gradient of the last loss, which nobody takes."""
+        self._gradient = None
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave out whose gradient it is: a copy may be another process's."""
         return vars(self) | {"_thread": None}

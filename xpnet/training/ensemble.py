@@ -128,7 +128,10 @@ class Ensemble(Constructible):
     def _computing(self) -> Iterator[None]:
         net = self.nets[0]
         with net.threads(), net.device.scope():
-            yield
+            try:
+                yield
+            finally:
+                self.loss.forget()
 
     def _answers(self, data: Dataset, batch_size: int) -> Iterator[tuple[Array, ...]]:
         """Yield (scores, t), or (scores, t, weights), of batches of prepared data."""

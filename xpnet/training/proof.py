@@ -180,8 +180,7 @@ class Settings:
         net, loss, optimizer = self._step.net, self._step.loss, self._step.optimizer
         layers = [layer for _, layer in net.walk(innermost=False)]
         values = [
-            # None is what is not there: a loss keeps a gradient between two passes
-            {k: v for k, v in vars(part).items() if _is_plain(v) and v is not None}
+            {name: value for name, value in vars(part).items() if _is_plain(value)}
             for part in (*layers, loss, *self._step.callbacks, optimizer)
         ]
         values[-1] = {k: v for k, v in values[-1].items() if k.lstrip("_") not in PACED}
