@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Sequence
 from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from xpnet import ops
 from xpnet.arrays import Array, is_complex, namespace, to_numpy
@@ -23,7 +24,7 @@ from xpnet.training.device_epoch import Step
 from xpnet.training.stats import Stats
 from xpnet.training.steps import Look, Runner
 
-__all__ = ["Sharded", "ShardedStep", "digest"]
+__all__ = ["Shard", "Sharded", "ShardedStep", "digest"]
 
 LOOK_EVERY = 10
 """Steps between two looks at what ranks wish, where a look waits for an accelerator."""
@@ -39,7 +40,7 @@ def digest(net: Network, optimizer: Optimizer) -> str:
     return found.hexdigest()
 
 
-class _State:
+class State:
     """A network's state as shards see it: each begins where the step began.
 
     Whole numbers are counters of draws, one a pass: shard k of a step draws what follows k others.
@@ -47,6 +48,7 @@ class _State:
     """
 
     def __init__(self, net: Network, shards: int) -> None:
+        self.net = net
         self._shards = shards
         arrays = list(net.state.values())
         self._counters = [a for a in arrays if namespace(a).isdtype(a.dtype, "integral")]
@@ -58,6 +60,10 @@ class _State:
         """Note where a step begins."""
         self._before = [namespace(a).asarray(a, copy=True) for a in self._averages]
         self._counts = [namespace(a).asarray(a, copy=True) for a in self._counters]
+
+    def begin_with(self, other: State) -> None:
+        """Begin where another network's state does."""
+        self._before, self._counts = other._before, other._counts
 
     def enter(self, shard: int) -> None:
         """Go to where a shard begins."""
@@ -77,6 +83,20 @@ class _State:
             a[...] = before + namespace(a).reshape(total / n, a.shape)
         for a, before in zip(self._counters, self._counts, strict=True):
             a[...] = before + self._shards
+
+
+class Shard(NamedTuple):
+    """A part of a batch: its number among all of them, and its rows."""
+
+    number: int
+    x: Array
+    t: Array
+    weights: Array | None
+
+    @property
+    def samples(self) -> int:
+        """How many there are; 0 for the last shards of a short batch."""
+        return int(self.t.shape[0])
 
 
 class ShardedStep:
@@ -107,7 +127,7 @@ class ShardedStep:
         net = step.net
         assert net.grads.flat is not None
         self._flat: Array = net.grads.flat
-        self._state = _State(net, shards)
+        self._state = State(net, shards)
         size = self._flat.shape[0] + sum(self._state.sizes) + len(RECORD) + 1
         with net.device.scope():
             like = namespace(self._flat).zeros(size, dtype=self._flat.dtype)
@@ -142,35 +162,47 @@ class ShardedStep:
         self, x: Array, t: Array, weights: Array | None, n: int, answers: Answers | None
     ) -> Iterator[Array]:
         """Yield what is summed, of each shard of this rank."""
-        ends = cut(n, self.shards)
-        for shard in self.own:
-            rows = slice(*(end - ends[self.own.start] for end in ends[shard : shard + 2]))
-            given = None if weights is None else weights[rows]
-            self._state.enter(shard)
-            record = self._pass(x[rows, ...], t[rows, ...], given, answers, shard)
-            moved = self._state.moved(ends[shard + 1] - ends[shard])
-            wish = [float(self.wish and shard == self.own.start)]
-            wished = self.step.net.device.asarray(wish, "float64")
-            xp = namespace(self._flat)
-            parts = (self._flat, *moved, record, wished)
-            yield xp.concat([xp.astype(a, self._flat.dtype) for a in parts])
+        for shard in self._cut(x, t, weights, n):
+            record = self._pass(self._state, shard, answers)
+            yield self._packed(self._state, shard, record)
 
-    def _pass(
-        self, x: Array, t: Array, weights: Array | None, answers: Answers | None, shard: int
-    ) -> Array:
+    def _cut(self, x: Array, t: Array, weights: Array | None, n: int) -> list[Shard]:
+        """Return the shards of this rank's rows."""
+        ends, found = cut(n, self.shards), []
+        for number in self.own:
+            rows = slice(*(end - ends[self.own.start] for end in ends[number : number + 2]))
+            given = None if weights is None else weights[rows]
+            found.append(Shard(number, x[rows, ...], t[rows, ...], given))
+        return found
+
+    def _packed(self, state: State, shard: Shard, record: Array) -> Array:
+        """Return what is summed, of one shard, after the pass over it."""
+        flat: Any = state.net.grads.flat
+        wish = [float(self.wish and shard.number == self.own.start)]
+        wished = state.net.device.asarray(wish, "float64")
+        parts, xp = (flat, *state.moved(shard.samples), record, wished), namespace(flat)
+        return xp.concat([xp.astype(a, flat.dtype) for a in parts])
+
+    def _pass(self, state: State, shard: Shard, answers: Answers | None) -> Array:
         """Fill the gradients with sums over a shard; return the record of its answers."""
-        net, loss, xp = self.step.net, self.step.loss, namespace(t)
+        net, loss, xp = state.net, self.step.loss, namespace(shard.t)
+        number, x, t, weights = shard
+        state.enter(number)
         record = net.device.zeros(len(RECORD), "float64")
-        if t.shape[0] == 0:
-            self._flat[...] = 0
+        if shard.samples == 0:
+            flat: Any = net.grads.flat
+            flat[...] = 0
             return record
         scores = net.forward(x, train=True)
         value = loss.forward(scores, t, weights)
         ops.batch.update_stats(record, scores, t, value, weights, answers=answers)
-        record[BATCHES] = float(shard == 0)  # the batch is one, however it is cut
+        record[BATCHES] = float(number == 0)  # the batch is one, however it is cut
         share = t.shape[0] if weights is None else xp.astype(xp.sum(weights), value.dtype)
         net.backward(loss.backward() * share, need_dx=False)
         return record
+
+    def close(self) -> None:
+        """Give back what the step holds."""
 
 
 def _split(a: Array, sizes: Sequence[int]) -> list[Array]:
@@ -208,6 +240,10 @@ class Sharded(Runner):
             n = min(self.batches.batch_size, self.batches.samples - stats.samples)
             self.step(x, t, weights[0] if weights else None, n, stats)
             yield
+
+    def close(self) -> None:
+        """Give back what the step holds."""
+        self.step.close()
 
     def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
         """Return what all ranks wish, where one of them was heard to wish something."""

@@ -37,6 +37,7 @@ from xpnet.training.ensemble import Ensemble
 from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
 from xpnet.training.interrupts import Interrupts, held_back
+from xpnet.training.lockstep import sharded_step
 from xpnet.training.metrics import Evaluation
 from xpnet.training.prepare import (
     answers,
@@ -50,7 +51,7 @@ from xpnet.training.prepare import (
     prepared,
     rate_factors,
 )
-from xpnet.training.sharded import Sharded, ShardedStep, digest
+from xpnet.training.sharded import Sharded, digest
 from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
@@ -450,7 +451,7 @@ class Trainer(Constructible):
 
     def _runner(self, batches: Batches, shards: int | None) -> Runner:
         if self.processes is not None and shards is not None:
-            return Sharded(ShardedStep(self._step, self.processes, shards), batches)
+            return Sharded(sharded_step(self._step, self.processes, shards), batches)
         if self.plain and batches.resident and self.net.device.records:
             insist, unwanted = self.graph == "on", self._unwanted()
             return Recorded(self._step, batches, insist=insist, unwanted=unwanted)
