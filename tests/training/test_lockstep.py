@@ -16,6 +16,7 @@ from tests.parallel.threaded import on_ranks
 from tests.training.test_sharded import Outcome, mixed, outcome, plain, same, trainer, weighted
 from xpnet.arrays import to_numpy
 from xpnet.data import Dataset
+from xpnet.forks import working
 from xpnet.layers import (
     BatchNorm,
     Conv2d,
@@ -89,6 +90,18 @@ def test_on_every_library(xp: Backend):
         assert same(found) == alone, ranks
 
 
+def test_products_of_narrow_copies_too():
+    """Replicas take those that the network itself renews."""
+
+    def narrow() -> Sequential:
+        return dense().to("cpu", precision="bf16")
+
+    alone = run(Single(shards=SHARDS), make=narrow)
+    assert alone != run(Single(shards=SHARDS))
+    for ranks in (3, 8):
+        assert same(on_ranks(ranks, lambda p: run(p, make=narrow), shards=SHARDS)) == alone, ranks
+
+
 def arrays(processes: Processes | None, make: Callable[..., Sequential], **options: Any) -> Any:
     """Return all that a few epochs of plain steps leave in a network."""
     net = make("float64", **options)
@@ -156,11 +169,23 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path, ranks):
     assert same(on_ranks(ranks, finished)) == whole(Single(shards=SHARDS))
 
 
-def test_a_layer_makes_two_exchanges_a_step():
+def test_a_run_does_not_go_on_with_layers_that_look_at_another_batch(tmp_path):
+    path = tmp_path / "run.safetensors"
+    made = trainer(Single(shards=4), make=dense)
+    made.fit(digits(), 1, batch_size=40)
+    made.save(path)
+    other = trainer(Single(shards=4), make=lambda: dense(sync=False))
+    with pytest.raises(ValueError, match=r"network\.layers\.3\.sync False, got True"):
+        other.restore(path)
+
+
+@pytest.mark.parametrize("ranks", [2, SHARDS])
+def test_a_layer_makes_two_exchanges_a_step_for_which_no_fork_waits(ranks):
     def work(processes: Any) -> int:
         gathered, gather = [], processes.all_gather
 
         def counted(*given: Any) -> Any:
+            assert threading.get_ident() not in working._inside
             gathered.append(given)
             return gather(*given)
 
@@ -169,7 +194,7 @@ def test_a_layer_makes_two_exchanges_a_step():
         return len(gathered)
 
     layers, steps = 2, 2
-    assert on_ranks(2, work, shards=SHARDS) == [2 * layers * steps] * 2
+    assert on_ranks(ranks, work, shards=SHARDS) == [2 * layers * steps] * ranks
 
 
 class Changes(Callback):
@@ -255,20 +280,22 @@ class Held(Fails):
         return input_shape
 
 
-def test_a_network_that_cannot_be_copied_is_told_unless_a_rank_has_one_shard():
-    def work(processes: Processes) -> float:
+def test_a_network_that_cannot_be_copied_is_told_where_it_would_have_to_be():
+    def work(processes: Processes, n: int = 40) -> float:
         layers = [Flatten(), Held(), BatchNorm(sync=True), Linear(10)]
         net = Sequential(layers, input_shape=(1, 28, 28))
         made = Trainer(net, xpnet.SoftmaxCrossEntropy(), xpnet.SGD(0.1), processes=processes)
-        return float(made.fit(digits(40), 1, batch_size=40)[-1]["train_loss"])
+        return float(made.fit(digits(n), 1, batch_size=40)[-1]["train_loss"])
 
     sentence = (
-        r"sync=True: expected a network that copy\.deepcopy takes, for the 4 shards of this rank, "
-        r"got cannot pickle '_thread\.lock' object: change that, or start a rank for each shard"
+        r"sync=True: expected a network that copy\.deepcopy takes, got cannot pickle "
+        r"'_thread\.lock' object: change that, or start a rank for each shard and let batches be"
     )
     with pytest.raises(TypeError, match=sentence):
         work(Single(shards=4))
     assert len(set(on_ranks(4, work, shards=4))) == 1
+    with pytest.raises(TypeError, match=sentence):
+        on_ranks(4, lambda processes: work(processes, 45), shards=4)
 
 
 def test_ranks_that_differ_in_it_are_told():
@@ -319,6 +346,19 @@ def test_a_single_pass_needs_no_thread():
     with ThreadPoolExecutor(1) as pool:
         ((ident, _),) = in_lockstep(pool, [work], total)
     assert ident == threading.get_ident()
+
+
+def test_a_fork_waits_for_no_pass_that_waits():
+    def work(gather: Gather) -> Any:
+        with working:
+            return gather(np.ones(1))
+
+    def exchange(parts: Any) -> Any:
+        assert not working._inside
+        return total(parts)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert in_lockstep(pool, [work, work], exchange) == [2, 2]
 
 
 def test_passes_compute_with_the_threads_of_their_caller():

@@ -34,7 +34,7 @@ class BatchNorm(Layer):
     sync : bool
         Whether the statistics are those of the whole batch, as those of PyTorch's SyncBatchNorm,
         in a run whose batches are cut into shards (:mod:`xpnet.parallel`); otherwise each shard is
-        normalised by itself.  Elsewhere it changes nothing.
+        normalised by itself.  Elsewhere it changes nothing.  Set it before a fit begins.
 
     Attributes
     ----------

@@ -208,14 +208,7 @@ class LockstepStep(ShardedStep):
         net = self.step.net
         self._settings = _settings(net)
         self._expected: list[Array] | None = None
-        try:
-            replicas = [net.replica() for _ in self.own[1:]]
-        except Exception as error:
-            raise TypeError(
-                f"sync=True: expected a network that copy.deepcopy takes, for the {len(self.own)} "
-                f"shards of this rank, got {first_line(error)}: change that, or start a rank for "
-                f"each shard"
-            ) from error
+        replicas = [_copied(net.replica) for _ in self.own[1:]]
         self._replicas = [State(replica, self.shards) for replica in replicas]
 
     def _synced(self, state: State, shard: Shard, answers: Answers | None, gather: Gather) -> Array:
@@ -254,7 +247,7 @@ def _seen(net: Network, gather: Gather) -> Iterator[None]:
 
 def _exchanged(net: Network, x: Array) -> list[Array]:
     """Return zeros such as shards of samples like x exchange, in the order of a step."""
-    net, found = copy.deepcopy(net), []
+    net, found = _copied(partial(copy.deepcopy, net)), []  # without hooks
 
     def gather(part: Array) -> Array:
         found.append(namespace(part).zeros_like(part))
@@ -266,6 +259,17 @@ def _exchanged(net: Network, x: Array) -> list[Array]:
         scores = net.forward(samples, train=True)
         net.backward(net.device.zeros(tuple(scores.shape), dtype_name(scores)), need_dx=False)
     return found
+
+
+def _copied(copy: Callable[[], Network]) -> Network:
+    """Return a copy of a network, or raise one clear sentence."""
+    try:
+        return copy()
+    except Exception as error:
+        raise TypeError(
+            f"sync=True: expected a network that copy.deepcopy takes, got {first_line(error)}: "
+            f"change that, or start a rank for each shard and let batches be full (drop_last=True)"
+        ) from error
 
 
 def _settings(net: Network) -> list[Any]:
