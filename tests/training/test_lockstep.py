@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -398,6 +400,23 @@ def test_an_error_ends_all_passes(where):
     with ThreadPoolExecutor(3) as pool, pytest.raises(ArithmeticError, match=where):
         in_lockstep(pool, works, exchange)
     assert sorted(ended) == ["end"] * 3 + ["error"] * (where != "exchange")
+
+
+def test_an_interrupt_ends_all_passes():
+    ended = []
+
+    def work(gather: Gather) -> Any:
+        try:
+            given = gather(np.ones(1))
+            _thread.interrupt_main()  # as Ctrl-C does, pressed a second time
+            time.sleep(0.05)
+            return gather(given)
+        finally:
+            ended.append(threading.current_thread().name)
+
+    with ThreadPoolExecutor(3) as pool, pytest.raises(KeyboardInterrupt):
+        in_lockstep(pool, [work] * 3, total)
+    assert len(set(ended)) == 3
 
 
 def test_passes_that_do_not_come_to_the_same_exchanges_are_told():

@@ -180,12 +180,10 @@ class LockstepStep(ShardedStep):
         self, x: Array, t: Array, weights: Array | None, n: int, answers: Answers | None
     ) -> Iterator[Array]:
         """Yield what is summed, of each shard of this rank."""
-        net = self.step.net
-        alone = cut(n, self.shards)[1] == n  # in one shard, so there are no others to wait for
-        if alone or all(layer.is_frozen for layer in syncing(net).values()):
+        if cut(n, self.shards)[1] == n:  # in one shard, which has no others to wait for
             yield from super()._parts(x, t, weights, n, answers)
             return
-        if self._settings != _settings(net):
+        if self._settings != _settings(self.step.net):
             self._copy()
         for replica in self._replicas:
             replica.begin_with(self._state)
