@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -263,6 +264,34 @@ class TestWorking:
         for thread in threads:
             thread.join(10)
             assert not thread.is_alive()
+
+    def test_a_fork_does_not_wait_for_a_thread_that_waits_for_another(self, working):
+        def work() -> None:
+            with working, working:
+                with working.left():
+                    both.wait()
+                    both.wait()
+                back.append(working._inside[threading.get_ident()])
+                with working.left():
+                    assert not working._inside
+            assert not working._inside
+
+        both, back = threading.Barrier(2, timeout=10), []
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(work)
+            both.wait()
+            began = time.monotonic()
+            working.close()
+            assert time.monotonic() - began < 10
+            both.wait()
+            time.sleep(0.05)
+            assert not back  # it does not come back in while the fork is on its way
+            working.open()
+            future.result(10)
+        assert back == [2]
+        with working.left():  # nor is there anything to leave for others
+            pass
+        assert not working._inside
 
     def test_a_fork_waits_no_longer_than_its_patience(self, working, other, monkeypatch):
         monkeypatch.setattr(forks, "PATIENCE", 0.01)

@@ -8,8 +8,10 @@ So a fork lets the other threads end what they are at, and begin nothing new unt
 from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401 - registered first, and so closed after working is
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from threading import Lock, get_ident
 from typing import Protocol
 
@@ -50,6 +52,18 @@ class _Working:
             del inside[me]
         else:
             inside[me] -= 1
+
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        """Let forks go on within this context: for a thread that waits for another one's work."""
+        me = get_ident()
+        mine = self._inside.pop(me, 0)
+        try:
+            yield
+        finally:
+            if mine:
+                with self._door:
+                    self._inside[me] = mine
 
     def close(self) -> None:
         """Let no thread in, and wait for the others to leave."""

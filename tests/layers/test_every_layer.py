@@ -110,6 +110,7 @@ TABLE = {
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     ),
     "BatchNorm": Row(lambda: BatchNorm(), (4,), lambda: nn.BatchNorm1d(4)),
+    "BatchNorm-sync": Row(lambda: BatchNorm(sync=True), (4,), lambda: nn.BatchNorm1d(4)),
     "BatchNorm-of-images": Row(
         lambda: BatchNorm(momentum=0.7, eps=0.1), IMAGE,
         lambda: nn.BatchNorm2d(2, momentum=0.3, eps=0.1),

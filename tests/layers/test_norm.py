@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
 import pytest
 
+import xpnet
 from tests.conftest import HAS_TORCH, assert_close
 from xpnet.layers import BatchNorm, Sequential
 
@@ -94,3 +96,14 @@ def test_one_image_of_several_pixels_can_train():
 def test_rows_of_words_are_refused():
     with pytest.raises(ValueError, match=r'BatchNorm "0": expected x of shape \(n, c\) or'):
         network((3, 4))
+
+
+def test_whether_it_synchronises_is_an_argument_as_others_are(tmp_path):
+    net = network((3,), sync=True)
+    net.save(tmp_path / "net.safetensors")
+    for one in (net, xpnet.load(tmp_path / "net.safetensors"), copy.deepcopy(net)):
+        assert one[0].config() == {"momentum": 0.9, "eps": 1e-5, "sync": True}
+        assert repr(one[0]).startswith("BatchNorm(momentum=0.9, eps=1e-05, sync=True)")
+    assert BatchNorm().sync is False
+    with pytest.raises(AttributeError, match=r"SyncBatchNorm.*write BatchNorm\(sync=True\)"):
+        xpnet.layers.SyncBatchNorm  # noqa: B018 - what it is called elsewhere

@@ -258,6 +258,9 @@ MISTAKES = {
         lambda: Dropout(0.5, "infer"), ValueError, "got 'infer': did you mean 'inference'",
     ),
     "a momentum above 1": (lambda: BatchNorm(1.5), ValueError, "momentum: .* <= 1, got 1.5"),
+    "a sync that is a number": (
+        lambda: BatchNorm(sync=1), ValueError, "sync: expected True or False, got 1",
+    ),
     "an eps of nothing": (lambda: BatchNorm(eps=0), ValueError, "eps: expected a number above 0"),
     "an eps of NaN": (lambda: BatchNorm(eps=math.nan), ValueError, "eps: .* got nan"),
     "an eps set later": (

@@ -193,7 +193,7 @@ def test_a_mistake_is_told_once(mistake):
 def test_ranks_are_found_again_by_a_pickle():
     program = (
         "import pickle, xpnet; one = xpnet.parallel.connect('mpi', shards=4); "
-        "two = pickle.loads(pickle.dumps(one)); print(two, two.shards)"
+        "two = pickle.loads(pickle.dumps(one)); print(f'{two} {two.shards}\\n', end='')"
     )
     done = subprocess.run(
         [MPIEXEC, *MORE_RANKS_THAN_CORES, "-n", "2", sys.executable, "-c", program],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -98,7 +99,7 @@ def on_ranks(
             raise
 
     with ThreadPoolExecutor(size) as pool:
-        futures = [pool.submit(alone, rank) for rank in range(size)]
+        futures = [pool.submit(copy_context().run, alone, rank) for rank in range(size)]
     errors = [f.exception() for f in futures]
     real = [e for e in errors if e is not None and not isinstance(e, threading.BrokenBarrierError)]
     if real:

@@ -420,5 +420,7 @@ def test_what_does_not_go_with_shards_is_told():
         Own(net, loss, rule, processes="single").fit(digits(), 1)
     with pytest.raises(ValueError, match="processes: expected accumulate=1"):
         Trainer(net, loss, rule, processes="single", accumulate=2).fit(digits(), 1)
-    with pytest.raises(TypeError, match=r"processes: expected 'auto', 'mpi', 'nccl', 'single', what"):
+    with pytest.raises(
+        TypeError, match=r"processes: expected 'auto', 'mpi', 'nccl', 'single', what"
+    ):
         Trainer(net, loss, rule, processes=4)

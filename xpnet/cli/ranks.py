@@ -20,6 +20,9 @@ __all__ = ["add_processes", "all_ready", "connected", "first_speaks", "own_devic
 PATIENCE = 0.5
 """Seconds that others wait for the first to say what went wrong, if it did so everywhere."""
 
+UNTIL_ENDED = 10.0
+"""Seconds that others wait for the end by the one that says what went wrong."""
+
 
 def add_processes(group: Any) -> None:
     """Add --processes and --shards."""
@@ -107,5 +110,6 @@ def all_ready(processes: Processes | None) -> Iterator[None]:
     if not any(failed):
         return
     if error is None or (processes is not None and processes.rank != failed.index(True)):
+        time.sleep(UNTIL_ENDED)  # its launcher ends all as soon as one has ended
         sys.exit(2)
     raise error

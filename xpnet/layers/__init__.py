@@ -56,5 +56,6 @@ if not TYPE_CHECKING:  # which knows the names, and would know all with this
         Convolution="write Conv2d(filters, size)",
         Dense="write Linear(units)",
         Pooling="write MaxPool2d(size)",
+        SyncBatchNorm="write BatchNorm(sync=True)",
         Softmax="the loss has it, SoftmaxCrossEntropy()",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import math
 from abc import abstractmethod
@@ -274,6 +275,23 @@ class Network(Layer):
             layer.own.compute_in(
                 precision, views and {name: views[prefix + name] for name in layer.own.params}
             )
+
+    def replica(self) -> Self:
+        """Return a copy for passes beside this network's own, with the very same parameters.
+
+        Gradients, state and what passes keep are the copy's own; the hooks are those of now.
+        """
+        made = copy.deepcopy(self)
+        pairs = zip(self.walk(innermost=False), made.walk(innermost=False), strict=True)
+        for (_, mine), (_, theirs) in pairs:
+            theirs.own.params, theirs.own.operands = mine.own.params, mine.own.operands
+            if isinstance(mine, Network) and isinstance(theirs, Network):
+                theirs._hooks = mine._hooks
+                theirs.replan()
+        own, copied = self._root("replica()"), made._root("replica()")
+        made._buffers = copied._replace(params=own.params)
+        made._narrow = None  # this network's is renewed by its own forward passes
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the buffers: a copy makes its own."""

@@ -6,10 +6,11 @@ import math
 
 from xpnet import ops
 from xpnet.arrays import Array, namespace
-from xpnet.checks import Hyperparameter, number, positive
+from xpnet.checks import Hyperparameter, flag, number, positive
 from xpnet.initializers import constant
 from xpnet.layers.base import Layer, Shape
 from xpnet.layers.buffers import itemsize
+from xpnet.ops.norm import Gather
 from xpnet.random import Stream
 
 __all__ = ["BatchNorm"]
@@ -30,22 +31,37 @@ class BatchNorm(Layer):
         The share of the running statistics that each batch leaves in place.
     eps : float
         Added to the variance.
+    sync : bool
+        Whether the statistics are those of the whole batch, as those of PyTorch's SyncBatchNorm,
+        in a run whose batches are cut into shards (:mod:`xpnet.parallel`); otherwise each shard is
+        normalised by itself.  Elsewhere it changes nothing.  Set it before a fit begins.
+
+    Attributes
+    ----------
+    gather : callable or None
+        While the layer has a shard of a batch: takes a shard's sums and returns those of all, as
+        :data:`xpnet.ops.norm.Gather` says.  Whoever runs the shards sets it.
 
     Notes
     -----
     Input (n, c) or (n, c, h, w): statistics for each c.  Parameters gamma and beta (c,), neither
     decayed; state mean and var (c,), var the unbiased running variance, as in PyTorch.  Kept for
-    backward: x_hat, as many numbers as the input has.
+    backward: x_hat, as many numbers as the input has.  With ``sync`` the shards of a batch wait for
+    one another: each gives 2 c + 1 numbers in a forward pass, 2 c in a backward pass.
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
     momentum = Hyperparameter(number, lambda x: 0 <= x <= 1, "0 <= momentum <= 1")
     eps = Hyperparameter(positive)
+    sync = Hyperparameter(flag)
 
-    def __init__(self, momentum: float = 0.9, eps: float = 1e-5) -> None:
+    gather: Gather | None = None
+
+    def __init__(self, momentum: float = 0.9, eps: float = 1e-5, sync: bool = False) -> None:
         super().__init__()
         self.momentum = momentum
         self.eps = eps
+        self.sync = sync
 
     def setup(self, input_shape: Shape, rng: Stream) -> Shape:
         """Make gamma, beta and the running statistics."""
@@ -72,9 +88,12 @@ class BatchNorm(Layer):
                     f"{self.label}: expected at least 2 numbers a channel in training, "
                     f"got x of shape {tuple(x.shape)} (drop_last leaves out a last, short batch)"
                 )
-            y, kept = ops.norm.batch_norm(
-                x, gamma, beta, mean, var, momentum=self.momentum, eps=self.eps
-            )
+            arrays = (x, gamma, beta, mean, var)
+            settings = {"momentum": self.momentum, "eps": self.eps}
+            if self.gather is None:
+                y, kept = ops.norm.batch_norm(*arrays, **settings)
+            else:
+                y, kept = ops.norm.sync_batch_norm(*arrays, **settings, gather=self.gather)
             self.keep(kept)
             return y
         xp = namespace(x)
@@ -91,9 +110,10 @@ class BatchNorm(Layer):
             scale = self.take()
             return dy * scale if need_dx else None
         grads = self.grads
-        return ops.norm.batch_norm_backward(
-            dy, self.take(), self.params["gamma"], grads["gamma"], grads["beta"], need_dx=need_dx
-        )
+        arrays = (dy, self.take(), self.params["gamma"], grads["gamma"], grads["beta"])
+        if self.gather is None:
+            return ops.norm.batch_norm_backward(*arrays, need_dx=need_dx)
+        return ops.norm.sync_batch_norm_backward(*arrays, need_dx=need_dx, gather=self.gather)
 
     def flops(self) -> int:
         """Two for each number, at inference."""

@@ -15,8 +15,9 @@ What is promised
 - A batch is cut into ``shards``, whatever the number of ranks.  Gradients of shards are sums over
   samples; they are added as a balanced binary tree and divided once.  Dropout draws a mask a shard,
   a layer's running statistics are averages over shards, and BatchNorm normalises each shard by
-  itself.  So parameters, optimizer, history and checkpoints have the same bits on any number of
-  ranks up to the shards, as long as the processors and libraries round alike.
+  itself, ``BatchNorm(sync=True)`` by the statistics of the whole batch.  So parameters, optimizer,
+  history and checkpoints have the same bits on any number of ranks up to the shards, as long as the
+  processors and libraries round alike.
 - A checkpoint goes on with fewer or more ranks.  The shards are part of it.
 - Ranks share the batches of a fit's validation, and find what one rank finds.
 - The first rank alone prints and writes.  Ranks that were started with other data, arguments or
@@ -36,6 +37,12 @@ What it costs
 -------------
 A sum over all ranks once a step, of the size of the parameters; and shards are small batches, whose
 passes take longer than those of one large one.  Take no more shards than ranks that you may want.
+
+``BatchNorm(sync=True)`` costs two exchanges a layer and step, one on the way forward and one back,
+each of some numbers a channel and shard; ranks wait for one another each time.  The shards of a
+rank then advance together: it keeps at once what the layers of all of them keep, and gradients for
+each.  With a rank for each shard there is nothing more to keep.
+
 MPI's sums are compared with the tree's as a run begins: where MPI adds in another order, or the
 ranks are no power of two, the sums of shards are gathered on each rank, which costs more.
 

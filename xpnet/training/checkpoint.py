@@ -38,6 +38,9 @@ __all__ = ["Resumable", "load_checkpoint", "read_metadata", "save_checkpoint"]
 PARTS = ("optimizer", "loss", "schedule", "seed")
 """What a trainer must be made with to go on with a run, beside the network."""
 
+LATER: dict[str, dict[str, Any]] = {"BatchNorm": {"sync": False}}
+"""Arguments of layers that files of before lack, and what holds for them."""
+
 CURE = "make it as it was, or begin another run with another file"
 
 
@@ -175,7 +178,7 @@ class _Saved:
         return cls(
             path,
             arrays,
-            {name: about[name] for name in ("network", *PARTS)},
+            {"network": _completed(about["network"]), **{name: about[name] for name in PARTS}},
             dict(about.get("hyperparameters", about["optimizer"][1])),
             about.get("frozen"),
             about["steps"],
@@ -282,6 +285,16 @@ class _Saved:
     def slots(self) -> dict[str, Array]:
         """What the optimizer remembered."""
         return _under("slots/", self.arrays)
+
+
+def _completed(about: Any) -> Any:
+    """Return a description of layers with the arguments that older files lack."""
+    if isinstance(about, list):
+        return [_completed(one) for one in about]
+    if isinstance(about, dict) and isinstance(about.get("layer"), str):
+        given = {name: _completed(one) for name, one in about.items()}
+        return LATER.get(about["layer"], {}) | given
+    return about
 
 
 def _under(start: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator, Sequence
 from hashlib import blake2b
+from typing import Any, NamedTuple
 
 from xpnet import ops
 from xpnet.arrays import Array, is_complex, namespace, to_numpy
@@ -26,13 +27,10 @@ from xpnet.training.device_epoch import AfterBackward, Step
 from xpnet.training.stats import Stats
 from xpnet.training.steps import Look, Runner
 
-__all__ = ["Sharded", "ShardedStep", "digest", "not_sharded_on_device"]
+__all__ = ["Shard", "Sharded", "ShardedStep", "digest"]
 
 LOOK_EVERY = 10
 """Steps between two looks at what ranks wish, where a look waits for an accelerator."""
-
-FEWEST = 2
-"""Samples that each shard of a whole batch needs, for steps to be recorded."""
 
 BATCHES, WEIGHT = RECORD.index("batches"), RECORD.index("weight")
 
@@ -45,19 +43,7 @@ def digest(net: Network, optimizer: Optimizer) -> str:
     return found.hexdigest()
 
 
-def not_sharded_on_device(processes: Processes, shards: int, batch_size: int) -> str | None:
-    """Return why sharded steps of whole batches cannot be recorded and replayed, or None."""
-    if not processes.on_device:
-        return (
-            f"sums over processes are taken by {processes.name}, on the host: between GPUs "
-            f"processes='nccl' takes them there"
-        )
-    if batch_size < FEWEST * shards:
-        return f"batches of {batch_size} leave some of {shards} shards empty"
-    return None
-
-
-class _State:
+class State:
     """A network's state as shards see it: each begins where the step began.
 
     Whole numbers are counters of draws, one a pass: shard k of a step draws what follows k others.
@@ -65,6 +51,7 @@ class _State:
     """
 
     def __init__(self, net: Network, shards: int) -> None:
+        self.net = net
         self._shards = shards
         arrays = list(net.state.values())
         self._counters = [a for a in arrays if namespace(a).isdtype(a.dtype, "integral")]
@@ -76,6 +63,10 @@ class _State:
         """Note where a step begins."""
         self._before = [namespace(a).asarray(a, copy=True) for a in self._averages]
         self._counts = [namespace(a).asarray(a, copy=True) for a in self._counters]
+
+    def begin_with(self, other: State) -> None:
+        """Begin where another network's state does."""
+        self._before, self._counts = other._before, other._counts
 
     def enter(self, shard: int) -> None:
         """Go to where a shard begins."""
@@ -96,6 +87,21 @@ class _State:
         for a, before in zip(self._counters, self._counts, strict=True):
             a[...] = before + self._shards
         self._before, self._counts = [], []  # which may lie in the memory of a recording
+
+
+class Shard(NamedTuple):
+    """A part of a batch: its number among all, its rows, and the layer that x is the input of."""
+
+    number: int
+    x: Array
+    t: Array
+    weights: Array | None
+    start: int
+
+    @property
+    def samples(self) -> int:
+        """How many there are; 0 for the last shards of a short batch."""
+        return int(self.t.shape[0])
 
 
 class ShardedStep(Step):
@@ -131,7 +137,7 @@ class ShardedStep(Step):
         self.own = processes.runs(shards)[processes.rank]
         assert net.grads.flat is not None
         self._flat: Array = net.grads.flat
-        self._state = _State(net, shards)
+        self._state = State(net, shards)
         size = self._flat.shape[0] + sum(self._state.sizes) + len(RECORD) + 1
         with net.device.scope():
             self.sums = Sums(processes, shards, net.device.zeros(size, net.dtype))
@@ -168,31 +174,41 @@ class ShardedStep(Step):
         answers: Answers | None,
     ) -> Iterator[Array]:  # fmt: skip
         """Yield what is summed, of each shard of this rank."""
-        xp, ends = namespace(self._flat), cut(n, self.shards)
-        for shard in self.own:
-            rows = slice(*(end - ends[self.own.start] for end in ends[shard : shard + 2]))
-            given = None if weights is None else weights[rows]
-            self._state.enter(shard)
-            record = self._pass(x[rows, ...], t[rows, ...], given, start, answers, shard)
-            moved = self._state.moved(ends[shard + 1] - ends[shard])
-            wish = self._wish if shard == self.own.start else xp.zeros_like(self._wish)
-            parts = (self._flat, *moved, record, wish)
-            yield xp.concat([xp.astype(a, self._flat.dtype) for a in parts])
+        for shard in self._cut(x, t, weights, n, start):
+            record = self._pass(self._state, shard, answers)
+            yield self._packed(self._state, shard, record)
 
-    def _pass(
-        self, x: Array, t: Array, weights: Array | None, start: int, answers: Answers | None,
-        shard: int,
-    ) -> Array:  # fmt: skip
+    def _cut(self, x: Array, t: Array, weights: Array | None, n: int, start: int) -> list[Shard]:
+        """Return the shards of this rank's rows."""
+        ends, found = cut(n, self.shards), []
+        for number in self.own:
+            rows = slice(*(end - ends[self.own.start] for end in ends[number : number + 2]))
+            given = None if weights is None else weights[rows]
+            found.append(Shard(number, x[rows, ...], t[rows, ...], given, start))
+        return found
+
+    def _packed(self, state: State, shard: Shard, record: Array) -> Array:
+        """Return what is summed, of one shard, after the pass over it."""
+        flat: Any = state.net.grads.flat
+        xp = namespace(flat)
+        wish = self._wish if shard.number == self.own.start else xp.zeros_like(self._wish)
+        parts = (flat, *state.moved(shard.samples), record, wish)
+        return xp.concat([xp.astype(a, flat.dtype) for a in parts])
+
+    def _pass(self, state: State, shard: Shard, answers: Answers | None) -> Array:
         """Fill the gradients with sums over a shard; return the record of its answers."""
-        net, loss, xp = self.net, self.loss, namespace(t)
+        net, loss, xp = state.net, self.loss, namespace(shard.t)
+        number, x, t, weights, start = shard
+        state.enter(number)
         record = net.device.zeros(len(RECORD), "float64")
-        if t.shape[0] == 0:
-            self._flat[...] = 0
+        if shard.samples == 0:
+            flat: Any = net.grads.flat
+            flat[...] = 0
             return record
         scores = net.forward(x, train=True, start=start)
         value = loss.forward(scores, t, weights)
         ops.batch.update_stats(record, scores, t, value, weights, answers=answers)
-        record[BATCHES] = float(shard == 0)  # the batch is one, however it is cut
+        record[BATCHES] = float(number == 0)  # the batch is one, however it is cut
         share = t.shape[0] if weights is None else xp.astype(xp.sum(weights), value.dtype)
         net.backward(loss.backward() * share, need_dx=False)
         return record
@@ -221,6 +237,9 @@ class ShardedStep(Step):
             self._wishes = interruption
             with self.net.device.scope():
                 self._wish[...] = float(interruption)
+
+    def close(self) -> None:
+        """Give back what the step holds."""
 
 
 def _split(a: Array, sizes: Sequence[int]) -> list[Array]:
@@ -256,6 +275,10 @@ class Sharded(Runner):
             self.step.add((x, t, weights[0] if weights else None), stats, n=n)
             stats.count(n)
             yield
+
+    def close(self) -> None:
+        """Give back what the step holds."""
+        self.step.close()
 
     def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
         """Return what the step says all ranks wish."""

@@ -37,6 +37,7 @@ from xpnet.training.ensemble import Ensemble
 from xpnet.training.fits import Fit, Fits, depends_on, given_to
 from xpnet.training.history import History
 from xpnet.training.interrupts import Interrupts, held_back
+from xpnet.training.lockstep import sharded_step, shards_not_recordable
 from xpnet.training.metrics import Evaluation
 from xpnet.training.prepare import (
     answers,
@@ -50,7 +51,7 @@ from xpnet.training.prepare import (
     prepared,
     rate_factors,
 )
-from xpnet.training.sharded import Sharded, ShardedStep, digest, not_sharded_on_device
+from xpnet.training.sharded import Sharded, digest
 from xpnet.training.stats import Partial, Stats
 from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
 
@@ -451,14 +452,14 @@ class Trainer(Constructible):
         if self.graph == "off":
             return "graph='off' asks for it"
         if self.processes is not None and shards is not None:
-            return not_sharded_on_device(self.processes, shards, batches.batch_size)
+            return shards_not_recordable(self.net, self.processes, shards, batches.batch_size)
         return None if self.plain else f"{type(self).__name__} has a step of its own"
 
     def _runner(self, batches: Batches, shards: int | None) -> Runner:
         step, recordable = self._step, batches.resident and self.net.device.records
         unwanted = self._unwanted(batches, shards)
         if self.processes is not None and shards is not None:
-            step = ShardedStep(*self._parts, processes=self.processes, shards=shards)
+            step = sharded_step(*self._parts, processes=self.processes, shards=shards)
             if unwanted or not recordable:
                 return Sharded(step, batches)
         if self.plain and recordable:
