@@ -14,14 +14,12 @@ from xpnet import parallel
 from xpnet.cli.parsing import WHOLE, add_choice
 from xpnet.cli.process import EXIT, Interrupted, told
 from xpnet.parallel import Processes
+from xpnet.parallel.mpi import UNTIL_ENDED
 
 __all__ = ["add_processes", "all_ready", "connected", "first_speaks", "own_device", "together"]
 
 PATIENCE = 0.5
 """Seconds that others wait for the first to say what went wrong, if it did so everywhere."""
-
-UNTIL_ENDED = 10.0
-"""Seconds that others wait for the end by the one that says what went wrong."""
 
 
 def add_processes(group: Any) -> None:

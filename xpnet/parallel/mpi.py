@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,11 @@ from xpnet.arrays import Array, HostArray, to_numpy
 from xpnet.devices import CPU, Device, device_of
 from xpnet.parallel.processes import Processes
 
-__all__ = ["MPI", "launched"]
+__all__ = ["MPI", "UNTIL_ENDED", "launched"]
+
+UNTIL_ENDED = 10.0
+"""Seconds that ranks wait to be ended by the one that says what went wrong: as soon as one has
+ended, a launcher ends all."""
 
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID")
 """Variables in which mpirun and its kin give a rank to each process they start."""
@@ -40,7 +45,8 @@ def _end_all_on_an_error(processes: Processes) -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if getattr(error, "everywhere", False) and processes.rank:
-            return  # the first says it
+            time.sleep(UNTIL_ENDED)  # the first says it
+            return
         before(kind, error, trace)
         sys.stderr.flush()
         if not issubclass(kind, KeyboardInterrupt):
