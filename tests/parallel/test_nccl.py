@@ -90,21 +90,26 @@ def alone(view: Any, make: Any) -> Outcome:
 KINDS = [(normalised, augmented), (normalised, weighted), (convolutional, mixed)]
 
 
-@pytest.mark.parametrize(("make", "view"), KINDS)
+@pytest.mark.parametrize(("make", "view"), KINDS[::2])
 def test_recorded_steps_of_one_process_are_those_made_piece_by_piece(make, view):
     assert run(Single(shards=SHARDS), view, make=make) == (alone(view, make), None)
 
 
 @pytest.mark.parametrize(
     ("ranks", "make", "view"),
-    [*((ranks, *KINDS[0]) for ranks in (2, 3, 4, 8)), (3, *KINDS[1]), (4, *KINDS[2])],
+    [
+        (2, *KINDS[0]),
+        (3, *KINDS[1]),
+        (4, *KINDS[2]),
+        *(pytest.param(ranks, *KINDS[0], marks=pytest.mark.slow) for ranks in (3, 4, 8)),
+    ],
 )
 def test_any_number_of_gpus_comes_to_the_same_bits_in_recorded_steps(gpus, ranks, make, view):
     found = on_gpus(ranks, gpus, lambda p: run(p, view, make=make))
     assert same(found) == (alone(view, make), None)
 
 
-@pytest.mark.parametrize("ranks", [3, 4])
+@pytest.mark.parametrize("ranks", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_where_the_gpus_add_in_another_order_they_gather(gpus, ranks, request, monkeypatch):
     if request.config.getoption("--emulated-gpu"):
         from tests.emulator import nccl
@@ -213,7 +218,7 @@ def test_where_one_rank_cannot_record_none_does(gpus, kind, elsewhere):
     assert kind.__name__ in str(why_second)
 
 
-@pytest.mark.parametrize("steps", [4, 7])
+@pytest.mark.parametrize("steps", [4, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_signal_to_one_rank_ends_all_after_the_same_step(gpus, tmp_path, steps):
     """Heard ten steps later at the latest: to look is to wait for the GPU."""
     path = tmp_path / "run.safetensors"
