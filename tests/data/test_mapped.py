@@ -142,6 +142,12 @@ class TestReading:
             order = RNG.permutation(N)
             np.testing.assert_array_equal(found.x[order], X[order])
 
+    def test_numbers_beyond_the_files_are_refused(self, tmp_path):
+        x = xpnet.data.open(shards(tmp_path, "x", X), None)
+        for number in (len(X), -len(X) - 1):
+            with pytest.raises(IndexError, match="expected numbers of rows from 0 to "):
+                x.take(np.array([3, number]), axis=0)
+
     def test_threads_read_at_the_same_time(self, tmp_path, monkeypatch):
         monkeypatch.setattr(mapped, "MOST_TOUCHED", 0)
         monkeypatch.setattr(mapped, "MOST_MAPS", 2)

@@ -73,6 +73,10 @@ class TestAnArray:
         for key in (30, -31, [30]):
             with pytest.raises(IndexError):
                 x[key]
+        for part in (x, x.view(np.arange(30)[::-1])):
+            for key in (30, -31):
+                with pytest.raises(IndexError):
+                    part.take(np.array([1, key]), axis=0)
         assert len(list(x)) == 30
 
     @pytest.mark.parametrize("key", [None, ..., "a", 1.5])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from tests.parallel.threaded import on_ranks
 from tests.training.test_sharded import (
     SHARDS,
     Outcome,
+    Signalled,
     augmented,
     convolutional,
     digits,
@@ -37,31 +37,34 @@ pytestmark = pytest.mark.gpu
 Run = Callable[[Processes], Outcome]
 
 
+class Gpus(NamedTuple):
+    """How many there are, and what lets a thread stand for a process of its own."""
+
+    count: int
+    become_a_process: Callable[[], None]
+
+
 @pytest.fixture
-def gpus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return how many GPUs there are: of emulated ones as many as a test may want."""
+def gpus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Gpus:
+    """Return what GPUs there are: of emulated ones as many as a test may want."""
     if request.config.getoption("--emulated-gpu"):
         from tests.emulator import state
 
         monkeypatch.setattr(state, "device_count", 8)
-        return 8
+        return Gpus(8, state.become_a_process)
     cupy = pytest.importorskip("cupy")
     if not pytest.importorskip("cupy.cuda.nccl").available:
         pytest.skip("NCCL is not installed")
-    return int(cupy.cuda.runtime.getDeviceCount())
+    return Gpus(int(cupy.cuda.runtime.getDeviceCount()), lambda: None)
 
 
-def on_gpus(size: int, gpus: int, work: Callable[[NCCL], Any], shards: int = SHARDS) -> list[Any]:
+def on_gpus(size: int, gpus: Gpus, work: Callable[[NCCL], Any], shards: int = SHARDS) -> list[Any]:
     """Do some work on ranks that have a GPU each."""
-    if size > gpus:
-        pytest.skip(f"there are {gpus} GPUs, and {size} ranks want one each")
+    if size > gpus.count:
+        pytest.skip(f"there are {gpus.count} GPUs, and {size} ranks want one each")
 
     def alone(processes: Processes) -> Any:
-        emulated = getattr(xpnet.device("gpu").xp, "__doc__", "") or ""
-        if "Emulated" in emulated:
-            from tests.emulator import state
-
-            state.become_a_process()
+        gpus.become_a_process()
         return work(NCCL(processes))
 
     return on_ranks(size, alone, shards=shards)
@@ -223,20 +226,10 @@ def test_a_signal_to_one_rank_ends_all_after_the_same_step(gpus, tmp_path, steps
     """Heard ten steps later at the latest: to look is to wait for the GPU."""
     path = tmp_path / "run.safetensors"
 
-    class Signalled(Callback):
-        def step_ends(self, trainer: Trainer) -> None:
-            if trainer.processes.rank == 1 and trainer.optimizer.steps == steps:
-                trainer._interrupts.pending = signal.SIGINT
-            trainer._interrupts.deliver = deliver
-
-    def deliver(number: int | None = None) -> None:
-        if number is not None:
-            raise KeyboardInterrupt
-
     ended = []
 
     def begun(processes: Processes) -> None:
-        made = trainer(processes, device=own(processes), callbacks=(Signalled(),))
+        made = trainer(processes, device=own(processes), callbacks=(Signalled(steps),))
         with pytest.raises(KeyboardInterrupt):
             made.fit(digits(), 5, batch_size=20)
         made.save(path)

@@ -28,6 +28,23 @@ from xpnet.training import (
 )
 from xpnet.training.sharded import digest
 
+
+class Signalled(Callback):
+    """A signal to the second rank after some steps, noted as a handler would: threads have none."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def step_ends(self, trainer: Trainer) -> None:
+        if trainer.processes.rank == 1 and trainer.optimizer.steps == self.steps:
+            trainer._interrupts.pending = signal.SIGINT
+        trainer._interrupts.deliver = self.deliver
+
+    def deliver(self, number: int | None = None) -> None:
+        if number is not None:
+            raise KeyboardInterrupt
+
+
 SHARDS = 8
 TIMES = {"seconds", "samples_per_second"}
 
@@ -296,23 +313,12 @@ def test_ranks_that_drift_apart_are_found_as_the_epoch_ends():
 
 
 def test_a_signal_to_one_rank_ends_all_after_the_same_step(tmp_path):
-    """As a signal's handler would note it: threads have none."""
     path = tmp_path / "run.safetensors"
-
-    class Signalled(Callback):
-        def step_ends(self, trainer: Trainer) -> None:
-            if trainer.processes.rank == 1 and trainer.optimizer.steps == 2:
-                trainer._interrupts.pending = signal.SIGINT
-            trainer._interrupts.deliver = deliver
-
-    def deliver(number: int | None = None) -> None:
-        if number is not None:
-            raise KeyboardInterrupt
 
     ended = []
 
     def work(processes: Processes) -> None:
-        made = trainer(processes, callbacks=(Signalled(), Checkpoint(path)))
+        made = trainer(processes, callbacks=(Signalled(2), Checkpoint(path)))
         with pytest.raises(KeyboardInterrupt):
             made.fit(digits(), 2, batch_size=40)
         ended.append((made.optimizer.steps, made.epoch, digest(made.net, made.optimizer)))

@@ -13,7 +13,7 @@ import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -151,11 +151,12 @@ class MappedFiles:
         """Put the bytes of the rows at some indices into an array, shard by shard."""
         order = np.argsort(indices)  # which a disk likes, too
         ordered = indices[order]
-        ends = np.searchsorted(ordered, self._ends).tolist()
+        ends = np.searchsorted(ordered, self._ends)
+        counts = np.diff(ends, prepend=0)
         rows = np.empty_like(found)
-        for number, (start, end) in enumerate(pairwise([0, *ends])):
-            if start < end:
-                self._read(number, ordered[start:end], rows[start:end])
+        for number in np.flatnonzero(counts).tolist():
+            own = slice(ends[number] - counts[number], ends[number])
+            self._read(number, ordered[own], rows[own])
         found[order] = rows
 
     def _read(self, number: int, indices: HostArray, rows: HostArray) -> None:

@@ -171,7 +171,14 @@ class StoredArray:
         if axis != 0:
             raise ValueError(f"{self._name}: expected axis=0, along which rows lie, got {axis}")
         which = np.asarray(indices)
-        return self._read(which if isinstance(self.indices, range) else self.indices[which])
+        if not isinstance(self.indices, range):
+            return self._read(self.indices[which])
+        wrong = which[(which < 0) | (which >= len(self))]
+        if len(wrong):
+            raise IndexError(
+                f"{self._name}: expected numbers of rows from 0 to {len(self) - 1}, got {wrong[0]}"
+            )
+        return self._read(which)
 
     def _read(self, numbers: HostArray) -> HostArray:
         if not len(numbers):

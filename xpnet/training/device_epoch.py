@@ -141,15 +141,7 @@ class Step:
         return well
 
     def agreed(self, stop: bool, signal: int | None, *, now: bool) -> tuple[bool, int | None]:
-        """Return whether to stop, and what signal to let through, of what is wished here.
-
-        Parameters
-        ----------
-        stop : bool
-        signal : int or None
-        now : bool
-            Whether the answer is final: otherwise wishes may be put off to a later step.
-        """
+        """Return what :meth:`xpnet.training.steps.Runner.agreed` does."""
         return stop, signal
 
     def update(self, scalars: DeviceScalars | None = None) -> None:

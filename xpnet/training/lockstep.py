@@ -34,9 +34,6 @@ from xpnet.training.sharded import Shard, ShardedStep, State
 
 __all__ = ["LockstepStep", "in_lockstep", "sharded_step", "shards_not_recordable"]
 
-FEWEST = 2
-"""Samples that each shard of a whole batch needs, for steps to be recorded."""
-
 
 class Ended(BaseException):
     """Raised in a pass that shall not go on: no ``except Exception`` on its way keeps it."""
@@ -147,7 +144,7 @@ def shards_not_recordable(
             f"sums over processes are taken by {processes.name}, on the host: between GPUs "
             f"processes='nccl' takes them there"
         )
-    if batch_size < FEWEST * shards:
+    if cut(batch_size, shards)[-2] == batch_size:
         return f"batches of {batch_size} leave some of {shards} shards empty"
     if shards > 1 and syncing(net):
         return (
