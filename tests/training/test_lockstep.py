@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from xpnet.layers import (
 from xpnet.ops.norm import Gather
 from xpnet.parallel import Processes, Single
 from xpnet.training import Callback, Trainer
-from xpnet.training.lockstep import in_lockstep
+from xpnet.training.lockstep import in_lockstep, shards_not_recordable
 
 SHARDS = 8
 SIZES = [85, 83, 99]
@@ -450,3 +451,21 @@ def test_a_replica_has_the_parameters_themselves_and_all_else_of_its_own(xp: Bac
     net.backward(ys[0] * 0 + 1)  # it has kept what it needs
     copied.state["3.mean"] = to_numpy(copied.state["3.mean"]) + 1
     assert (to_numpy(copied.state["3.mean"]) != to_numpy(net.state["3.mean"])).all()
+
+
+@pytest.mark.parametrize(
+    ("sync", "on_device", "shards", "batch_size", "reason"),
+    [
+        (False, True, 4, 8, None),
+        (True, True, 1, 8, None),
+        (False, False, 4, 8, "sums over processes are taken by single, on the host: .*'nccl'"),
+        (False, True, 4, 7, "batches of 7 leave some of 4 shards empty"),
+        (True, True, 4, 8, "shards advance together, for sync=True in BatchNorm"),
+    ],
+)
+def test_why_shards_are_not_recorded_is_told(sync, on_device, shards, batch_size, reason):
+    net = Sequential([Linear(3), BatchNorm(sync=sync)], input_shape=(2,))
+    processes = Single(shards=shards)
+    processes.on_device = on_device
+    found = shards_not_recordable(net, processes, shards, batch_size)
+    assert found == reason if reason is None else re.search(reason, found)
