@@ -13,7 +13,6 @@ import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -127,7 +126,9 @@ class MappedFiles:
                     f"{paths[0]}, got {came[0]} and {came[1]}"
                 )
         self._ends = np.cumsum([shard.shape[0] for shard in self._shards])
-        self._pages = [0, *accumulate(shard.pages for shard in self._shards)]
+        self._firsts = self._ends - [shard.shape[0] for shard in self._shards]
+        self._starts = np.array([shard.start for shard in self._shards])
+        self._pages = np.cumsum([0, *(shard.pages for shard in self._shards)])
         self._seen = np.zeros(self._pages[-1], bool)
         self._size = math.prod(self._first.shape[1:]) * self._first.dtype.itemsize
         small = len(self) * self._size <= MOST_TOUCHED
@@ -153,20 +154,20 @@ class MappedFiles:
         ordered = indices[order]
         ends = np.searchsorted(ordered, self._ends)
         counts = np.diff(ends, prepend=0)
+        which = np.repeat(np.arange(len(counts)), counts)
+        own = ordered - self._firsts[which]
+        self._seen[self._pages[which] + (self._starts[which] + own * self._size) // PAGE] = True
         rows = np.empty_like(found)
-        for number in np.flatnonzero(counts).tolist():
-            own = slice(ends[number] - counts[number], ends[number])
-            self._read(number, ordered[own], rows[own])
+        touched = np.flatnonzero(counts)
+        for number, count, end in zip(
+            touched.tolist(), counts[touched].tolist(), ends[touched].tolist(), strict=True
+        ):
+            part = slice(end - count, end)
+            self._map(number).rows.take(own[part], axis=0, out=rows[part], mode="clip")
+            dtype = self._shards[number].dtype
+            if not dtype.isnative:
+                rows[part].view(dtype).byteswap(inplace=True)
         found[order] = rows
-
-    def _read(self, number: int, indices: HostArray, rows: HostArray) -> None:
-        """Put the bytes of rows of one shard into an array."""
-        shard = self._shards[number]
-        own = indices - (self._ends[number] - shard.shape[0])
-        self._map(number).rows.take(own, axis=0, out=rows, mode="clip")
-        self._seen[self._pages[number] + (shard.start + own * self._size) // PAGE] = True
-        if not shard.dtype.isnative:
-            rows.view(shard.dtype).byteswap(inplace=True)
 
     def _map(self, number: int) -> Map:
         """Return the map of a shard."""
