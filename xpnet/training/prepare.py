@@ -72,7 +72,13 @@ def checked_after_backward(name: str, given: Any) -> Any:
 
 def rate_factors(schedule: Schedule, steps: range, total: int) -> list[float]:
     """Return what a schedule multiplies the rate by at some steps: numbers >= 0."""
-    return [not_negative(f"schedule({k}, {total})", schedule(k, total)) for k in steps]
+    found = [schedule(k, total) for k in steps]
+    return [
+        factor  # of an epoch of thousands: looked at again only where it is not a plain one
+        if type(factor) is float and 0 <= factor < math.inf
+        else not_negative(f"schedule({k}, {total})", factor)
+        for k, factor in zip(steps, found, strict=True)
+    ]
 
 
 def not_finite(data: Dataset) -> str | None:
