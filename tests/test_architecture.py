@@ -30,10 +30,10 @@ IMPORTERS = {
     "cupyx": ["devices/cupy.py", "ops/cupy/"],
     "jax": [],
     "matplotlib": ["plots/figures.py"],
-    "llvmlite": ["ops/numba/vectors.py"],
+    "llvmlite": ["devices/host_code.py", "devices/host_cores.py", "ops/numba/vectors.py"],
     "mlflow": ["training/loggers.py"],
     "mpi4py": ["parallel/mpi.py"],
-    "numba": ["ops/numba/"],
+    "numba": ["devices/host_code.py", "ops/numba/"],
     "nvmath": ["ops/cupy/cublaslt.py"],
     "numpy": [
         "arrayfiles.py", "arrays.py", "book/", "cli/", "convert.py", "data/", "devices/",

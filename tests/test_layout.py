@@ -25,6 +25,7 @@ TESTED_BY = {
     "cli/test_train.py": ("cli/datasets.py", "cli/runs.py"),
     "cli/test_predict.py": ("cli/saved.py",),
     "parallel/test_mpi.py": ("cli/ranks.py",),
+    "devices/test_host_code.py": ("devices/host_cores.py",),
     "parallel/test_nccl.py": ("devices/nccl.py",),
     "scripts/gallery/test_mnist.py": ("scripts/gallery/*.py",),
     # faster bodies, each against the generic one
@@ -78,7 +79,7 @@ TOPICS = {
     "test_fixtures.py", "test_layout.py", "test_notebooks.py", "test_pickle.py",
     "test_readme.py", "test_step_cost.py",
     "scripts/test_interruptions.py",
-    "training/test_control.py",
+    "training/test_control.py", "training/test_host_steps.py",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from threading import Lock, get_ident
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from xpnet import forks
 from xpnet.checks import whole_number
@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 LEAST_WORK = 4e7
 """Floating-point operations worth a thread of their own: some 200 us."""
+
+LEAST_RECORDED = 1e5
+"""The same, where no thread has to be called for it: some microseconds."""
 
 NARROW = {"Haswell", "Zen", "Excavator", "Steamroller", "Piledriver", "Bulldozer", "Sandybridge"}
 """What OpenBLAS calls its kernels of at most 32 bytes; it takes those of Haswell on processors
@@ -96,6 +99,22 @@ def counts() -> Counts:
     return Counts(_size.get(), *_blas.counts())
 
 
+Split: TypeAlias = "Callable[[Callable[[int, int], Any], list[tuple[int, int]]], list[Any]]"
+
+_in_turn: ContextVar[Split | None] = ContextVar("in_turn", default=None)
+"""What does shares of work in turn that would be done at the same time."""
+
+
+@contextlib.contextmanager
+def in_turn(split: Split) -> Iterator[None]:
+    """Let a function do the shares of work that is split within this context."""
+    token = _in_turn.set(split)
+    try:
+        yield
+    finally:
+        _in_turn.reset(token)
+
+
 @contextlib.contextmanager
 def counted(given: Counts) -> Iterator[None]:
     """Let this process have the threads of another one within this context.
@@ -112,7 +131,11 @@ def counted(given: Counts) -> Iterator[None]:
 
 def worth(work: float) -> int:
     """Return how many of this caller's threads some floating-point operations are worth."""
-    return max(1, min(_size.get(), int(work / LEAST_WORK)))
+    most = _size.get()
+    if most <= 1:
+        return 1
+    least = LEAST_WORK if _in_turn.get() is None else LEAST_RECORDED
+    return max(1, min(most, int(work / least)))
 
 
 def blas_vector_bytes() -> int:
@@ -135,9 +158,12 @@ def split(task: Callable[[int, int], T], size: int, parts: int) -> list[T]:
     list
         Their results, in order, when all have ended.
     """
-    first, *rest = shares(size, parts)
-    if not rest:
-        return [task(*first)]
+    if parts <= 1 or size <= 1:
+        return [task(0, size)]
+    first, *rest = every = shares(size, parts)
+    together = _in_turn.get()
+    if together is not None:
+        return together(task, every)
     pool = _pool(len(rest))
     others = [pool.submit(task, *share) for share in rest]
     try:

@@ -221,9 +221,9 @@ MISTAKES = {
         lambda: devices.device_of([1]), TypeError,
         "expected an array of an array API library .*, got list",
     ),
-    "a recording on a processor": (
-        lambda: xpnet.device("cpu").recorder(), xpnet.DeviceError,
-        "'cpu' cannot record work: GPUs through CuPy can",
+    "a recording by another library": (
+        lambda: xpnet.device("array_api_strict:CPU_DEVICE").recorder(), xpnet.DeviceError,
+        "'array_api_strict:CPU_DEVICE' cannot record work: 'cpu' and GPUs through CuPy can",
     ),
     "no threads": (lambda: xpnet.threads(0).__enter__(), ValueError, "n: .* >= 1, got 0"),
     "no threads of BLAS": (

@@ -251,11 +251,35 @@ def test_dropout_agrees_bit_for_bit(dtype, rate, shape, spaced):
         counter = np.array(5)
         y, mask = dropout.dropout(x, counter, key=2**100 + 3, rate=rate, scale=1 / (1 - rate))
         assert counter == 6
-        return y, mask
+        return y, mask, dropout.dropout_backward(y, mask)
 
     own = run()
     with generic_only():
         agree(own, run(), dtype, exact=True)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "complex128", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(9, 1, 3, 2), (9, 4), (9,)], ids=str)
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize(("first", "n"), [(0, 3), (6, 3), (8, 3), (9, 3), (None, 3), (None, 9)])
+def test_batches_are_gathered_bit_for_bit(dtype, shape, shuffled, first, n):
+    x = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    order = np.random.default_rng(1).permutation(9) if shuffled else None
+    record = np.zeros(7)
+    record[2] = 0 if n == 9 else 2
+    place = record if first is None else first
+    labels, scale = np.arange(9), None if dtype == "complex128" else 0.25
+
+    def run():
+        y, t = batch.gather_batch(x, labels, order, place, n=n, scale=scale, dtype="float32")
+        as_they_are, _ = batch.gather_batch(x, labels, order, place, n=n)
+        return y, t, as_they_are, batch.gather(x, order, place, n=n), elementwise.copy(x)
+
+    own = run()
+    with generic_only():
+        for a, b in zip(own, run(), strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape)
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -511,9 +535,10 @@ def test_every_body_is_compared_here(body):
         },
         "numba": {
             "adagrad", "adam", "batch_norm", "batch_norm_backward", "conv2d", "conv2d_backward",
-            "conv_relu_pool", "conv_relu_pool_backward", "dropout", "linear", "linear_backward",
-            "linear_relu", "linear_relu_backward", "momentum", "relu", "relu_backward", "rescale",
-            "rmsprop", "sgd", "softmax_cross_entropy",
+            "conv_relu_pool", "conv_relu_pool_backward", "copy", "dropout", "dropout_backward",
+            "gather", "gather_batch", "linear", "linear_backward", "linear_relu",
+            "linear_relu_backward", "momentum", "relu", "relu_backward", "rescale", "rmsprop",
+            "sgd", "softmax_cross_entropy", "update_stats",
         },
     }  # fmt: skip
     assert load_bodies(body)

@@ -103,7 +103,7 @@ class TestARun:
             "replayed": False, "precision": "float32",
         }  # fmt: skip
         assert {name: summary[name] for name in expected} == expected
-        assert summary["not_replayed"].startswith("the network is on cpu: ")
+        assert summary["not_replayed"].startswith("39 steps are fewer than are worth recording")
         assert summary["train_seconds"] > 0
         seconds = History.load(run[1] / "history.jsonl")["seconds"]
         assert summary["samples_per_second"] == pytest.approx(3 * 1293 / sum(seconds))
@@ -251,7 +251,6 @@ class TestUserErrors:
                 "--precision bf16 --dtype float64",
                 r"precision 'bf16' is of float32 numbers, the net",
             ),
-            ("--graph on", r"--graph on: the network is on cpu: GPUs through CuPy \('gpu'\)"),
             ("--out pyproject.toml", r"--out pyproject\.toml: expected a folder, got a file"),
             ("--profile functions", r"argument --profile: invalid choice: 'functions'"),
             ("--colour", r"unrecognized arguments: --colour"),
@@ -441,6 +440,15 @@ class TestOptions:
         assert "torch" in summary["versions"]
 
 
+@pytest.mark.faster_bodies
+def test_a_processor_replays_steps_where_that_is_asked_for(tmp_path):
+    pytest.importorskip("numba", reason="numba is not installed: there are no compiled loops")
+    arguments = ["--limit-train", "250", "--epochs", "2", "--graph", "on", "--out", str(tmp_path)]
+    assert train.main(arguments) == 0
+    summary = summary_of(tmp_path)
+    assert (summary["replayed"], summary["not_replayed"]) == (True, None)
+
+
 @pytest.mark.gpu
 class TestReplayedSteps:
     """On a GPU the command says whether steps are replayed, and the results are the same."""
@@ -486,12 +494,13 @@ def test_graph_reaches_the_trainer(monkeypatch, capsys, graph):
     assert "replayed" not in capsys.readouterr().out
 
 
-def test_a_run_that_cannot_be_replayed_as_asked_changes_nothing(tmp_path, capsys):
+def test_a_run_that_cannot_be_replayed_as_asked_changes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(code, "not_recordable", lambda net: "the network is of another kind")
     assert train.main(quick("--out", tmp_path)) == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert train.main(quick("--out", tmp_path, "--graph", "on")) == 2
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert "--graph on: the network is on cpu" in capsys.readouterr().err
+    assert "--graph on: the network is of another kind" in capsys.readouterr().err
 
 
 @pytest.mark.mnist

@@ -36,12 +36,15 @@ class Device(ABC):
     xp : namespace
         The library's array API namespace.
     records : bool
-        Whether work on this device can be recorded and replayed: whether it has a recorder.
+        Whether work on this device can be recorded and replayed, whatever arrays do.
+    records_loops : bool
+        Whether that is so of the ops' compiled loops alone.
     forms : tuple of str
         The names that users choose among, as the message about an unknown name lists them.
     """
 
     records: ClassVar[bool] = False
+    records_loops: ClassVar[bool] = False
     forms: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, library: Library, handle: Any) -> None:
@@ -202,7 +205,9 @@ class Device(ABC):
         DeviceError
             The device cannot record work.
         """
-        raise DeviceError(f"device {self.name!r} cannot record work: GPUs through CuPy can ('gpu')")
+        raise DeviceError(
+            f"device {self.name!r} cannot record work: 'cpu' and GPUs through CuPy can ('gpu')"
+        )
 
     def describe(self) -> dict[str, str]:
         """Return what identifies this device in a run's record: names and versions."""
@@ -253,25 +258,25 @@ class Recorder(ABC):
     """A queue of work on a device, beside the default one, with memory of its own for recordings.
 
     Work that is asked for again and again can be recorded once and launched as a whole.
+
+    Attributes
+    ----------
+    together : int
+        Steps that are worth recording together, where nothing looks on in between.
     """
+
+    together: ClassVar[int] = 1
 
     @abstractmethod
     def stream(self) -> AbstractContextManager[None]:
         """Queue here what is done within this context: after all before it, before all after it."""
 
     @abstractmethod
-    def memory_pool(self) -> AbstractContextManager[Any]:
-        """Return a context whose new arrays lie in the memory that recordings use.
-
-        What is to be recorded runs in it once before, and leaves there what it will need: nothing
-        can be asked of the driver while work is recorded.
-        """
-
-    @abstractmethod
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return a function that does again, as one launch, what ``work`` asks of the device.
 
-        ``work`` is called, and what it asks is written down, not done.  It may read nothing back.
+        ``work`` is called, and what it asks is done once, and written down.  It may read nothing
+        back.
         """
 
     @abstractmethod

@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from xpnet.arrays import Array, HostArray, library, to_numpy
-from xpnet.devices.base import Allocations, Device
+from xpnet.devices.base import Allocations, Device, Recorder
+from xpnet.devices.host_code import HostCode
 
 __all__ = ["CPU", "HostDevice"]
 
@@ -19,6 +20,7 @@ __all__ = ["CPU", "HostDevice"]
 class HostDevice(Device):
     """The processor and its memory, through NumPy."""
 
+    records_loops: ClassVar[bool] = True
     forms: ClassVar[tuple[str, ...]] = ("cpu",)
 
     @classmethod
@@ -48,6 +50,10 @@ class HostDevice(Device):
         raw = np.zeros(count * itemsize + 256, np.uint8)
         start = -raw.ctypes.data % 256
         return raw[start : start + count * itemsize].view(dtype).reshape(shape)
+
+    def recorder(self) -> Recorder:
+        """Return a recorder of compiled loops."""
+        return HostCode()
 
     @contextlib.contextmanager
     def allocations(self) -> Iterator[Allocations]:

@@ -69,7 +69,7 @@ class Dropout(Layer):
     def backward(self, dy: Array, *, need_dx: bool = True) -> Array | None:
         """Return dx."""
         mask = self.take()
-        return dy * mask if need_dx else None
+        return ops.dropout.dropout_backward(dy, mask) if need_dx else None
 
     def flops(self) -> int:
         """One for each number."""

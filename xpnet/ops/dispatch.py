@@ -50,6 +50,10 @@ def generic_only() -> Iterator[None]:
 
 def not_recordable(library: str) -> str | None:
     """Return why the ops of an array library cannot be recorded; None if they can."""
+    if library == "numpy":
+        return (
+            None if load_bodies("numba") else "compiled loops are recorded, and numba is not there"
+        )
     if library != "cupy":
         return f"{library} has no recordings of work to replay, CuPy ('gpu') has"
     return _no_products(library)

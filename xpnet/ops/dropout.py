@@ -7,7 +7,7 @@ import math
 from xpnet.arrays import Array, namespace
 from xpnet.ops.dispatch import op
 
-__all__ = ["dropout", "philox_uniform"]
+__all__ = ["dropout", "dropout_backward", "philox_uniform"]
 
 _LOW = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
@@ -50,6 +50,12 @@ def dropout(
     counter += 1
     mask = xp.astype(drawn >= rate, x.dtype) * scale
     return x * mask, mask
+
+
+@op
+def dropout_backward(dy: Array, mask: Array) -> Array:
+    """Return dx."""
+    return dy * mask
 
 
 def philox_uniform(key: int, counter: Array, size: int) -> Array:

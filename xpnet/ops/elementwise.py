@@ -25,3 +25,9 @@ def rescale(x: Array, *, scale: float, dtype: str) -> Array:
     """Return ``x scale`` in a dtype, given by its name."""
     xp = namespace(x)
     return xp.astype(x, getattr(xp, dtype)) * scale
+
+
+@op
+def copy(a: Array) -> Array:
+    """Return a copy of an array."""
+    return namespace(a).asarray(a, copy=True)

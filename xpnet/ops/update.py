@@ -49,10 +49,13 @@ class Scalars(SimpleNamespace):
         Adam's: ``lr / (1 - beta1^step)`` and ``1 / sqrt(1 - beta2^step)``.
     """
 
+    known = True
+
     @property
     def row(self) -> tuple[float, ...]:
         """The numbers of ``COLUMNS``, with 0 for those that a rule does not have."""
-        return tuple(float(vars(self).get(name, 0.0)) for name in COLUMNS)
+        given = vars(self).get
+        return tuple([float(given(name, 0.0)) for name in COLUMNS])
 
 
 class DeviceScalars:

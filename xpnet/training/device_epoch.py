@@ -235,7 +235,11 @@ class DeviceEpoch:
         self.lay_scalars(number, 1, factors)
         optimizer.lr_factor = factors[number]
         optimizer.steps += 1
-        self._step(number * self.size, number, stats)
+        try:
+            self._step(number * self.size, number, stats)
+        except BaseException:
+            optimizer.steps -= 1
+            raise
 
     def ask(self, count: int, stats: Stats) -> None:
         """Ask for the next steps of full batches, with scalars from the device: to be recorded."""

@@ -111,10 +111,23 @@ def given_to(
     }
 
 
-def depends_on(net: Network, threads: int, shards: int | None = None) -> dict[str, Any]:
-    """Return what the bits of a run depend on, beside what it is given."""
+def depends_on(
+    net: Network, threads: int, shards: int | None = None, *, loops: bool = False
+) -> dict[str, Any]:
+    """Return what the bits of a run depend on, beside what it is given.
+
+    Parameters
+    ----------
+    net : Network
+    threads : int
+    shards : int or None
+    loops : bool
+        Whether steps are made by compiled loops alone, products too.
+    """
     place = net.device
     found = {**place.describe(), "bodies": ops.serving(place.library), "threads": threads}
+    if place.records_loops:
+        found["products"] = "of compiled loops" if loops else "of BLAS, where it is as wide"
     return found | {"device": _of_all(place.name, shards)}
 
 

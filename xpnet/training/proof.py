@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from xpnet import ops
 from xpnet.arrays import Array, namespace, to_numpy
 from xpnet.devices import Recorder
 from xpnet.devices.base import first_line
@@ -93,7 +94,7 @@ def record(
         epoch.lay_scalars(number, count, factors)
         launch = reason = None
         try:
-            launch = _recorded(recorder, partial(epoch.ask, count, stats))
+            launch = recorder.record(partial(epoch.ask, count, stats))
         except Exception as error:
             reason = f"recording a step failed: {first_line(error)}"
         if epoch.step.all_agree(reason is None) and launch is not None:
@@ -108,12 +109,6 @@ def record(
             epoch.lay_scalars(number, count, factors)
             raise NotRecordableError(_culprit(recorder, epoch, number, state) or reason)
     return Recording(launch, stats.loss)
-
-
-def _recorded(recorder: Recorder, work: Callable[[], None]) -> Callable[[], None]:
-    with recorder.memory_pool():
-        work()  # leaves in that memory what the recording needs
-    return recorder.record(work)
 
 
 def _proved(
@@ -146,7 +141,7 @@ def _culprit(recorder: Recorder, epoch: DeviceEpoch, number: int, state: State) 
     first, second, recorded = (Trace(epoch.step) for _ in range(3))
     launch = failed = None
     try:
-        launch = _recorded(recorder, partial(recorded.run, epoch))
+        launch = recorder.record(partial(recorded.run, epoch))
     except Exception as error:
         failed = f"{recorded.label} cannot be recorded: {first_line(error)}"
     if not epoch.step.all_agree(failed is None) or launch is None:
@@ -312,7 +307,7 @@ class Trace:
         net.forget()
 
     def _keep(self, made: Array) -> None:
-        self._found.append((self.label, namespace(made).asarray(made, copy=True)))
+        self._found.append((self.label, ops.elementwise.copy(made)))
 
     def bits(self) -> list[tuple[str, bytes]]:
         """Return what each part made, by its label; waits for the device."""

@@ -16,16 +16,33 @@ from typing import Literal
 from xpnet import ops
 from xpnet.arrays import Array
 from xpnet.data import Batches
-from xpnet.layers import Network
+from xpnet.layers import (
+    BatchNorm,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    Network,
+    ReLU,
+    Rescale,
+    Sequential,
+)
+from xpnet.losses import SoftmaxCrossEntropy
 from xpnet.optimizers import Optimizer
 from xpnet.training.device_epoch import DeviceEpoch, Step
 from xpnet.training.proof import ELSEWHERE, NotRecordableError, Recording, Settings, record
 from xpnet.training.stats import Stats
 
-__all__ = ["Eager", "Look", "Recorded", "Runner", "not_recordable"]
+__all__ = ["Eager", "Look", "Recorded", "Runner", "not_in_loops", "not_recordable"]
 
-TOGETHER = 10
-"""Steps that are recorded and launched together where no callback looks in between."""
+IN_LOOPS = (
+    BatchNorm, Dropout, Flatten, Linear, ReLU, Rescale, Sequential, SoftmaxCrossEntropy
+)  # fmt: skip
+"""Layers and losses whose work compiled loops do, and nothing else."""
+
+WORTH_RECORDING = 1_000
+"""Steps of a fit for which a processor records them without being asked to: to record and prove one
+takes as long as some hundreds take less afterwards."""
 
 Look = Literal["never", "sometimes", "steps"]
 """When something looks on, or changes settings, between steps; each is more often than the last."""
@@ -163,8 +180,9 @@ class Recorded(Runner):
                     count = 1
                     epoch.eager(done, factors, stats)
                 else:
-                    together = epoch.full - done >= TOGETHER and look != "steps"
-                    count = self._replay(done, TOGETHER if together else 1, factors, stats)
+                    most = 1 if look == "steps" else self._recorder.together
+                    count = most if epoch.full - done >= most else 1
+                    count = self._replay(done, count, factors, stats)
                 done += count
                 self.step.optimizer.lr_factor = factors[done - 1]
                 samples = min(done * batches.batch_size, batches.samples)
@@ -233,10 +251,35 @@ def not_recordable(net: Network, resident: bool = True) -> str | None:
         Whether the data set is on the network's device as a whole.
     """
     place = net.device
-    if not place.records:
-        return f"the network is on {place.name}: GPUs through CuPy ('gpu') replay steps"
+    if not (place.records or place.records_loops):
+        return f"the network is on {place.name}: 'cpu' and GPUs through CuPy ('gpu') replay steps"
     if not resident:
         return "the data set is not kept on the device as a whole"
     if net.hooked:
         return f"a hook looks at layer {net.hooked[0]} of {net.label}"
     return ops.not_recordable(place.library)
+
+
+def not_in_loops(step: Step, batches: Batches) -> str | None:
+    """Return which part of a step is not made of compiled loops alone, as far as it shows at once.
+
+    What does not show is found as a recording is proved.
+    """
+    layers = [layer for _, layer in step.net.walk(innermost=False)]
+    others = [part for part in (*layers, step.loss) if type(part) not in IN_LOOPS]
+    rule = step.optimizer
+    if not others and not type(rule).__module__.startswith("xpnet."):
+        others = [rule]
+    what = None
+    if others:
+        first = others[0]
+        what = first.label if isinstance(first, Layer) else type(first).__name__
+    elif step.after_backward or step.after_update:
+        what = "what follows backward or the update"
+    elif step.accumulate > 1:
+        what = "a batch in parts"
+    elif batches.draws is not None:
+        what = "augmentation"
+    elif batches.data.weights is not None:
+        what = "the weighing of samples"
+    return what and f"{what} is not made of compiled loops alone"

@@ -53,7 +53,15 @@ from xpnet.training.prepare import (
 )
 from xpnet.training.sharded import Sharded, digest
 from xpnet.training.stats import Partial, Stats
-from xpnet.training.steps import Eager, Look, Recorded, Runner, not_recordable
+from xpnet.training.steps import (
+    WORTH_RECORDING,
+    Eager,
+    Look,
+    Recorded,
+    Runner,
+    not_in_loops,
+    not_recordable,
+)
 
 __all__ = ["DivergedError", "Trainer"]
 
@@ -110,9 +118,12 @@ class Trainer(Constructible):
         :mod:`xpnet.parallel`.  Each batch is then cut into shards, and the run has the same bits
         on any number of them.
     graph : "auto", "on" or "off"
-        Whether steps are recorded once, as a CUDA graph, and replayed with one launch each:
-        where that can be and was proved to leave the same bits (the default), always (or a
-        ValueError says why not), or never.
+        Whether steps are recorded once and replayed with one launch each, as a CUDA graph: where
+        that can be and was proved to leave the same bits (the default), always (or a ValueError
+        says why not), or never.  On a processor a recording is machine code that calls one
+        compiled loop after the other, products among them: by default of fits of a thousand
+        steps and more, of the dense networks of xpnet's own layers.  Where BLAS would compute
+        products, the last bits are others than without.
 
     Attributes
     ----------
@@ -284,7 +295,8 @@ class Trainer(Constructible):
             drop_last=drop_last,
             rows=partial(processes.rows, shards) if processes and shards else None,
         )
-        not_replayed = self._not_recordable(batches, shards)
+        steps_of_fit = epochs * len(batches)
+        not_replayed = self._not_recordable(batches, shards, steps_of_fit)
         if self.graph == "on" and not_replayed:
             raise ValueError(f"graph='on': {not_replayed}")
         given = given_to(batches, train, validation, epochs, self, shards)
@@ -300,7 +312,7 @@ class Trainer(Constructible):
                 if validation is not None and fits(validation, self.net.device):
                     # once for all epochs
                     validation = prepared(self.net, validation).to(self.net.device)
-                self.runner = runner = self._runner(batches, shards)
+                self.runner = runner = self._runner(batches, shards, steps_of_fit)
                 for callback in self._called:
                     callback.fit_begins(self, epochs, len(batches))
                 with contextlib.nullcontext() if shards is None else threads(counts().own or 1):
@@ -389,7 +401,8 @@ class Trainer(Constructible):
             for callback in self._called:
                 callback.epoch_begins(self)
             with self.net.threads() as count, self.net.device.scope():
-                depends = depends_on(self.net, count, fit.given["shards"])
+                loops = isinstance(runner, Recorded) and self.net.device.records_loops
+                depends = depends_on(self.net, count, fit.given["shards"], loops=loops)
                 self.fits.check_depends(depends)
                 row = self._train_epoch(fit, runner, batches)
             if row is None:
@@ -443,25 +456,38 @@ class Trainer(Constructible):
         """Whether each batch makes one update: the class has no step of its own."""
         return type(self).step is Trainer.step
 
-    def _not_recordable(self, batches: Batches, shards: int | None) -> str | None:
+    def _not_recordable(self, batches: Batches, shards: int | None, steps: int) -> str | None:
         """Return why steps through batches cannot be recorded and replayed; None if they may."""
-        unwanted = self._unwanted(batches, shards)
+        unwanted = self._unwanted(batches, shards, steps)
         return unwanted or not_recordable(self.net, batches.resident)
 
-    def _unwanted(self, batches: Batches, shards: int | None) -> str | None:
+    def _unwanted(self, batches: Batches, shards: int | None, steps: int) -> str | None:
         if self.graph == "off":
             return "graph='off' asks for it"
+        place = self.net.device
         if self.processes is not None and shards is not None:
+            if place.records_loops:
+                return "batches are cut into shards"
             return shards_not_recordable(self.net, self.processes, shards, batches.batch_size)
-        return None if self.plain else f"{type(self).__name__} has a step of its own"
+        if not self.plain:
+            return f"{type(self).__name__} has a step of its own"
+        if not place.records_loops:
+            return None
+        if self.graph == "auto" and steps < WORTH_RECORDING:
+            return f"{steps} steps are fewer than are worth recording: graph='on' insists"
+        return not_in_loops(self._step, batches)
 
-    def _runner(self, batches: Batches, shards: int | None) -> Runner:
-        step, recordable = self._step, batches.resident and self.net.device.records
-        unwanted = self._unwanted(batches, shards)
+    def _runner(self, batches: Batches, shards: int | None, steps: int) -> Runner:
+        step, place = self._step, self.net.device
+        unwanted = self._unwanted(batches, shards, steps)
         if self.processes is not None and shards is not None:
             step = sharded_step(*self._parts, processes=self.processes, shards=shards)
-            if unwanted or not recordable:
+            if unwanted or not (place.records and batches.resident):
                 return Sharded(step, batches)
+        if place.records_loops:
+            recordable = not self._not_recordable(batches, shards, steps)
+        else:
+            recordable = batches.resident and place.records
         if self.plain and recordable:
             return Recorded(step, batches, insist=self.graph == "on", unwanted=unwanted)
         return Eager(self.step, self.optimizer, batches)

@@ -6,12 +6,15 @@ import copy
 import time
 from collections.abc import Iterator
 
+from xpnet import ops
 from xpnet.arrays import Array, is_complex, namespace
 from xpnet.checks import whole_number
+from xpnet.devices import device_of
 from xpnet.layers import Network
 from xpnet.layers.inputs import first_layer
 from xpnet.losses import Loss
 from xpnet.optimizers import Optimizer
+from xpnet.training.stats import Stats
 
 __all__ = ["warm_up"]
 
@@ -54,7 +57,7 @@ def warm_up(
             net.predict(x)
     with net.threads():
         for x in _samples(net, max(batch_size, 2)):  # BatchNorm wants two
-            y = net.forward(x, train=True)
+            y = net.forward(_gathered(net, x), train=True)
             dy = y if loss is None else _gradient(loss, y)
             net.backward(dy)
             if optimizer is not None:
@@ -68,10 +71,18 @@ def _samples(net: Network, n: int) -> Iterator[Array]:
         yield net.device.zeros((n, *net.input_shape), dtype) + 2  # as pixels may be
 
 
+def _gathered(net: Network, x: Array) -> Array:
+    """Return samples as a batch has them."""
+    order = net.device.zeros(x.shape[0], "int64")
+    return ops.batch.gather_batch(x, order, order, 0, n=x.shape[0])[0]
+
+
 def _gradient(loss: Loss, scores: Array) -> Array:
     """Return a gradient of the loss, computed from labels too where those may be targets."""
     xp = namespace(scores)
     if scores.ndim == 2 and not is_complex(scores):
-        loss.forward(scores, xp.zeros_like(scores[:, 0], dtype=xp.int64))
+        labels = xp.zeros_like(scores[:, 0], dtype=xp.int64)
+        stats = Stats(device_of(scores), loss.answers(tuple(scores.shape[1:]), labels))
+        stats.add(loss.forward(scores, labels), scores, labels)
     loss.forward(scores, xp.ones_like(scores))
     return loss.backward()

@@ -14,7 +14,7 @@ pytest.importorskip("numba")
 from numba.core.caching import IndexDataCacheFile
 
 from xpnet.ops.numba import cache
-from xpnet.ops.numba.jit import compiled
+from xpnet.ops.numba.jit import inner
 
 pytestmark = pytest.mark.faster_bodies
 
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 def was_kept() -> bool:
     """Return whether a process that starts afresh would find the function compiled."""
-    loop = compiled(double)
+    loop = inner(double)
     assert loop(1.5) == 3.0
     return bool(loop.stats.cache_hits)
 

@@ -24,7 +24,8 @@ def test_a_matrix_is_transposed(dtype, shape):
     a = np.arange(rows * cols, dtype=dtype).reshape(shape)
     lanes = vectors.VECTOR_BYTES // a.itemsize
     width = -(-rows // lanes) * lanes
-    turned = linear._transposed(a.reshape(-1), rows, cols, lanes, width)
+    turned = np.empty((cols + lanes) * width, dtype)
+    linear._transpose(a.reshape(-1), rows, cols, lanes, turned, width, 0, rows)
     np.testing.assert_array_equal(turned[: cols * width].reshape(cols, width)[:, :rows], a.T)
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.dropout import dropout
-from xpnet.ops.numba.jit import DTYPES, compiled, flat
+from xpnet.ops.dropout import dropout, dropout_backward
+from xpnet.ops.numba.jit import DTYPES, Loop, flat
 from xpnet.ops.numba.vectors import high_product
+from xpnet.threadpool import split, worth
 
 
-@compiled
-def _philox_mask(x, y, mask, key_0, key_1, counter, rate, scale):
-    """Draw as ops.dropout defines it: 8 numbers of 24 bits from each block of 4 words."""
+@Loop
+def _philox_mask(x, y, mask, key_0, key_1, counter, rate, scale, first, last):
+    """Draw as ops.dropout defines it: 8 numbers of 24 bits from each block of 4 words.
+
+    Of the blocks from first to last.
+    """
+    drawn_before = np.uint64(counter[0])
     halves = np.empty(8, np.uint32)
     zero = x.dtype.type(0)
-    for block in range((x.size + 7) // 8):
-        w0, w1 = np.uint64(block + 1), np.uint64(counter)
+    for block in range(first, last):
+        w0, w1 = np.uint64(block + 1), drawn_before
         w2, w3 = np.uint64(0), np.uint64(0)
         k0, k1 = key_0, key_1
         for _ in range(10):
@@ -46,10 +51,33 @@ def _dropout(
         return NotImplemented
     y, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
     keys = np.uint64(key & (2**64 - 1)), np.uint64(key >> 64)
-    drawn = np.uint64(int(counter))
-    _philox_mask(
-        flat(x), y.reshape(-1), mask.reshape(-1), *keys, drawn, np.float32(rate),
-        x.dtype.type(scale),
+    drawn = counter.reshape(1)
+    rest = *keys, drawn, np.float32(rate), x.dtype.type(scale)
+    given, into, factors = flat(x), y.reshape(-1), mask.reshape(-1)
+    split(
+        lambda first, last: _philox_mask(given, into, factors, *rest, first, last),
+        (x.size + 7) // 8, worth(50.0 * x.size),
     )  # fmt: skip
-    counter += 1
+    _count(drawn)
     return y, mask
+
+
+@Loop
+def _count(counter):
+    counter[0] += 1
+
+
+@Loop
+def _masked(dy, mask, dx):
+    for i in range(dy.size):
+        dx[i] = dy[i] * mask[i]
+
+
+@dropout_backward.register("numba")
+def _dropout_backward(dy: Array, mask: Array) -> Array:
+    if dy.dtype not in DTYPES or dy.dtype != mask.dtype or dy.shape != mask.shape:
+        return NotImplemented
+    dx = np.empty(dy.shape, dy.dtype)
+    upper, factors, into = flat(dy), flat(mask), dx.reshape(-1)
+    split(lambda a, b: _masked(upper[a:b], factors[a:b], into[a:b]), dy.size, worth(4.0 * dy.size))
+    return dx

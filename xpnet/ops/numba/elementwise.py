@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.elementwise import relu, relu_backward, rescale
-from xpnet.ops.numba.jit import DTYPES, compiled, flat
+from xpnet.ops.elementwise import copy, relu, relu_backward, rescale
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, read_only
 
 
-@compiled
+@Loop
 def _relu_loop(x, y):
     zero = x.dtype.type(0)
     for i in range(x.size):
@@ -25,7 +25,7 @@ def _relu(x: Array) -> Array:
     return y
 
 
-@compiled
+@Loop
 def _relu_backward_loop(dy, y, dx):
     zero = dy.dtype.type(0)
     for i in range(dy.size):
@@ -41,7 +41,7 @@ def _relu_backward(dy: Array, y: Array) -> Array:
     return dx
 
 
-@compiled
+@Loop
 def _rescale_loop(x, y, scale):
     for i in range(x.size):
         y[i] = y.dtype.type(x[i]) * scale
@@ -54,3 +54,19 @@ def _rescale(x: Array, *, scale: float, dtype: str) -> Array:
     y = np.empty(x.shape, dtype)
     _rescale_loop(flat(x), y.reshape(-1), y.dtype.type(scale))
     return y
+
+
+@Loop
+def _copy_loop(a, out):
+    for i in range(a.size):
+        out[i] = a[i]
+
+
+@copy.register("numba")
+def _copy(a: Array) -> Array:
+    if not a.flags.c_contiguous or a.dtype.hasobject or not a.size:
+        return NotImplemented
+    out = np.empty(a.shape, a.dtype)
+    into, given = (b.reshape(-1).view(np.uint8) for b in (out, a))
+    _copy_loop(read_only(given), into)
+    return out

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.numba.jit import compiled, read_only, reordering, rounded_up
+from xpnet.ops.numba.jit import Loop, inner, read_only, reordering, rounded_up
 from xpnet.ops.numba.vectors import (
     CELLS,
     FILTERS,
@@ -123,7 +123,7 @@ def in_blocks(kernels: Array) -> Array:
     return read_only(filled.reshape(-1, FILTERS, cells).transpose(0, 2, 1)).ravel()
 
 
-@compiled
+@inner
 def _tiles(z, z_row, W, b, least, x, offsets, cells, vectors, lanes):
     """Fill the rows of z, ``z_row`` numbers each, in tiles of some vectors."""
     for f in range(0, b.size, FILTERS):
@@ -133,7 +133,7 @@ def _tiles(z, z_row, W, b, least, x, offsets, cells, vectors, lanes):
             )
 
 
-@compiled
+@inner
 def _frame(images, n, frame, at, g):
     """Copy image n into its frame, which starts at a place in an array."""
     for ch in range(g.c):
@@ -144,7 +144,7 @@ def _frame(images, n, frame, at, g):
                 copy(frame, to + q, images, source + q, g.w - q)
 
 
-@compiled
+@inner
 def _largest(y, winners, at, z, z_at, g):
     """Write each window's largest number into y and its first cell into winners."""
     for p in range(g.rows):
@@ -161,7 +161,7 @@ def _largest(y, winners, at, z, z_at, g):
             y[at + p * g.cols + q], winners[at + p * g.cols + q] = best, first
 
 
-@compiled
+@Loop
 def forward_loop(x, W, b, least, offsets, y, winners, g, start, stop):
     """Convolve, rectify and pool the images from start to stop."""
     cells, size = g.c * g.kh * g.kw, g.f * g.rows * g.cols
@@ -194,7 +194,7 @@ def forward_loop(x, W, b, least, offsets, y, winners, g, start, stop):
                 winners[n * size : (n + 1) * size] = last_winners[:size]
 
 
-@compiled
+@inner
 def _frame_gradient(z, z_at, dy, y, winners, at, relu, g):
     """Take one filter's dy back to before pooling and ReLU, into its frame, row by row."""
     zero = z.dtype.type(0)
@@ -218,7 +218,7 @@ def _frame_gradient(z, z_at, dy, y, winners, at, relu, g):
                         z[row + q * g.pool + j] = gradient if won else zero
 
 
-@compiled
+@inner
 def _transpose_gradient(turned, z, z_at, turned_row, g):
     """Write the inside of an image's framed gradient as (rows cols, filters)."""
     rows, cols = g.rows * g.pool, g.cols * g.pool
@@ -232,7 +232,7 @@ def _transpose_gradient(turned, z, z_at, turned_row, g):
                 )
 
 
-@compiled
+@Loop
 def backward_loop(
     dy,
     x,

@@ -8,11 +8,11 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.image import ONE, add_noise, cut_out, mix, strength, warp
-from xpnet.ops.numba.jit import compiled, flat, read_only
+from xpnet.ops.numba.jit import Loop, flat, inner, read_only
 from xpnet.threadpool import split, worth
 
 
-@compiled
+@inner
 def _cells(size, last, cells, weights):
     """Fill in which nodes each row, or column, lies between, and how near to the second one."""
     for i in range(size):
@@ -22,7 +22,7 @@ def _cells(size, last, cells, weights):
         weights[i] = (t * t * (768 - 2 * t)) >> 16
 
 
-@compiled
+@inner
 def _bend(nodes, s, i, cells, weights, moved, v, u):
     """Add to the places of row i what the field of image s moves them by."""
     for axis in range(2):
@@ -36,7 +36,7 @@ def _bend(nodes, s, i, cells, weights, moved, v, u):
         u[j] += ((right << 8) + (moved[1, k + np.uint32(1)] - right) * share) >> 16
 
 
-@compiled
+@inner
 def _sample(image, stride, corners, down, right, y):
     """Fill in a row of pixels, each between four of an image in its frame."""
     for j in range(len(y)):
@@ -47,7 +47,7 @@ def _sample(image, stride, corners, down, right, y):
         y[j] = ((a << 8) + (c - a) * down[j] + (1 << 15)) >> 16
 
 
-@compiled
+@Loop
 def _warp_loop(x, matrices, nodes, fill, y, start, stop):
     # A frame of what lies outside is laid around the image, and places are brought into it: no
     # pixel needs a branch.
@@ -92,7 +92,7 @@ def _warp(x: Array, matrices: Array, nodes: Array | None, *, fill: int) -> Array
     return y
 
 
-@compiled
+@Loop
 def _cut_loop(x, boxes, fill):
     n, channels, h, w = x.shape
     for s in range(n):
@@ -112,7 +112,7 @@ def _cut_out(x: Array, boxes: Array, *, fill: int) -> Array:
     return y
 
 
-@compiled
+@Loop
 def _noise_loop(x, keys, strength, y):
     for s in range(len(x)):
         for i in range(x.shape[1]):
@@ -135,7 +135,7 @@ def _add_noise(x: Array, keys: Array, *, std: float) -> Array:
     return y
 
 
-@compiled
+@Loop
 def _mix_loop(x, partners, shares, y):
     for s in range(len(x)):
         share = np.int64(shares[s])

@@ -11,6 +11,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from xpnet import forks
 from xpnet.arrays import Array
+from xpnet.devices.host_code import recording
 from xpnet.ops.numba.cache import MachineCode
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
@@ -18,16 +19,37 @@ DTYPES = (np.dtype("float32"), np.dtype("float64"))
 forks.hold(global_compiler_lock)
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """Compile on first use; the machine code is kept on disk for the next process."""
+class Loop:
+    """A compiled loop that bodies call: what it was called with can be recorded.
+
+    Parameters
+    ----------
+    function : callable
+        It is compiled on first use; the machine code is kept on disk for the next process.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._run = inner(function)
+
+    def __call__(self, *args: Any) -> Any:
+        """Run it."""
+        result = self._run(*args)
+        calls = recording.get()
+        if calls is not None:
+            calls.add(self._run, args)
+        return result
+
+
+def inner(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile a function that loops call."""
     loop = njit(nogil=True, error_model="numpy", **options)(function)
     loop._cache = MachineCode(function)
     return loop
 
 
 def reordering(function: Callable[..., Any]) -> Any:
-    """Compile a function whose sums may be taken in any order."""
-    return compiled(function, fastmath={"reassoc"})
+    """Compile a function that loops call, whose sums may be taken in any order."""
+    return inner(function, fastmath={"reassoc"})
 
 
 def read_only(a: Array) -> Array:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from xpnet.arrays import Array
+from xpnet.devices.host_code import loops_alone
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
-from xpnet.ops.numba.jit import DTYPES, compiled, flat, read_only, rounded_up
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, read_only, rounded_up
 from xpnet.ops.numba.vectors import (
     DEPTH,
     FUSED,
@@ -22,16 +24,17 @@ from xpnet.ops.numba.vectors import (
 from xpnet.threadpool import blas_vector_bytes, split, worth
 
 
-@compiled
+@Loop
 def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least, lanes):
     """Fill y with ``max(least, c + a B)``, the matrices flat and rows at least ROWS.
 
-    Of a B that is wide a part that fits the first cache is copied first.
+    Of a B that is wide, or has no whole vectors, parts are copied that fit the first cache.
     """
-    wide = PANEL * lanes
-    copied = cols > 2 * wide
-    reach = DEPTH if copied else depth
+    wide, left = PANEL * lanes, rows % ROWS
+    copied = cols > 2 * wide or cols % lanes
+    reach = min(DEPTH, depth) if copied else depth
     part = np.empty(reach * wide if copied else 0, y.dtype)
+    rest = np.empty(ROWS * wide, y.dtype)  # the last rows, some of which were others' before
     none = np.full(1, -np.inf, y.dtype)[0]
     for j in range(0, cols, wide):
         width = min(wide, cols - j)
@@ -52,48 +55,99 @@ def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least,
                     vectors, y, i * cols + j, cols, before, i * before_row + j, before_row,
                     a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep, tail, floor,
                 )  # fmt: skip
-        if rows % ROWS:  # the last rows, some of them again
-            i = rows - ROWS
-            panel(
-                vectors, y, i * cols + j, cols, c, i * c_row + j, c_row,
-                a, i * a_row, a_row, a_step, B, j, B_row, depth, tail, least,
-            )  # fmt: skip
+            if left:
+                i = rows - ROWS
+                before, before_at, before_row = (rest, 0, wide) if k else (c, i * c_row + j, c_row)
+                panel(
+                    vectors, rest, 0, wide, before, before_at, before_row,
+                    a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep, tail, floor,
+                )  # fmt: skip
+        for row in range(ROWS - left, ROWS):
+            start = (rows - ROWS + row) * cols + j
+            y[start : start + width] = rest[row * wide : row * wide + width]
 
 
-@compiled
-def _transposed(a, rows, cols, lanes, to_row):
-    """Return the transpose of a flat matrix, its rows ``to_row`` numbers apart."""
-    to = np.empty((cols + lanes) * to_row, a.dtype)
-    for i in range(0, rows, lanes):
+@Loop
+def _multiply_few(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least, lanes):
+    """Do what :func:`_multiply` does, for matrices of any size."""
+    for i in range(rows):
+        row = y[i * cols : (i + 1) * cols]
+        row[:] = c[i * c_row : i * c_row + cols]
+        for k in range(depth):
+            factor, other = a[i * a_row + k * a_step], B[k * B_row : k * B_row + cols]
+            for j in range(cols):
+                row[j] += factor * other[j]
+        for j in range(cols):
+            row[j] = least if row[j] < least else row[j]
+
+
+@Loop
+def _transpose(a, rows, cols, lanes, to, to_row, start, stop):
+    """Write the transpose of rows of a flat matrix, its own rows ``to_row`` numbers apart.
+
+    Of the rows from start, a multiple of lanes, to stop.
+    """
+    for i in range(start, stop, lanes):
         for j in range(0, cols, lanes):
             transpose_block(
                 to, j * to_row + i, to_row, a, i * cols + j, cols, min(lanes, rows - i), cols - j
             )
-    return to
 
 
-@compiled
-def _through_relu(dy, y, units, dz, db):
-    """Write dy where y is above 0 into dz, zeros elsewhere, and its sum over rows into db."""
-    zero = dy.dtype.type(0)
-    db[:] = zero
+@Loop
+def _column_sums(dy, units, db):
+    """Write the sum of dy over rows into db."""
+    db[:] = dy.dtype.type(0)
     for row in range(dy.size // units):
-        upper, passed = dy[row * units : (row + 1) * units], y[row * units : (row + 1) * units]
-        into = dz[row * units : (row + 1) * units]
+        upper = dy[row * units : (row + 1) * units]
         for j in range(units):
+            db[j] += upper[j]
+
+
+@Loop
+def _through_relu(dy, y, dz, db, start, stop):
+    """Write dy where y is above 0 into dz, zeros elsewhere, and its sum over rows into db.
+
+    Of the columns from start to stop.
+    """
+    zero = dy.dtype.type(0)
+    sums = db[start:stop]
+    sums[:] = zero
+    for row in range(dy.shape[0]):
+        upper, passed, into = dy[row][start:stop], y[row][start:stop], dz[row][start:stop]
+        for j in range(sums.size):
             into[j] = upper[j] if passed[j] > zero else zero
-            db[j] += into[j]
+            sums[j] += into[j]
+
+
+LARGE = 6e7
+"""Operations of a product from which on BLAS is the faster one, where it has the kernels' width."""
+
+BESIDE = 4.0
+"""Products that take as long as passing a number from one place to another."""
+
+
+@functools.lru_cache(maxsize=256)
+def _zeros(count: int, dtype: Any) -> Array:
+    return read_only(np.zeros(count, dtype))
 
 
 def _suits_matrix(a: Array, B: Array) -> bool:
-    """Return whether the kernels beat BLAS here: where its vectors are the narrower ones."""
-    return (
-        FUSED
-        and a.dtype in DTYPES
-        and a.dtype == B.dtype
-        and min(*a.shape, B.shape[1]) >= ROWS
-        and blas_vector_bytes() < VECTOR_BYTES
-    )
+    """Return whether a product is computed here: where BLAS has not the kernels' width.
+
+    And where compiled loops alone are asked for, but for products so large that BLAS is faster.
+    """
+    if a.dtype not in DTYPES or a.dtype != B.dtype:
+        return False
+    (rows, depth), cols = a.shape, B.shape[1]
+    if blas_vector_bytes() < VECTOR_BYTES and _in_tiles(rows, cols, depth):
+        return True
+    return loops_alone.get() and 2 * rows * cols * depth < LARGE
+
+
+def _in_tiles(rows: int, cols: int, depth: int) -> bool:
+    """Return whether a product fills tiles of the kernels."""
+    return FUSED and min(rows, cols, depth) >= ROWS
 
 
 def _matmul(
@@ -103,9 +157,10 @@ def _matmul(
     """Fill y (rows, cols) with ``max(least, c + a B)``, cut over threads if it is large."""
     rows, cols = y.shape
     number, lanes, into = y.dtype.type, VECTOR_BYTES // y.itemsize, y.reshape(-1)
+    multiply = _multiply if _in_tiles(rows, cols, depth) else _multiply_few
 
     def share(start: int, stop: int) -> None:
-        _multiply(
+        multiply(
             into[start * cols : stop * cols], c, 0, a[start * a_row :], a_row, a_step, B, B_row,
             stop - start, cols, depth, number(least), lanes,
         )  # fmt: skip
@@ -116,7 +171,7 @@ def _matmul(
 def _linear_with(x: Array, W: Array, b: Array | None, least: float) -> Array:
     (n, d), units = x.shape, W.shape[1]
     y = np.empty((n, units), x.dtype)
-    c = np.zeros(units, x.dtype) if b is None else read_only(b)
+    c = _zeros(units, x.dtype) if b is None else read_only(b)
     _matmul(y, c, flat(x), d, 1, flat(W), units, d, least)
     return y
 
@@ -147,16 +202,23 @@ def _linear_backward(
         return NotImplemented
     (n, d), units, dtype = kept.shape, W.shape[1], kept.dtype
     if db is not None:
-        np.add.reduce(dy, axis=0, out=db)
+        _column_sums(flat(dy), units, db)
     upper = flat(dy)
-    _matmul(dW, read_only(np.zeros(units, dtype)), flat(kept), 1, d, upper, units, n)
+    _matmul(dW, _zeros(units, dtype), flat(kept), 1, d, upper, units, n)
     if not need_dx:
         return None
     dx = np.empty((n, d), dtype)
     lanes = VECTOR_BYTES // dtype.itemsize
     row = rounded_up(d, lanes)
-    turned = read_only(_transposed(flat(W), d, units, lanes, row))
-    _matmul(dx, read_only(np.zeros(d, dtype)), upper, units, 1, turned, row, units)
+    turned = np.empty((units + lanes) * row, dtype)
+    weights = flat(W)
+    split(
+        lambda a, b: _transpose(
+            weights, d, units, lanes, turned, row, a * lanes, min(d, b * lanes)
+        ),
+        rounded_up(d, lanes) // lanes, worth(BESIDE * W.size),
+    )  # fmt: skip
+    _matmul(dx, _zeros(d, dtype), upper, units, 1, read_only(turned), row, units)
     return dx
 
 
@@ -168,8 +230,11 @@ def _linear_relu_backward(
     x, y = kept
     if not (dy.dtype in DTYPES and dy.dtype == y.dtype == W.dtype):
         return NotImplemented
-    dz, sums = np.empty(dy.shape, dy.dtype), np.empty(dy.shape[1], dy.dtype)
-    _through_relu(flat(dy), flat(y), dy.shape[1], dz.reshape(-1), sums)
-    if db is not None:
-        db[...] = sums
+    dz = np.empty(dy.shape, dy.dtype)
+    sums = np.empty(dy.shape[1], dy.dtype) if db is None else db
+    upper, passed = read_only(dy), read_only(y)
+    split(
+        lambda start, stop: _through_relu(upper, passed, dz, sums, start, stop),
+        dy.shape[1], worth(BESIDE * dy.size),
+    )  # fmt: skip
     return linear_backward(dz, x, W, dW, None, need_dx=need_dx)

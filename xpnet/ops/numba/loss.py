@@ -6,21 +6,23 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.loss import smallest_kept, softmax_cross_entropy
-from xpnet.ops.numba.jit import DTYPES, compiled, read_only
+from xpnet.ops.numba.jit import DTYPES, Loop, read_only
 
 
-@compiled
-def _softmax_rows(scores, targets, dscores, own, other, least):
-    """Write the gradient of the mean loss for labels that count ``own``, the rest ``other``.
+@Loop
+def _softmax_rows(scores, targets, own, other, least, dscores, mean, wrong):
+    """Write the mean loss and its gradient for labels that count ``own``, the rest ``other``.
 
-    Returns the loss and -1, or 0 and the first row whose label is out of range.
+    ``wrong`` gets -1, or the first row whose label is out of range: then nothing else is written.
     """
     n, classes = scores.shape
     number = scores.dtype.type
     share, loss = number(1 / n), number(0)
+    wrong[0] = -1
     for i in range(n):
         if not 0 <= targets[i] < classes:
-            return number(0), i
+            wrong[0] = i
+            return
     for i in range(n):
         row, into = scores[i], dscores[i]
         top = row[0]
@@ -37,7 +39,7 @@ def _softmax_rows(scores, targets, dscores, own, other, least):
                 loss -= wanted * (row[k] - top)
             gradient = (into[k] / total - wanted) * share
             into[k] = number(0) if abs(gradient) < least else gradient
-    return loss * share, -1
+    mean[0] = loss * share
 
 
 @softmax_cross_entropy.register("numba")
@@ -51,9 +53,10 @@ def _softmax_cross_entropy(
     dscores = np.empty(scores.shape, scores.dtype)
     labels = read_only(targets.astype(np.int64, copy=False))
     own, least = number(1 - smoothing + evenly), number(smallest_kept(np, scores.dtype))
-    loss, wrong = _softmax_rows(read_only(scores), labels, dscores, own, number(evenly), least)
-    if wrong >= 0:
+    mean, wrong = np.empty(1, scores.dtype), np.empty(1, np.int64)
+    _softmax_rows(read_only(scores), labels, own, number(evenly), least, dscores, mean, wrong)
+    if wrong[0] >= 0:
         raise ValueError(
-            f"targets: expected labels from 0 to {scores.shape[1] - 1}, got {targets[wrong]}"
+            f"targets: expected labels from 0 to {scores.shape[1] - 1}, got {targets[wrong[0]]}"
         )
-    return np.asarray(scores.dtype.type(loss)), dscores
+    return mean.reshape(()), dscores

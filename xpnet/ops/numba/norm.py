@@ -8,10 +8,14 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.norm import batch_norm, batch_norm_backward
-from xpnet.ops.numba.jit import DTYPES, compiled, read_only
+from xpnet.ops.numba.jit import DTYPES, Loop, inner, read_only
+from xpnet.threadpool import split, worth
+
+BESIDE = 10.0
+"""Products that take as long as the passes over a number."""
 
 
-@compiled
+@inner
 def _by_channel(rows, pixels):
     """Return the sums of each ``pixels`` numbers one after the other."""
     sums = np.zeros(rows.size // pixels, rows.dtype)
@@ -20,21 +24,27 @@ def _by_channel(rows, pixels):
     return sums
 
 
-@compiled
-def _normalise(x, gamma, beta, mean, var, y, x_hat, scale, momentum, eps):
-    """Do what ops.norm.batch_norm defines, for samples (n, width) of whole channels."""
-    n, width = x.shape
-    pixels = width // gamma.size
+@Loop
+def _normalise(x, gamma, beta, mean, var, y, x_hat, scale, momentum, eps, start, stop):
+    """Do what ops.norm.batch_norm defines, for samples (n, width) of whole channels.
+
+    Of the channels from start to stop.
+    """
+    n, pixels = x.shape[0], x.shape[1] // gamma.size
+    first, last = start * pixels, stop * pixels
+    width = last - first
+    gamma, beta, mean, var = gamma[start:stop], beta[start:stop], mean[start:stop], var[start:stop]
+    scale = scale[start:stop]
     one, count = x.dtype.type(1), x.dtype.type(n * pixels)
     rest = one - momentum
     sums, squares = np.zeros(width, x.dtype), np.zeros(width, x.dtype)
     for i in range(n):
-        row = x[i]
+        row = x[i][first:last]
         for j in range(width):
             sums[j] += row[j]
     centre = np.repeat(_by_channel(sums, pixels) / count, pixels)
     for i in range(n):
-        row, own = x[i], x_hat[i]
+        row, own = x[i][first:last], x_hat[i][first:last]
         for j in range(width):
             own[j] = row[j] - centre[j]
             squares[j] += own[j] * own[j]
@@ -49,21 +59,27 @@ def _normalise(x, gamma, beta, mean, var, y, x_hat, scale, momentum, eps):
         np.repeat(beta, pixels),
     )
     for i in range(n):
-        own, out = x_hat[i], y[i]
+        own, out = x_hat[i][first:last], y[i][first:last]
         for j in range(width):
             own[j] *= factor[j]
             out[j] = own[j] * slope[j] + shift[j]
 
 
-@compiled
-def _normalise_backward(dy, x_hat, scale, gamma, dgamma, dbeta, dx):
-    """Do what ops.norm.batch_norm_backward defines, for (n, width); dx may be empty."""
-    n, width = dy.shape
-    pixels = width // gamma.size
+@Loop
+def _normalise_backward(dy, x_hat, scale, gamma, dgamma, dbeta, dx, start, stop):
+    """Do what ops.norm.batch_norm_backward defines, for (n, width); dx may be empty.
+
+    Of the channels from start to stop.
+    """
+    n, pixels = dy.shape[0], dy.shape[1] // gamma.size
+    first, last = start * pixels, stop * pixels
+    width = last - first
+    gamma, scale = gamma[start:stop], scale[start:stop]
+    dgamma, dbeta = dgamma[start:stop], dbeta[start:stop]
     share = dy.dtype.type(1 / (n * pixels))
     sums, products = np.zeros(width, dy.dtype), np.zeros(width, dy.dtype)
     for i in range(n):
-        upper, own = dy[i], x_hat[i]
+        upper, own = dy[i][first:last], x_hat[i][first:last]
         for j in range(width):
             sums[j] += upper[j]
             products[j] += upper[j] * own[j]
@@ -74,7 +90,7 @@ def _normalise_backward(dy, x_hat, scale, gamma, dgamma, dbeta, dx):
     centre, slope = np.repeat(dbeta * share, pixels), np.repeat(dgamma * share, pixels)
     factor = np.repeat(gamma * scale, pixels)
     for i in range(n):
-        upper, own, out = dy[i], x_hat[i], dx[i]
+        upper, own, out = dy[i][first:last], x_hat[i][first:last], dx[i][first:last]
         for j in range(width):
             out[j] = (upper[j] - centre[j] - own[j] * slope[j]) * factor[j]
 
@@ -87,10 +103,11 @@ def _batch_norm(
         return NotImplemented
     number = x.dtype.type
     y, x_hat, scale = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), np.empty_like(gamma)
-    _normalise(
+    given = (
         read_only(x).reshape(len(x), -1), read_only(gamma), read_only(beta), mean, var,
         y.reshape(len(x), -1), x_hat.reshape(len(x), -1), scale, number(momentum), number(eps),
     )  # fmt: skip
+    split(lambda *share: _normalise(*given, *share), gamma.size, worth(BESIDE * x.size))
     return y, (x_hat, scale)
 
 
@@ -103,8 +120,9 @@ def _batch_norm_backward(
         return NotImplemented
     n = len(dy)
     dx = np.empty(dy.shape, dy.dtype) if need_dx else np.empty((n, 0), dy.dtype)
-    _normalise_backward(
+    given = (
         read_only(dy).reshape(n, -1), read_only(x_hat).reshape(n, -1), read_only(scale),
         read_only(gamma), dgamma, dbeta, dx.reshape(n, -1) if need_dx else dx,
     )  # fmt: skip
+    split(lambda *share: _normalise_backward(*given, *share), gamma.size, worth(BESIDE * dy.size))
     return dx if need_dx else None

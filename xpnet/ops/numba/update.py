@@ -9,7 +9,7 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.loss import smallest_kept
-from xpnet.ops.numba.jit import DTYPES, compiled, flat
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner
 from xpnet.ops.update import (
     DeviceScalars,
     Scalars,
@@ -29,36 +29,55 @@ def _updates(p: Array, *slots: Array) -> bool:
     )
 
 
-def _cuts(p: Array, scalars: Scalars) -> tuple[Any, Any]:
-    """Return the sizes below which a moment and a moment of squares are cut at a step, or 0."""
-    number = p.dtype.type
-    if not scalars.flush:
-        return number(0), number(0)
-    return number(smallest_kept(np, p.dtype)), number(smallest_square(np, p.dtype))
+_FIRST = np.zeros(3)
+"""The record of an epoch before its first step."""
+
+
+def _table(scalars: Scalars | DeviceScalars) -> tuple[Array, Array]:
+    """Return the table of scalars, and the record that says which row applies."""
+    if isinstance(scalars, Scalars):
+        return np.array([scalars.row]), _FIRST
+    return scalars.rows, scalars.record
+
+
+def _least(dtype: Any) -> tuple[Any, Any]:
+    """Return the sizes below which a moment and a moment of squares are cut, when they are."""
+    return dtype.type(smallest_kept(np, dtype)), dtype.type(smallest_square(np, dtype))
 
 
 def _over(work: Callable[[int, int], None], p: Array) -> None:
     split(work, p.size, worth(10.0 * p.size))
 
 
-@compiled
-def _sgd_loop(p, g, lr, decay):
+@inner
+def _row(rows, record):
+    """Return the scalars in force, in the order of ``COLUMNS``."""
+    row = rows[int(record[2])]
+    return row[0], row[1], row[2], row[3]
+
+
+@Loop
+def _sgd_loop(p, g, rows, record, decay):
+    lr, _, _, _ = _row(rows, record)
+    lr = p.dtype.type(lr)
     for i in range(p.size):
         p[i] -= lr * (g[i] + decay * p[i])
 
 
 @sgd.register("numba")
 def _sgd(p: Array, g: Array, scalars: Scalars | DeviceScalars, decay: float) -> Any:
-    if not _updates(p) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
+    if not _updates(p) or g.dtype != p.dtype or not scalars.known:
         return NotImplemented
-    number, p, g = p.dtype.type, p.reshape(-1), flat(g)
-    _over(lambda a, b: _sgd_loop(p[a:b], g[a:b], number(scalars.lr), number(decay)), p)
+    table, number, p, g = _table(scalars), p.dtype.type, p.reshape(-1), flat(g)
+    _over(lambda a, b: _sgd_loop(p[a:b], g[a:b], *table, number(decay)), p)
     return None
 
 
-@compiled
-def _momentum_loop(p, g, v, cut, lr, mu, decay, nesterov):
-    zero = p.dtype.type(0)
+@Loop
+def _momentum_loop(p, g, v, rows, record, least, mu, decay, nesterov):
+    lr, flush, _, _ = _row(rows, record)
+    zero, lr = p.dtype.type(0), p.dtype.type(lr)
+    cut = least if flush else zero
     for i in range(p.size):
         slope = g[i] + decay * p[i]
         velocity = v[i] * mu + slope
@@ -72,18 +91,20 @@ def _momentum(
     p: Array, g: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float, mu: float,
     nesterov: bool,
 ) -> Any:  # fmt: skip
-    if not _updates(p, v) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
+    if not _updates(p, v) or g.dtype != p.dtype or not scalars.known:
         return NotImplemented
-    number, cut = p.dtype.type, _cuts(p, scalars)[0]
+    table, number, least = _table(scalars), p.dtype.type, _least(p.dtype)[0]
     p, g, v = p.reshape(-1), flat(g), v.reshape(-1)
-    rest = number(scalars.lr), number(mu), number(decay), nesterov
-    _over(lambda a, b: _momentum_loop(p[a:b], g[a:b], v[a:b], cut, *rest), p)
+    rest = least, number(mu), number(decay), nesterov
+    _over(lambda a, b: _momentum_loop(p[a:b], g[a:b], v[a:b], *table, *rest), p)
     return None
 
 
-@compiled
-def _squares_loop(p, g, h, cut, alpha, rest, lr, eps, decay):
-    zero = p.dtype.type(0)
+@Loop
+def _squares_loop(p, g, h, rows, record, least, alpha, rest, eps, decay):
+    lr, flush, _, _ = _row(rows, record)
+    zero, lr = p.dtype.type(0), p.dtype.type(lr)
+    cut = least if flush else zero
     for i in range(p.size):
         slope = g[i] + decay * p[i]
         square = h[i] * alpha + rest * (slope * slope)
@@ -96,12 +117,12 @@ def _squares_loop(p, g, h, cut, alpha, rest, lr, eps, decay):
 def _adagrad(
     p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, eps: float
 ) -> Any:
-    if not _updates(p, h) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
+    if not _updates(p, h) or g.dtype != p.dtype or not scalars.known:
         return NotImplemented
-    number = p.dtype.type
+    table, number = _table(scalars), p.dtype.type
     p, g, h = p.reshape(-1), flat(g), h.reshape(-1)
-    rest = number(0), number(1), number(1), number(scalars.lr), number(eps), number(decay)
-    _over(lambda a, b: _squares_loop(p[a:b], g[a:b], h[a:b], *rest), p)
+    rest = number(0), number(1), number(1), number(eps), number(decay)
+    _over(lambda a, b: _squares_loop(p[a:b], g[a:b], h[a:b], *table, *rest), p)
     return None
 
 
@@ -110,23 +131,28 @@ def _rmsprop(
     p: Array, g: Array, h: Array, scalars: Scalars | DeviceScalars, decay: float, alpha: float,
     eps: float,
 ) -> Any:  # fmt: skip
-    if not _updates(p, h) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
+    if not _updates(p, h) or g.dtype != p.dtype or not scalars.known:
         return NotImplemented
-    number, cut = p.dtype.type, _cuts(p, scalars)[1]
+    table, number, least = _table(scalars), p.dtype.type, _least(p.dtype)[1]
     p, g, h = p.reshape(-1), flat(g), h.reshape(-1)
-    rest = cut, *(number(v) for v in (alpha, 1 - alpha, scalars.lr, eps, decay))
-    _over(lambda a, b: _squares_loop(p[a:b], g[a:b], h[a:b], *rest), p)
+    rest = least, *(number(v) for v in (alpha, 1 - alpha, eps, decay))
+    _over(lambda a, b: _squares_loop(p[a:b], g[a:b], h[a:b], *table, *rest), p)
     return None
 
 
-@compiled
+@Loop
 def _adam_loop(
-    p, g, m, v, m_cut, v_cut, shrink, beta1, rest1, beta2, rest2, correction, rate, eps, decay
+    p, g, m, v, rows, record, m_least, v_least, decay, beta1, rest1, beta2, rest2, eps, decoupled
 ):
-    zero = p.dtype.type(0)
+    lr, flush, step_size, root_scale = _row(rows, record)
+    zero, one = p.dtype.type(0), p.dtype.type(1)
+    m_cut, v_cut = (m_least, v_least) if flush else (zero, zero)
+    shrink = p.dtype.type(1.0 - lr * decay) if decoupled else one
+    coupled = zero if decoupled else p.dtype.type(decay)
+    rate, correction = p.dtype.type(step_size), p.dtype.type(root_scale)
     for i in range(p.size):
         param = p[i] * shrink
-        slope = g[i] + decay * param
+        slope = g[i] + coupled * param
         moment = m[i] * beta1 + rest1 * slope
         moment = zero if abs(moment) < m_cut else moment
         square = v[i] * beta2 + rest2 * (slope * slope)
@@ -140,17 +166,11 @@ def _adam(
     p: Array, g: Array, m: Array, v: Array, scalars: Scalars | DeviceScalars, decay: float,
     beta1: float, beta2: float, eps: float, decoupled: bool,
 ) -> Any:  # fmt: skip
-    if not _updates(p, m, v) or g.dtype != p.dtype or not isinstance(scalars, Scalars):
+    if not _updates(p, m, v) or g.dtype != p.dtype or not scalars.known:
         return NotImplemented
-    number, cuts = p.dtype.type, _cuts(p, scalars)
+    table, number, least = _table(scalars), p.dtype.type, _least(p.dtype)
     p, g, m, v = p.reshape(-1), flat(g), m.reshape(-1), v.reshape(-1)
-    rest = *cuts, *(
-        number(value)
-        for value in (
-            1 - scalars.lr * decay if decoupled else 1.0, beta1, 1 - beta1, beta2, 1 - beta2,
-            scalars.root_scale, scalars.step_size, eps,
-            0.0 if decoupled else decay,
-        )
-    )  # fmt: skip
+    moments = (number(value) for value in (beta1, 1 - beta1, beta2, 1 - beta2, eps))
+    rest = *table, *least, float(decay), *moments, decoupled
     _over(lambda a, b: _adam_loop(p[a:b], g[a:b], m[a:b], v[a:b], *rest), p)
     return None

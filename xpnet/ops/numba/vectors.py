@@ -59,7 +59,7 @@ CELLS = 6 if MANY_REGISTERS else 3
 ROWS = 6
 PANEL = 4 if MANY_REGISTERS else 2
 """A kernel of a matrix product fills ROWS times at most PANEL registers."""
-DEPTH = 192
+DEPTH = 256
 """Rows of a wide second matrix that are copied together: PANEL registers by DEPTH fit a cache."""
 
 
@@ -99,6 +99,11 @@ class Emitter:
             with self.builder.if_then(equal):
                 yield choice
 
+    def differs(self, a: Any, b: int) -> Any:
+        """Return 1 where a number is another, else 0."""
+        other = self.builder.icmp_signed("!=", a, ir.Constant(a.type, b))
+        return self.builder.zext(other, a.type)
+
     def integers(self, values: list[int], bits: int) -> Any:
         return ir.Constant(ir.VectorType(ir.IntType(bits), self.lanes), values)
 
@@ -107,6 +112,10 @@ class Emitter:
     def data(self, kind: Any, array: Any) -> Any:
         """Return the address of an array's first number."""
         return self.context.make_array(kind)(self.context, self.builder, array).data
+
+    def place(self, base: Any, index: Any) -> Any:
+        """Return the address of a number."""
+        return self.builder.gep(base, [index])
 
     def element(self, base: Any, index: Any) -> Any:
         return self.builder.load(self.builder.gep(base, [index]))
@@ -266,31 +275,37 @@ def panel(
     """Fill ROWS rows of a matrix product, each as wide as some vectors.
 
     ``y[y_at + i y_row + j] = max(least, c[c_at + i c_row + j] + sum over k < depth of
-    a[a_at + i a_row + k a_step] B[B_at + k B_row + j])``; of the last vector only the first
-    ``tail`` numbers are read and written.
+    a[a_at + i a_row + k a_step] B[B_at + k B_row + j])``, where a_row or a_step is 1; of the last
+    vector only the first ``tail`` numbers of c and y are read and written, but all of B.
     """
     mask, floor = e.first(tail), e.broadcast(least)
-    a_rows = [e.plus(a_at, e.times(a_row, i)) for i in range(ROWS)]
     for width in e.either(vectors, range(1, PANEL + 1)):
-        inner, last = range(width - 1), (width - 1) * e.lanes
-
-        def row_of(base, start, inner=inner, last=last):
-            ending = e.load_first(base, e.plus(start, last), mask)
-            return [e.load(base, e.plus(start, v * e.lanes)) for v in inner] + [ending]
-
-        before = [row_of(c, e.plus(c_at, e.times(c_row, i))) for i in range(ROWS)]
-        sums = [[e.sum_from(vector) for vector in row] for row in before]
-        with e.count(depth) as k:
-            seen = row_of(B, e.plus(B_at, e.times(k, B_row)))
-            step = e.times(k, a_step)
-            for start, row in zip(a_rows, sums, strict=True):
-                e.add_products(row, e.broadcast(e.element(a, e.plus(start, step))), seen)
+        whole, last = [v * e.lanes for v in range(width - 1)], (width - 1) * e.lanes
+        sums = []
+        for i in range(ROWS):
+            start = e.plus(c_at, e.times(c_row, i))
+            before = [e.load(c, e.plus(start, v)) for v in whole]
+            before.append(e.load_first(c, e.plus(start, last), mask))
+            sums.append([e.sum_from(vector) for vector in before])
+        # what a compiler does not know to be 1 it adds up, address by address
+        for down in e.either(e.differs(a_step, 1), (0, 1)):
+            rows = [e.place(a, e.plus(a_at, i if down else e.times(a_row, i))) for i in range(ROWS)]
+            with e.count(depth) as k:
+                start = e.plus(B_at, e.times(k, B_row))
+                seen = [e.load(B, e.plus(start, v * e.lanes)) for v in range(width)]
+                step = e.times(k, a_step) if down else k
+                for row, registers in zip(rows, sums, strict=True):
+                    e.add_products(registers, e.broadcast(e.element(row, step)), seen)
         for i, row in enumerate(sums):
             start = e.plus(y_at, e.times(y_row, i))
             totals = [e.at_least(floor, e.total(register)) for register in row]
-            for v in inner:
-                e.store(totals[v], y, e.plus(start, v * e.lanes))
-            e.store_first(totals[-1], y, e.plus(start, last), mask)
+            for v, total in zip(whole, totals[:-1], strict=True):
+                e.store(total, y, e.plus(start, v))
+            for cut in e.either(e.differs(tail, e.lanes), (0, 1)):
+                if cut:
+                    e.store_first(totals[-1], y, e.plus(start, last), mask)
+                else:
+                    e.store(totals[-1], y, e.plus(start, last))
 
 
 @kernel
