@@ -15,18 +15,40 @@ pytest.importorskip("numba")
 import numba
 
 from xpnet.ops.numba import linear, vectors
+from xpnet.ops.numba.jit import read_only
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (16, 16), (33, 7), (100, 50)], ids=str)
-def test_a_matrix_is_transposed(dtype, shape):
-    rows, cols = shape
-    a = np.arange(rows * cols, dtype=dtype).reshape(shape)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (16, 16), (33, 7), (300, 290)], ids=str)
+def test_a_part_of_a_matrix_is_copied_into_panels_row_by_row_or_column_by_column(dtype, shape):
+    depth, cols = shape
+    B = np.arange(depth * cols, dtype=dtype).reshape(shape)
+    lanes = vectors.VECTOR_BYTES // B.itemsize
+    wide, apart = 2 * lanes, -(-depth // lanes) * lanes
+    panels = -(-cols // wide)
+    for a, do, row in ((B, linear._copy_rows, cols), (B.T, linear._copy_columns, depth)):
+        part = np.full(panels * apart * wide, -1, dtype)
+        do(part, apart, np.ascontiguousarray(a).reshape(-1), 0, row, 0, cols, depth, wide, lanes)
+        rows = part.reshape(panels, apart, wide)[:, :depth]
+        np.testing.assert_array_equal(np.concatenate([*rows], axis=1)[:, :cols], B)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [6, 7, 24, 35])
+@pytest.mark.parametrize("cols", [6, 16, 50, 130, 300])
+@pytest.mark.parametrize("depth", [6, 100, 256, 600])
+@pytest.mark.parametrize("by", ["rows", "columns"])
+def test_products_of_whole_numbers_are_exact(dtype, rows, cols, depth, by):
+    rng = np.random.default_rng(rows * cols + depth)
+    a, B, c = (rng.integers(-8, 9, n).astype(dtype) for n in ((rows, depth), (depth, cols), cols))
+    at_a = (np.ascontiguousarray(a.T), 1, rows) if by == "columns" else (a, depth, 1)
+    at_B = (np.ascontiguousarray(B.T), 1, depth) if by == "columns" else (B, cols, 1)
+    left, right = ((read_only(m).reshape(-1), *steps) for m, *steps in (at_a, at_B))
     lanes = vectors.VECTOR_BYTES // a.itemsize
-    width = -(-rows // lanes) * lanes
-    turned = np.empty((cols + lanes) * width, dtype)
-    linear._transpose(a.reshape(-1), rows, cols, lanes, turned, width, 0, rows)
-    np.testing.assert_array_equal(turned[: cols * width].reshape(cols, width)[:, :rows], a.T)
+    for multiply in (linear._multiply, linear._multiply_few):
+        y = np.full(rows * cols, np.nan, dtype)
+        multiply(y, read_only(c), 0, *left, *right, rows, cols, depth, a.dtype.type(-5), lanes)
+        np.testing.assert_array_equal(y.reshape(rows, cols), np.maximum(a @ B + c, -5))
 
 
 def test_the_high_half_of_a_product_of_64_bit_numbers():

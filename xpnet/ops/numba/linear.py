@@ -10,13 +10,14 @@ import numpy as np
 from xpnet.arrays import Array
 from xpnet.devices.host_code import loops_alone
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
-from xpnet.ops.numba.jit import DTYPES, Loop, flat, read_only, rounded_up
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, read_only
 from xpnet.ops.numba.vectors import (
     DEPTH,
     FUSED,
     PANEL,
     ROWS,
     VECTOR_BYTES,
+    WIDTH,
     copy,
     panel,
     transpose_block,
@@ -24,74 +25,98 @@ from xpnet.ops.numba.vectors import (
 from xpnet.threadpool import blas_vector_bytes, split, worth
 
 
+@inner
+def _up(count, unit):
+    return (count + unit - 1) // unit * unit
+
+
+@inner
+def _copy_rows(part, apart, B, at, B_row, start, stop, deep, wide, lanes):
+    """Copy columns from start to stop into panels, each of ``apart`` rows."""
+    for row in range(deep):
+        for j in range(start, stop, wide):
+            to = (j - start) * apart + row * wide - j
+            for v in range(j, min(stop, j + wide), lanes):
+                copy(part, to + v, B, at + row * B_row + v, stop - v)
+
+
+@inner
+def _copy_columns(part, apart, B, at, B_step, start, stop, deep, wide, lanes):
+    """Do the same for a matrix that lies column by column, ``B_step`` numbers each."""
+    for v in range(start, stop, lanes):
+        to = (v - start) // wide * wide * apart + (v - start) % wide
+        for row in range(0, deep, lanes):
+            transpose_block(
+                part, to + row * wide, wide, B, at + v * B_step + row, B_step,
+                min(lanes, stop - v), deep - row,
+            )  # fmt: skip
+
+
 @Loop
-def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least, lanes):
+def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, B_step, rows, cols, depth, least, lanes):
     """Fill y with ``max(least, c + a B)``, the matrices flat and rows at least ROWS.
 
-    Of a B that is wide, or has no whole vectors, parts are copied that fit the first cache.
+    ``a[i a_row + k a_step]`` is that of row i and column k, and so is B's; of each one of the two
+    is 1.  Of a B that is wide, has no whole vectors, or lies column by column, parts are copied
+    that fit the second cache, in panels as wide as a tile, each of which fits the first.
     """
     wide, left = PANEL * lanes, rows % ROWS
-    copied = cols > 2 * wide or cols % lanes
-    reach = min(DEPTH, depth) if copied else depth
-    part = np.empty(reach * wide if copied else 0, y.dtype)
-    rest = np.empty(ROWS * wide, y.dtype)  # the last rows, some of which were others' before
+    copied = cols > 2 * wide or cols % lanes or B_step > 1
+    reach, across = (min(DEPTH, depth), min(WIDTH, cols)) if copied else (depth, cols)
+    part = np.empty(_up(reach, lanes) * _up(across, wide) if copied else 0, y.dtype)
+    rest = np.empty(ROWS * across, y.dtype)  # the last rows, some of which were others' before
     none = np.full(1, -np.inf, y.dtype)[0]
-    for j in range(0, cols, wide):
-        width = min(wide, cols - j)
-        vectors = (width + lanes - 1) // lanes
-        tail = width - (vectors - 1) * lanes
+    for start in range(0, cols, across):
+        stop = min(cols, start + across)
         for k in range(0, depth, reach):
             deep = min(reach, depth - k)
-            source, at, step = B, k * B_row + j, B_row
-            if copied:
-                for row in range(deep):
-                    for v in range(0, width, lanes):
-                        copy(part, row * wide + v, B, at + row * B_row + v, width - v)
-                source, at, step = part, 0, wide
-            before, before_row = (y, cols) if k else (c, c_row)
             floor = least if k + deep == depth else none
-            for i in range(0, rows - ROWS + 1, ROWS):
-                panel(
-                    vectors, y, i * cols + j, cols, before, i * before_row + j, before_row,
-                    a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep, tail, floor,
-                )  # fmt: skip
-            if left:
-                i = rows - ROWS
-                before, before_at, before_row = (rest, 0, wide) if k else (c, i * c_row + j, c_row)
-                panel(
-                    vectors, rest, 0, wide, before, before_at, before_row,
-                    a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep, tail, floor,
-                )  # fmt: skip
+            apart = _up(deep, lanes)
+            if B_step > 1:
+                _copy_columns(part, apart, B, k * B_row, B_step, start, stop, deep, wide, lanes)
+            elif copied:
+                _copy_rows(part, apart, B, k * B_row, B_row, start, stop, deep, wide, lanes)
+            for j in range(start, stop, wide):
+                width = min(wide, stop - j)
+                vectors = (width + lanes - 1) // lanes
+                tail = width - (vectors - 1) * lanes
+                source, at, step = B, k * B_row + j, B_row
+                if copied:
+                    source, at, step = part, (j - start) * apart, wide
+                before, before_row = (y, cols) if k else (c, c_row)
+                for i in range(0, rows - ROWS + 1, ROWS):
+                    panel(
+                        vectors, y, i * cols + j, cols, before, i * before_row + j, before_row,
+                        a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep,
+                        tail, floor,
+                    )  # fmt: skip
+                if left:
+                    i, own = rows - ROWS, j - start
+                    before, there, before_row = c, i * c_row + j, c_row
+                    if k:
+                        before, there, before_row = rest, own, across
+                    panel(
+                        vectors, rest, own, across, before, there, before_row,
+                        a, i * a_row + k * a_step, a_row, a_step, source, at, step, deep,
+                        tail, floor,
+                    )  # fmt: skip
         for row in range(ROWS - left, ROWS):
-            start = (rows - ROWS + row) * cols + j
-            y[start : start + width] = rest[row * wide : row * wide + width]
+            at = (rows - ROWS + row) * cols
+            y[at + start : at + stop] = rest[row * across : row * across + stop - start]
 
 
 @Loop
-def _multiply_few(y, c, c_row, a, a_row, a_step, B, B_row, rows, cols, depth, least, lanes):
+def _multiply_few(y, c, c_row, a, a_row, a_step, B, B_row, B_step, rows, cols, depth, least, lanes):
     """Do what :func:`_multiply` does, for matrices of any size."""
     for i in range(rows):
         row = y[i * cols : (i + 1) * cols]
         row[:] = c[i * c_row : i * c_row + cols]
         for k in range(depth):
-            factor, other = a[i * a_row + k * a_step], B[k * B_row : k * B_row + cols]
+            factor, at = a[i * a_row + k * a_step], k * B_row
             for j in range(cols):
-                row[j] += factor * other[j]
+                row[j] += factor * B[at + j * B_step]
         for j in range(cols):
             row[j] = least if row[j] < least else row[j]
-
-
-@Loop
-def _transpose(a, rows, cols, lanes, to, to_row, start, stop):
-    """Write the transpose of rows of a flat matrix, its own rows ``to_row`` numbers apart.
-
-    Of the rows from start, a multiple of lanes, to stop.
-    """
-    for i in range(start, stop, lanes):
-        for j in range(0, cols, lanes):
-            transpose_block(
-                to, j * to_row + i, to_row, a, i * cols + j, cols, min(lanes, rows - i), cols - j
-            )
 
 
 @Loop
@@ -151,8 +176,8 @@ def _in_tiles(rows: int, cols: int, depth: int) -> bool:
 
 
 def _matmul(
-    y: Array, c: Array, a: Array, a_row: int, a_step: int, B: Array, B_row: int, depth: int,
-    least: float = -np.inf,
+    y: Array, c: Array, a: Array, a_row: int, a_step: int, B: Array, B_row: int, B_step: int,
+    depth: int, least: float = -np.inf,
 ) -> None:  # fmt: skip
     """Fill y (rows, cols) with ``max(least, c + a B)``, cut over threads if it is large."""
     rows, cols = y.shape
@@ -162,7 +187,7 @@ def _matmul(
     def share(start: int, stop: int) -> None:
         multiply(
             into[start * cols : stop * cols], c, 0, a[start * a_row :], a_row, a_step, B, B_row,
-            stop - start, cols, depth, number(least), lanes,
+            B_step, stop - start, cols, depth, number(least), lanes,
         )  # fmt: skip
 
     split(share, rows, min(worth(2.0 * rows * cols * depth), rows // ROWS))
@@ -172,7 +197,7 @@ def _linear_with(x: Array, W: Array, b: Array | None, least: float) -> Array:
     (n, d), units = x.shape, W.shape[1]
     y = np.empty((n, units), x.dtype)
     c = _zeros(units, x.dtype) if b is None else read_only(b)
-    _matmul(y, c, flat(x), d, 1, flat(W), units, d, least)
+    _matmul(y, c, flat(x), d, 1, flat(W), units, 1, d, least)
     return y
 
 
@@ -204,21 +229,11 @@ def _linear_backward(
     if db is not None:
         _column_sums(flat(dy), units, db)
     upper = flat(dy)
-    _matmul(dW, _zeros(units, dtype), flat(kept), 1, d, upper, units, n)
+    _matmul(dW, _zeros(units, dtype), flat(kept), 1, d, upper, units, 1, n)
     if not need_dx:
         return None
     dx = np.empty((n, d), dtype)
-    lanes = VECTOR_BYTES // dtype.itemsize
-    row = rounded_up(d, lanes)
-    turned = np.empty((units + lanes) * row, dtype)
-    weights = flat(W)
-    split(
-        lambda a, b: _transpose(
-            weights, d, units, lanes, turned, row, a * lanes, min(d, b * lanes)
-        ),
-        rounded_up(d, lanes) // lanes, worth(BESIDE * W.size),
-    )  # fmt: skip
-    _matmul(dx, _zeros(d, dtype), upper, units, 1, read_only(turned), row, units)
+    _matmul(dx, _zeros(d, dtype), upper, units, 1, flat(W), 1, units, units)
     return dx
 
 

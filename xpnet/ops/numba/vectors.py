@@ -27,6 +27,7 @@ __all__ = [
     "ROWS",
     "VECTORS",
     "VECTOR_BYTES",
+    "WIDTH",
     "copy",
     "copy_where",
     "dots",
@@ -60,7 +61,10 @@ ROWS = 6
 PANEL = 4 if MANY_REGISTERS else 2
 """A kernel of a matrix product fills ROWS times at most PANEL registers."""
 DEPTH = 256
-"""Rows of a wide second matrix that are copied together: PANEL registers by DEPTH fit a cache."""
+"""Rows of a second matrix that are copied together: PANEL registers by DEPTH fit the first cache
+..."""
+WIDTH = 256
+"""... and as many columns the second."""
 
 
 class Emitter:
