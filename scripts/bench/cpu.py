@@ -5,8 +5,10 @@ float32 on the same cores for all.  All contenders at a workload have the same n
 same weights (scikit-learn draws its own).  Each measurement has a process of its own; rounds
 alternate between contenders, each at the number of threads, one or all cores, at which it was
 faster in a first round (and at inference the batch size, 100 or 1000).  A figure is the median
-over rounds, its spread the largest less the smallest; a ratio is to PyTorch, eager, as it comes,
-in the better of its two memory layouts.
+over rounds, its spread the largest less the smallest; a ratio is to the fastest of the other
+libraries, PyTorch as it comes and compiled, in both memory layouts, and JAX.  BLAS has its full
+width: what the environment says of OpenBLAS's kernels is left out of it.  Where the times of the
+bare products spread, something else was running, and no figure counts for much: it is said.
 
 State "fresh": the weights go back to where they began every ten steps.  State "converged": the
 network was trained until it knew its images, so that most gradients are next to nothing, and the
@@ -43,6 +45,13 @@ MEMORY_TARGET = 5.0
 STARTUP_TARGETS = {"xpnet-plain": 1.0, "xpnet": 2.0}
 """Seconds from before the import to the end of the first step."""
 
+PEERS = ("torch", "torch-cl", "torch-fused", "torch-compile", "jax")
+"""The libraries of which the fastest is what a time is a multiple of."""
+BUSY = 0.15
+"""The share of their time by which the products alone may spread on a quiet machine."""
+NARROWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Environment variables that choose other kernels of OpenBLAS than the processor's own."""
+
 GAP = 0.5
 """Seconds between two measurements."""
 PACKAGES = ("xpnet", "numpy", "numba", "torch", "jax", "scikit-learn", "threadpoolctl")
@@ -77,7 +86,8 @@ def child(task: str, job: Job) -> dict[str, Any]:
 
 def last_line(command: list[str], contender: str) -> str:
     """Return the last line that a command prints in a contender's environment."""
-    environment = os.environ | CONTENDERS[contender].environment
+    wide = {key: value for key, value in os.environ.items() if key not in NARROWING}
+    environment = wide | CONTENDERS[contender].environment
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
@@ -135,13 +145,28 @@ def compare(job: Job, contenders: list[str], rounds: int) -> list[Row]:
         }
         for contender, own in times.items()
     ]
+    warning = was_busy(rows)
+    if warning is not None:
+        print(warning, flush=True)
     return with_ratios(rows)
 
 
 def with_ratios(rows: list[Row]) -> list[Row]:
-    """Return rows of one workload and state with their ratios to PyTorch's better layout."""
-    eager = [row["step_ms"] for row in rows if row["contender"] in ("torch", "torch-cl")]
-    return [row | {"ratio": row["step_ms"] / min(eager) if eager else None} for row in rows]
+    """Return rows of one workload and state with their ratios to the fastest other library."""
+    peers = [row["step_ms"] for row in rows if row["contender"] in PEERS]
+    return [row | {"ratio": row["step_ms"] / min(peers) if peers else None} for row in rows]
+
+
+def was_busy(rows: list[Row]) -> str | None:
+    """Return a warning where the products alone took now more and now less time, or None."""
+    for row in rows:
+        share = row["spread_ms"] / row["step_ms"]
+        if row["contender"] == "gemm" and share > BUSY:
+            return (
+                f"{row['workload']} {row['state']}: the machine was busy: the products alone "
+                f"spread by {100 * share:.0f} % of their time, expected {100 * BUSY:.0f} at most"
+            )
+    return None
 
 
 def verdict(value: float | None, target: float | None) -> str:

@@ -34,6 +34,14 @@ CONTENDERS = {
     "gemm": "the products alone",
 }
 
+PEERS = {
+    "torch": "PyTorch",
+    "torch-cl": "PyTorch, channels last",
+    "torch-fused": "PyTorch, its fused rule",
+    "torch-compile": "PyTorch, compiled",
+    "jax": "JAX",
+}
+
 Figures = dict[str, Any]
 
 
@@ -78,8 +86,48 @@ def _us(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def cpu_table(figures: Figures | None) -> str:
+    """Return what the README says of steps on a processor, from a file of results."""
+    if figures is None:
+        return "No figures were measured on this kind of machine."
+    rows = [row for row in figures["rows"] if row["workload"] in NETWORKS]
+    times = {(row["workload"], row["state"], row["contender"]): row["step_ms"] for row in rows}
+    about = figures["machine"]
+    named = ("numpy", "numba", "torch", "jax")
+    versions = ", ".join(f"{k} {figures['versions'][k]}" for k in named if k in figures["versions"])
+    lines = [
+        f"Milliseconds of a training step on {about['cores']} cores of a processor that calls "
+        f"itself {about['processor']}, in float32, by `python -m scripts.bench.cpu` "
+        f"({figures['date']}, {versions}):",
+        "",
+        "| | network, batch | xpnet with numba | on NumPy alone | the fastest other | of it "
+        "| the products alone |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    batches = {row["workload"]: row["batch"] for row in rows}
+    for workload, batch in batches.items():
+        found = {name: times.get((workload, "fresh", name)) for name in ("xpnet", "xpnet-plain")}
+        peers = {name: times.get((workload, "fresh", name)) for name in PEERS}
+        there = {name: ms for name, ms in peers.items() if ms is not None}
+        if found["xpnet"] is None or not there:
+            continue
+        best = min(there, key=lambda name: there[name])
+        gemm = times.get((workload, "fresh", "gemm"))
+        lines.append(
+            f"| {workload} | {NETWORKS[workload]}, {batch} | {_ms(found['xpnet'])} "
+            f"| {_ms(found['xpnet-plain'])} | {PEERS[best]} {_ms(there[best])} "
+            f"| {found['xpnet'] / there[best]:.2f} | {_ms(gemm)} |"
+        )
+    return "\n".join(lines)
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures | None], str]]] = {
-    "GPU figures": ("gpu-*.json", gpu_table)
+    "CPU figures": ("cpu-*.json", cpu_table),
+    "GPU figures": ("gpu-*.json", gpu_table),
 }
 """By name: which files of results they come from, and what makes them of the newest."""
 

@@ -163,7 +163,8 @@ REASONS = {
         "the weighing of samples is not made",
     ),
     "augmentation": (
-        {"data": lambda: digits().augmented(xpnet.data.augment.Shift(1))}, "augmentation is not made"
+        {"data": lambda: digits().augmented(xpnet.data.augment.Shift(1))},
+        "augmentation is not made",
     ),
     "a loss of targets that are no labels": (
         {"data": lambda: Dataset(digits().x, np.eye(10, dtype="float32")[digits().t])},

@@ -262,10 +262,13 @@ class Recorder(ABC):
     Attributes
     ----------
     together : int
-        Steps that are worth recording together, where nothing looks on in between.
+        Steps that are worth launching together, where nothing looks on in between.
+    one_by_one : bool
+        Whether that is by launching the recording of a single one several times.
     """
 
-    together: ClassVar[int] = 1
+    together: ClassVar[int] = 10
+    one_by_one: ClassVar[bool] = False
 
     @abstractmethod
     def stream(self) -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from xpnet.devices.base import Device, Recorder
 
@@ -15,15 +15,11 @@ __all__ = ["CudaGraphs"]
 class CudaGraphs(Recorder):
     """A stream of a GPU, with a memory pool of its own for recordings.
 
-    Steps of small networks take less time than their launch, so ten are launched together.
-
     Parameters
     ----------
     place : Device
         Of CuPy.
     """
-
-    together: ClassVar[int] = 10
 
     def __init__(self, place: Device) -> None:
         self._place = place

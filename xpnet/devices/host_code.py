@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from itertools import groupby
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from xpnet.devices.base import Recorder
 from xpnet.devices.host_cores import cores, several
@@ -70,6 +70,8 @@ recorded, where another library would be as fast or faster."""
 
 class HostCode(Recorder):
     """Recordings of compiled loops."""
+
+    one_by_one: ClassVar[bool] = True
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[None]:

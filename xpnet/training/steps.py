@@ -223,10 +223,11 @@ class Recorded(Runner):
             self._settings = Settings(self.step)
             self._recorder.empty_cache()
             return 1
-        if count not in self.recordings:
+        recorded = 1 if self._recorder.one_by_one else count
+        if recorded not in self.recordings:
             try:
-                self.recordings[count] = record(
-                    self._recorder, self._epoch, done, count, factors, stats.answers
+                self.recordings[recorded] = record(
+                    self._recorder, self._epoch, done, recorded, factors, stats.answers
                 )
             except NotRecordableError as error:
                 self._failed = str(error)
@@ -235,9 +236,11 @@ class Recorded(Runner):
                 self._epoch.eager(done, factors, stats)
                 return 1
         self._epoch.lay_scalars(done, count, factors)
-        self.recordings[count].launch()
+        recording = self.recordings[recorded]
+        for _ in range(0, count, recorded):
+            recording.launch()
         self.step.optimizer.steps += count
-        stats.loss = self.recordings[count].loss
+        stats.loss = recording.loss
         return count
 
 

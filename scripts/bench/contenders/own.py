@@ -12,6 +12,9 @@ import numpy as np
 import xpnet
 from scripts.bench.contenders.base import Contender, Slots
 from xpnet.data import Batches
+from xpnet.training.device_epoch import Step
+from xpnet.training.stats import Stats
+from xpnet.training.steps import Eager, Recorded, Runner, not_in_loops, not_recordable
 
 
 class Xpnet(Contender):
@@ -26,17 +29,34 @@ class Xpnet(Contender):
         optimizer.load_state(slots, steps)
         loss = xpnet.SoftmaxCrossEntropy(label_smoothing=self.workload.smoothing)
         self.trainer = xpnet.Trainer(self.net, loss, optimizer)
-        self.batches = self.deal()
+        self.steps = self.long_fit()
 
-    def deal(self) -> Iterator[tuple[Any, Any]]:
-        """Yield batches for ever."""
+    def long_fit(self) -> Iterator[None]:
+        """Make the steps of a fit that does not end, one whenever the next is asked for."""
+        net, loss, optimizer = self.trainer.net, self.trainer.loss, self.trainer.optimizer
         batches = Batches(self.data, self.workload.batch_size, drop_last=True)
+        step = Step(net, loss, optimizer)
+        runner: Runner = Eager(self.trainer.step, optimizer, batches)
+        if not (not_recordable(net) or not_in_loops(step, batches)):
+            runner = Recorded(step, batches)
+        answers = loss.answers(net.output_shape, self.data.t, self.data.classes)
         for epoch in count():
-            yield from batches.epoch(epoch)
+            yield from runner.epoch(
+                epoch, [1.0] * len(batches), Stats(net.device, answers), "never"
+            )
 
     def step(self) -> None:
-        """Make one update from the next batch."""
-        self.trainer.step(*next(self.batches))
+        """Make the next update, or as many as are launched together."""
+        next(self.steps)
+
+    def run(self, steps: int) -> None:
+        """Make a number of steps, or of passes over the test images."""
+        if self.workload.infers:
+            return super().run(steps)
+        end = self.trainer.optimizer.steps + steps
+        while self.trainer.optimizer.steps < end:
+            self.step()
+        return None
 
     def fit(self, epochs: int, schedule: xpnet.schedules.Schedule, seed: int) -> None:
         """Train for a number of epochs."""

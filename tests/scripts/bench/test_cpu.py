@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,27 @@ def row(contender: str, ms: float, **more: object) -> cpu.Row:
     return about | {"contender": contender, "step_ms": ms} | more
 
 
-def test_ratios_are_to_the_better_layout_of_eager_torch() -> None:
-    rows = [row("xpnet", 3.0), row("torch", 6.0), row("torch-cl", 4.0), row("torch-compile", 2.0)]
-    assert [r["ratio"] for r in cpu.with_ratios(rows)] == [0.75, 1.5, 1.0, 0.5]
+def test_ratios_are_to_the_fastest_other_library() -> None:
+    rows = [row("xpnet", 3.0), row("torch", 6.0), row("torch-cl", 4.0), row("sklearn", 1.0)]
+    assert [r["ratio"] for r in cpu.with_ratios(rows)] == [0.75, 1.5, 1.0, 0.25]
+    rows += [row("torch-compile", 2.0), row("jax", 1.0), row("gemm", 0.5)]
+    assert [r["ratio"] for r in cpu.with_ratios(rows)] == [3.0, 6.0, 4.0, 1.0, 2.0, 1.0, 0.5]
     assert [r["ratio"] for r in cpu.with_ratios(rows[:1])] == [None]
+
+
+def test_a_busy_machine_is_told_by_its_bare_products() -> None:
+    quiet = [row("xpnet", 3.0, spread_ms=2.0), row("gemm", 1.0, spread_ms=0.1)]
+    assert cpu.was_busy(quiet) is None
+    told = cpu.was_busy([quiet[0], row("gemm", 1.0, spread_ms=0.5)])
+    assert told is not None
+    assert "two fresh: the machine was busy" in told
+    assert "50 %" in told
+
+
+def test_blas_has_its_full_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    seen = [sys.executable, "-c", "import os; print('OPENBLAS_CORETYPE' in os.environ)"]
+    assert cpu.last_line(seen, "xpnet-plain") == "False"
 
 
 @pytest.mark.parametrize(
@@ -46,10 +64,10 @@ def test_the_table_has_a_line_for_each_figure() -> None:
     rows = cpu.with_ratios([row("xpnet", 3.0), row("torch", 4.0), row("gemm", 1.0)])
     head, own, torch, gemm = cpu.table(rows).splitlines()
     assert head.split()[-1] == "target"
-    assert " ".join(own.split()) == "two fresh xpnet 3.000 0.100 1 9 0.75 0.60, missed by 25 %"
+    assert " ".join(own.split()) == "two fresh xpnet 3.000 0.100 1 9 0.75 0.50, missed by 50 %"
     assert torch.split()[-1] == "1.00"
     assert gemm.split()[-1] == "0.25"
-    assert cpu.table([row("xpnet", 3.0, ratio=None)]).endswith("0.60")
+    assert cpu.table([row("xpnet", 3.0, ratio=None)]).endswith("0.50")
 
 
 def test_converged_steps_are_compared_with_fresh_ones() -> None:

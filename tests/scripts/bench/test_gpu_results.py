@@ -136,7 +136,31 @@ def test_the_readme_says_what_the_newest_results_do() -> None:
 
 
 def test_without_results_no_figure_stands_there(tmp_path: Path) -> None:
-    assert "no figure stands here" in readme.filled(readme.README.read_text(), tmp_path)
+    text = readme.filled(readme.README.read_text(), tmp_path)
+    assert "no figure stands here" in text
+    assert "No figures were measured" in text
+
+
+def test_the_figures_of_a_processor_make_a_table(tmp_path: Path) -> None:
+    times = {"xpnet": 0.25, "xpnet-plain": 0.8, "torch": 1.0, "jax": 0.5, "gemm": 12.34}
+    rows = [
+        {"workload": "two", "state": "fresh", "contender": name, "step_ms": ms, "batch": 100}
+        for name, ms in times.items()
+    ]
+    about = {"date": "2020-02-28", "versions": {"numpy": "2.4.6", "jax": "0.10"}}
+    about |= {"machine": {"cores": 2, "processor": "Made-up"}}
+    (tmp_path / "cpu-2020-02-28.json").write_text(json.dumps(about | {"rows": rows}))
+    made = readme.filled(readme.README.read_text(), tmp_path)
+    made = made.partition(readme.BEGIN.format("CPU figures"))[2].partition("<!-- end")[0]
+    assert made.strip().splitlines() == [
+        "Milliseconds of a training step on 2 cores of a processor that calls itself Made-up, in "
+        "float32, by `python -m scripts.bench.cpu` (2020-02-28, numpy 2.4.6, jax 0.10):",
+        "",
+        "| | network, batch | xpnet with numba | on NumPy alone | the fastest other | of it "
+        "| the products alone |",
+        "|---|---|---|---|---|---|---|",
+        "| two | 784-50-10, 100 | 0.25 | 0.80 | JAX 0.50 | 0.50 | 12.3 |",
+    ]
 
 
 def test_the_newest_results_make_the_table(tmp_path: Path) -> None:
@@ -172,5 +196,5 @@ def test_a_file_that_holds_no_results_is_named(tmp_path: Path, content: str) -> 
 
 
 def test_a_readme_without_the_comments_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected '<!-- GPU figures"):
+    with pytest.raises(ValueError, match="expected '<!-- CPU figures"):
         readme.filled("no comments")
