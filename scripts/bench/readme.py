@@ -105,7 +105,7 @@ def cpu_table(figures: Figures | None) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     batches = {row["workload"]: row["batch"] for row in rows}
-    for workload, batch in batches.items():
+    for workload, batch in ((name, batches[name]) for name in NETWORKS if name in batches):
         found = {name: times.get((workload, "fresh", name)) for name in ("xpnet", "xpnet-plain")}
         peers = {name: times.get((workload, "fresh", name)) for name in PEERS}
         there = {name: ms for name, ms in peers.items() if ms is not None}

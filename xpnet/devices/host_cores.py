@@ -193,6 +193,7 @@ class Cores:
         code = _machine_code(common + source)
         steps = [code.get_function_address(f"step_{core}") for core in range(self._count)]
         table = np.array(steps, np.int64)
+        there = table.ctypes.data
         shared, turn, first = self._shared, self._turn, steps[0]
         alone = ctypes.CFUNCTYPE(None, ctypes.c_int64)(first)
 
@@ -201,7 +202,7 @@ class Cores:
                 if self._process != os.getpid():
                     self._start()
                 unused = len(self._unused)
-                shared[CODE], base = table.ctypes.data, int(shared[COUNT])
+                shared[CODE], base = there, int(shared[COUNT])
                 shared[BASE], shared[FAILED] = base, 0
                 if several:
                     self._launch(first, base)
@@ -211,7 +212,7 @@ class Cores:
                     self._unused.popleft()
                 return int(shared[FAILED])
 
-        weakref.finalize(run, self._unused.append, code)
+        weakref.finalize(run, self._unused.append, (code, table))
         return run
 
 
