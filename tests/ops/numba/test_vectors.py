@@ -34,9 +34,9 @@ def test_a_part_of_a_matrix_is_copied_into_panels_row_by_row_or_column_by_column
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [6, 7, 24, 35])
-@pytest.mark.parametrize("cols", [6, 16, 50, 130, 300])
-@pytest.mark.parametrize("depth", [6, 100, 256, 600])
+@pytest.mark.parametrize("rows", [6, 35])
+@pytest.mark.parametrize("cols", [6, 50, 300])
+@pytest.mark.parametrize("depth", [6, 600])
 @pytest.mark.parametrize("by", ["rows", "columns"])
 def test_products_of_whole_numbers_are_exact(dtype, rows, cols, depth, by):
     rng = np.random.default_rng(rows * cols + depth)
