@@ -129,12 +129,20 @@ def counted(given: Counts) -> Iterator[None]:
         _size.reset(token)
 
 
-def worth(work: float) -> int:
-    """Return how many of this caller's threads some floating-point operations are worth."""
+def worth(work: float, *, summed: bool = False) -> int:
+    """Return how many of this caller's threads some floating-point operations are worth.
+
+    Parameters
+    ----------
+    work : float
+    summed : bool
+        Whether sums over the shares are taken, whose bits depend on how many there are: they are
+        as many then whether the work is being recorded or not.
+    """
     most = _size.get()
     if most <= 1:
         return 1
-    least = LEAST_WORK if _in_turn.get() is None else LEAST_RECORDED
+    least = LEAST_WORK if summed or _in_turn.get() is None else LEAST_RECORDED
     return max(1, min(most, int(work / least)))
 
 

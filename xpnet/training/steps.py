@@ -18,10 +18,12 @@ from xpnet.arrays import Array
 from xpnet.data import Batches
 from xpnet.layers import (
     BatchNorm,
+    Conv2d,
     Dropout,
     Flatten,
     Layer,
     Linear,
+    MaxPool2d,
     Network,
     ReLU,
     Rescale,
@@ -36,7 +38,8 @@ from xpnet.training.stats import Stats
 __all__ = ["Eager", "Look", "Recorded", "Runner", "not_in_loops", "not_recordable"]
 
 IN_LOOPS = (
-    BatchNorm, Dropout, Flatten, Linear, ReLU, Rescale, Sequential, SoftmaxCrossEntropy
+    BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Rescale, Sequential,
+    SoftmaxCrossEntropy,
 )  # fmt: skip
 """Layers and losses whose work compiled loops do, and nothing else."""
 

@@ -122,7 +122,7 @@ class Trainer(Constructible):
         that can be and was proved to leave the same bits (the default), always (or a ValueError
         says why not), or never.  On a processor a recording is machine code that calls one
         compiled loop after the other, products among them: by default of fits of a thousand
-        steps and more, of the dense networks of xpnet's own layers.  Where BLAS would compute
+        steps and more, of networks whose layers have such loops.  Where BLAS would compute
         products, the last bits are others than without.
 
     Attributes

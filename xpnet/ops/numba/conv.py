@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +11,13 @@ from xpnet.ops.conv import conv2d, conv2d_backward, conv_relu_pool, conv_relu_po
 from xpnet.ops.numba.frames import (
     AROUND,
     backward_loop,
+    filled_up,
     forward_loop,
     geometry,
     in_blocks,
     offsets_of,
+    summed,
+    turned_in_blocks,
 )
 from xpnet.ops.numba.jit import DTYPES, read_only, rounded_up
 from xpnet.ops.numba.vectors import CELLS, FILTERS, FUSED, ROWS
@@ -44,10 +46,7 @@ def _convolve(
 ) -> tuple[Array, _Kept]:
     n, (f, _, kh, kw) = len(x), W.shape
     g = geometry(x.shape[1:], W.shape, pad, pool, x.itemsize)
-    x, kernels = read_only(x), in_blocks(W.reshape(f, -1))
-    biases = np.zeros(rounded_up(f, FILTERS), x.dtype)
-    if b is not None:
-        biases[:f] = b
+    x, kernels, biases = read_only(x), in_blocks(W), filled_up(b, f, x.dtype)
     least = x.dtype.type(0.0 if relu else -np.inf)
     offsets = offsets_of(g.c, g.plane, kh, kw, g.stride)
     y = np.empty((n, f, g.rows, g.cols), x.dtype)
@@ -68,8 +67,8 @@ def _convolve_backward(
     (n, c), (f, _, kh, kw) = x.shape[:2], W.shape
     g = geometry(x.shape[1:], W.shape, pad, pool, x.itemsize)
     dx = np.empty(x.shape if need_dx else 0, x.dtype)
-    turned = in_blocks(W[:, :, ::-1, ::-1].transpose(1, 0, 2, 3).reshape(c, -1))
-    biases, least = np.zeros(rounded_up(c, FILTERS), x.dtype), x.dtype.type(-np.inf)
+    turned, biases = turned_in_blocks(W), filled_up(None, c, x.dtype)
+    least = x.dtype.type(-np.inf)
     offsets = offsets_of(c, g.plane, kh, kw, g.stride)
     turned_offsets = offsets_of(f, g.z_plane, kh, kw, g.stride)
     dy, x, y, winners = (read_only(a).reshape(-1) for a in (dy, x, y, winners))
@@ -77,20 +76,21 @@ def _convolve_backward(
 
     def share(start: int, stop: int) -> tuple[Array, Array]:
         if by_filter:
-            own_dW = np.zeros((rounded_up(cells, ROWS), rounded_up(f, g.lanes)), x.dtype)
+            own_dW = np.empty((rounded_up(cells, ROWS), rounded_up(f, g.lanes)), x.dtype)
         else:
-            own_dW = np.zeros((rounded_up(f, FILTERS), rounded_up(cells, CELLS)), x.dtype)
-        own_db = np.zeros(f, x.dtype)
+            own_dW = np.empty((rounded_up(f, FILTERS), rounded_up(cells, CELLS)), x.dtype)
+        own_db = np.empty((1, f), x.dtype)
         backward_loop(
-            dy, x, y, winners, turned, biases, least, offsets, turned_offsets, own_dW, own_db,
+            dy, x, y, winners, turned, biases, least, offsets, turned_offsets, own_dW, own_db[0],
             dx.reshape(-1), relu, by_filter, g, start, stop,
         )  # fmt: skip
-        return own_dW[:cells, :f].T if by_filter else own_dW[:f, :cells], own_db
+        return own_dW, own_db
 
-    parts = split(share, n, worth(4.0 * n * f * g.z_row * (cells + AROUND)))
-    dW[...] = functools.reduce(np.add, (part[0] for part in parts)).reshape(W.shape)
+    parts = split(share, n, worth(4.0 * n * f * g.z_row * (cells + AROUND), summed=True))
+    own_dW, own_db = zip(*parts, strict=True)
+    summed(own_dW, dW, by_filter=by_filter)
     if db is not None:
-        db[...] = functools.reduce(np.add, (part[1] for part in parts))
+        summed(own_db, db)
     return dx if need_dx else None
 
 

@@ -15,12 +15,13 @@ of :mod:`xpnet.ops.numba.vectors` do this arithmetic in registers: ``products`` 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.numba.jit import Loop, inner, read_only, reordering, rounded_up
+from xpnet.ops.numba.jit import Loop, flat, inner, read_only, reordering, rounded_up
 from xpnet.ops.numba.vectors import (
     CELLS,
     FILTERS,
@@ -115,12 +116,74 @@ def offsets_of(channels: int, plane: int, kh: int, kw: int, stride: int) -> Arra
     return read_only(np.append(at.ravel(), np.zeros(max(CELLS, ROWS), at.dtype)))
 
 
-def in_blocks(kernels: Array) -> Array:
-    """Return (filters, cells) as (blocks, cells, FILTERS), filled up with zeros."""
-    f, cells = kernels.shape
-    filled = np.zeros((rounded_up(f, FILTERS), cells), kernels.dtype)
-    filled[:f] = kernels
-    return read_only(filled.reshape(-1, FILTERS, cells).transpose(0, 2, 1)).ravel()
+def in_blocks(W: Array) -> Array:
+    """Return kernels (f, c, kh, kw) as (blocks, c kh kw, FILTERS), filled up with zeros."""
+    f, cells = len(W), W[0].size
+    blocks = np.empty(rounded_up(f, FILTERS) * cells, W.dtype)
+    _lay_blocks(flat(W), f, cells, blocks)
+    return read_only(blocks)
+
+
+def turned_in_blocks(W: Array) -> Array:
+    """Return the same of kernels turned around, a filter for each channel: those that make dx."""
+    f, c, kh, kw = W.shape
+    blocks = np.empty(rounded_up(c, FILTERS) * f * kh * kw, W.dtype)
+    _lay_turned_blocks(flat(W), f, c, kh * kw, blocks)
+    return read_only(blocks)
+
+
+def filled_up(b: Array | None, f: int, dtype: Any) -> Array:
+    """Return biases, zeros without, and zeros after them."""
+    filled = np.zeros(rounded_up(f, FILTERS), dtype)
+    if b is not None:
+        _lay_row(read_only(b), filled)
+    return filled
+
+
+def summed(parts: Sequence[Array], out: Array, *, by_filter: bool = False) -> None:
+    """Write the sum of what several threads have: (filters, cells), or (cells, filters)."""
+    into = out if out.flags.c_contiguous else np.empty(out.shape, out.dtype)
+    rows = into.reshape(1 if out.ndim == 1 else len(out), -1)
+    for number, part in enumerate(parts):
+        _add_part(part, by_filter, number > 0, rows)
+    if into is not out:
+        out[...] = into
+
+
+@Loop
+def _lay_blocks(W, f, cells, blocks):
+    zero = W.dtype.type(0)
+    for first in range(0, blocks.size // cells, FILTERS):
+        for k in range(cells):
+            at = first * cells + k * FILTERS
+            for i in range(FILTERS):
+                blocks[at + i] = W[(first + i) * cells + k] if first + i < f else zero
+
+
+@Loop
+def _lay_turned_blocks(W, f, c, size, blocks):
+    cells, zero = f * size, W.dtype.type(0)
+    for first in range(0, blocks.size // cells, FILTERS):
+        for number in range(f):
+            for k in range(size):
+                at = first * cells + (number * size + k) * FILTERS
+                for i in range(FILTERS):
+                    source = (number * c + first + i) * size + size - 1 - k
+                    blocks[at + i] = W[source] if first + i < c else zero
+
+
+@Loop
+def _lay_row(a, out):
+    for i in range(a.size):
+        out[i] = a[i]
+
+
+@Loop
+def _add_part(part, by_filter, more, out):
+    for f in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            own = part[k, f] if by_filter else part[f, k]
+            out[f, k] = out[f, k] + own if more else own
 
 
 @inner
@@ -252,10 +315,11 @@ def backward_loop(
     start,
     stop,
 ):
-    """Add the gradients of the images from start to stop to dW and db; fill their dx, if any.
+    """Write the gradients of the images from start to stop into dW and db; fill their dx, if any.
 
     dW is (filters, cells), or (cells, filters) if it is summed up ``by_filter``.
     """
+    dW[:], db[:] = 0, 0
     cells, turned_cells = g.c * g.kh * g.kw, g.f * g.kh * g.kw
     size, image, flat_dW = g.rows * g.cols, g.c * g.h * g.w, dW.reshape(-1)
     filters = (g.f + FILTERS - 1) // FILTERS * FILTERS

@@ -145,7 +145,7 @@ def _through_relu(dy, y, dz, db, start, stop):
             sums[j] += into[j]
 
 
-LARGE = 6e7
+LARGE = 1.5e8
 """Operations of a product from which on BLAS is the faster one, where it has the kernels' width."""
 
 BESIDE = 4.0
