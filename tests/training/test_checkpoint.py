@@ -643,7 +643,7 @@ class TestInTheSameProcess:
 
     def test_a_fit_for_which_there_was_no_memory_is_forgotten(self, monkeypatch):
         made = trainer()
-        monkeypatch.setattr(made, "_runner", lambda batches, shards: bytearray(sys.maxsize))
+        monkeypatch.setattr(made, "_runner", lambda *about: bytearray(sys.maxsize))
         with pytest.raises(MemoryError):
             fit(made)
         monkeypatch.undo()

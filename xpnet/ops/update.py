@@ -14,6 +14,8 @@ replayed as :class:`DeviceScalars`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +36,8 @@ __all__ = [
 
 COLUMNS = ("lr", "flush", "step_size", "root_scale")
 """The scalars that the ops know, in the order of a row of :class:`DeviceScalars`."""
+_NOTHING = dict.fromkeys(COLUMNS, 0.0)
+_in_columns: Callable[[Mapping[str, float]], tuple[float, ...]] = itemgetter(*COLUMNS)
 
 
 class Scalars(SimpleNamespace):
@@ -54,8 +58,7 @@ class Scalars(SimpleNamespace):
     @property
     def row(self) -> tuple[float, ...]:
         """The numbers of ``COLUMNS``, with 0 for those that a rule does not have."""
-        given = vars(self).get
-        return tuple([float(given(name, 0.0)) for name in COLUMNS])
+        return tuple(map(float, _in_columns(_NOTHING | vars(self))))
 
 
 class DeviceScalars:

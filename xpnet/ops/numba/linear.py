@@ -165,14 +165,9 @@ def _suits_matrix(a: Array, B: Array) -> bool:
     if a.dtype not in DTYPES or a.dtype != B.dtype:
         return False
     (rows, depth), cols = a.shape, B.shape[1]
-    if blas_vector_bytes() < VECTOR_BYTES and _in_tiles(rows, cols, depth):
+    if FUSED and min(rows, cols, depth) >= ROWS and blas_vector_bytes() < VECTOR_BYTES:
         return True
     return loops_alone.get() and 2 * rows * cols * depth < LARGE
-
-
-def _in_tiles(rows: int, cols: int, depth: int) -> bool:
-    """Return whether a product fills tiles of the kernels."""
-    return FUSED and min(rows, cols, depth) >= ROWS
 
 
 def _matmul(
@@ -182,7 +177,7 @@ def _matmul(
     """Fill y (rows, cols) with ``max(least, c + a B)``, cut over threads if it is large."""
     rows, cols = y.shape
     number, lanes, into = y.dtype.type, VECTOR_BYTES // y.itemsize, y.reshape(-1)
-    multiply = _multiply if _in_tiles(rows, cols, depth) else _multiply_few
+    multiply = _multiply if FUSED and min(rows, cols, depth) >= ROWS else _multiply_few
 
     def share(start: int, stop: int) -> None:
         multiply(
