@@ -233,7 +233,7 @@ def test_every_schedule_resumes(tmp_path, name):
 
 
 @pytest.mark.faster_bodies  # processes of their own take them anyway
-@pytest.mark.parametrize("numba", ["1", "0"])
+@pytest.mark.parametrize("numba", ["1", pytest.param("0", marks=pytest.mark.slow)])
 def test_each_model_rule_and_schedule_resumes_in_a_new_process(tmp_path, numba):
     printed = {}
     for what in ("whole", "interrupt", "resume"):

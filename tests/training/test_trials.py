@@ -23,7 +23,14 @@ from xpnet.training import Callback, LogUniform, SuccessiveHalving, Trial, rando
 KIND = "classification, halving"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if "halving" in kind and "steered" not in kind
+        else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+    ],
+)  # fmt: skip
 def test_a_search_that_is_killed_again_and_again_ends_as_one_that_is_not(
     kind: str, tmp_path: Path
 ) -> None:
