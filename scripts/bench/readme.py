@@ -100,7 +100,8 @@ def cpu_table(figures: Figures | None) -> str:
         f"itself {about['processor']}, in float32, by `python -m scripts.bench.cpu` "
         f"({figures['date']}, {versions}):",
         "",
-        "| | network, batch | xpnet with numba | on NumPy alone | the fastest other | of it "
+        "| | network, batch | xpnet with numba | on NumPy alone | the fastest other "
+        "| as a multiple of it "
         "| the products alone |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -13,7 +13,9 @@ import pytest
 
 import xpnet
 from xpnet import ops
+from xpnet.devices import host_code, host_cores
 from xpnet.devices.host_code import HostCode
+from xpnet.forks import working
 
 pytest.importorskip("numba", reason="numba is not installed: there are no compiled loops")
 pytestmark = pytest.mark.faster_bodies
@@ -215,3 +217,21 @@ def test_a_process_that_has_recorded(then):
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_forks_wait_while_machine_code_is_made(monkeypatch):
+    inside, written = [], host_code._written
+
+    def looked(*about: Any) -> str:
+        inside.append(bool(working._inside))
+        return written(*about)
+
+    monkeypatch.setattr(host_code, "_written", looked)
+    x = numbers(4, 5)
+    recorded(lambda: ops.elementwise.relu(x))
+    assert inside == [True]
+
+
+def test_several_threads_launch_what_takes_one_core_at_the_same_time():
+    assert host_cores.cores(1) is not host_cores.cores(1)
+    assert host_cores.cores(2) is host_cores.cores(2)

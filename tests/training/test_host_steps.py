@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import xpnet
 from tests.training.test_steps import CHANGES, RULES, Watching, assert_equal_runs
 from xpnet import models
 from xpnet.data import Dataset
-from xpnet.devices.host_code import loops_alone
+from xpnet.devices.host_code import HostCode, loops_alone
 from xpnet.layers import (
     BatchNorm,
     Conv2d,
@@ -25,7 +26,7 @@ from xpnet.layers import (
     Sequential,
     Sigmoid,
 )
-from xpnet.training import Callback, ClipNorm, Trainer
+from xpnet.training import Callback, ClipNorm, DivergedError, Trainer
 
 pytest.importorskip("numba", reason="numba is not installed: there are no compiled loops")
 pytestmark = pytest.mark.faster_bodies
@@ -294,3 +295,109 @@ def test_long_runs_take_no_more_memory():
     finally:
         tracemalloc.stop()
     assert held[-1] - held[9] < 200_000  # a row of the history an epoch
+
+
+def test_a_loss_that_a_callback_puts_in_place_of_another_counts_from_then_on():
+    class Replacing(Callback):
+        def epoch_begins(self, trainer: Trainer) -> None:
+            if trainer.epoch == 1:
+                trainer.loss = xpnet.SoftmaxCrossEntropy(label_smoothing=0.5)
+
+    runs = [trained(graph, callbacks=[Replacing()]) for graph in ("on", "off")]
+    assert runs[0].not_replayed is None
+    assert bits(runs[0]) == bits(runs[1])
+
+
+def test_what_follows_backward_from_some_step_on_is_done():
+    class Clipping(Callback):
+        def epoch_begins(self, trainer: Trainer) -> None:
+            if trainer.epoch == 60:
+                trainer.after_backward = lambda grads: grads.__setitem__("2.W", grads["2.W"] * 0)
+
+    made = trained("auto", callbacks=[Clipping()], epochs=100, batch_size=23)
+    other = trained("off", callbacks=[Clipping()], epochs=100, batch_size=23)
+    assert bits(made) == bits(other)
+    assert "differs" in str(made.not_replayed)
+
+
+def test_a_wrong_label_makes_the_loss_of_a_replayed_step_nan():
+    data = Dataset(digits(200).x, digits(200).t.copy(), classes=10)
+
+    class Spoiling(Callback):
+        def epoch_begins(self, trainer: Trainer) -> None:
+            if trainer.epoch == 2:
+                data.t[:] = 99
+
+    with pytest.raises(DivergedError):
+        trained("on", data=data, callbacks=[Spoiling()])
+
+
+def test_settings_that_are_changed_again_and_again_are_not_recorded_again_and_again(monkeypatch):
+    made, recorded = [], HostCode.record
+    monkeypatch.setattr(HostCode, "record", lambda *about: (made.append(1), recorded(*about))[1])
+
+    class Falling(Callback):
+        def epoch_begins(self, trainer: Trainer) -> None:
+            trainer.net[5].rate *= 0.99
+
+    runs = [
+        trained(graph, callbacks=[Falling()], epochs=100, batch_size=23)
+        for graph in ("auto", "off")
+    ]
+    assert len(made) < 10
+    assert runs[0].not_replayed == "what a recording holds is changed again and again"
+    assert bits(runs[0]) == bits(runs[1])
+
+
+def test_what_callbacks_compute_is_computed_as_elsewhere():
+    loops_alone.set(False)
+    seen = []
+
+    class Looking(Callback):
+        def step_ends(self, trainer: Trainer) -> None:
+            seen.append(loops_alone.get())
+
+    assert trained("on", callbacks=[Looking()]).not_replayed is None
+    assert not any(seen)
+
+
+def test_a_run_from_before_steps_were_recorded_is_warned_of_other_products():
+    made = Trainer(network(), xpnet.SoftmaxCrossEntropy(), xpnet.Adam(), graph="off")
+    halts = Callback()
+    halts.step_ends = lambda trainer: (_ for _ in ()).throw(KeyboardInterrupt)
+    made.callbacks = [halts]
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(digits(), 1, 40)
+    del made.fits.all[-1].depends["products"]
+    made.graph, made.callbacks = "on", []
+    with pytest.warns(RuntimeWarning, match="products expected 'of BLAS.*', got 'of compiled"):
+        made.fit(digits(), 1, 40)
+
+
+def test_where_there_is_one_core_shares_are_recorded_one_after_the_other(monkeypatch):
+    monkeypatch.setattr("xpnet.threadpool.LEAST_WORK", 1e5)
+    monkeypatch.setattr("xpnet.devices.host_code.several", lambda: False)
+    monkeypatch.setattr("xpnet.devices.host.HostDevice.records_on_one_core", True)
+    runs = [
+        trained(graph, net=CONVNETS["pooled"](), cores=2, data=digits(100), epochs=2)
+        for graph in ("on", "off")
+    ]
+    assert runs[0].not_replayed is None
+    assert bits(runs[0]) == bits(runs[1])
+    short = trained("auto", epochs=100, batch_size=23)
+    assert short.not_replayed == "on this system a recording has one core: graph='on' insists"
+
+
+def test_a_core_without_a_thread_is_told_and_found_again(monkeypatch):
+    start = threading.Thread.start
+
+    def fails(thread: threading.Thread) -> None:
+        if thread.name == "xpnet-core-6":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fails)
+        with pytest.raises(ValueError, match="recording a step failed: can't start new thread"):
+            trained("on", cores=7)
+    assert bits(trained("on", cores=7)) == bits(trained("off"))

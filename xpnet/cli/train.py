@@ -217,9 +217,9 @@ def _add_place(where: Any) -> None:
         "--graph",
         ["auto", "on", "off"],
         default="auto",
-        help="whether training steps are recorded once and replayed with one launch each: on a GPU "
-        "where that can be (auto, the default), always, on a processor too, or never; the results "
-        "are the same",
+        help="whether training steps are recorded once and replayed with one launch each: where "
+        "that can be (auto, the default), always, or never; the results are the same, on a "
+        "processor but for rounding",
     )
     add_choice(
         where,

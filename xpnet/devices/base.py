@@ -36,15 +36,18 @@ class Device(ABC):
     xp : namespace
         The library's array API namespace.
     records : bool
-        Whether work on this device can be recorded and replayed, whatever arrays do.
+        Whether all work on this device can be recorded and replayed.
     records_loops : bool
-        Whether that is so of the ops' compiled loops alone.
+        Whether what the ops' compiled loops do can be, and nothing else.
+    records_on_one_core : bool
+        Whether that takes one core, however many there are.
     forms : tuple of str
         The names that users choose among, as the message about an unknown name lists them.
     """
 
     records: ClassVar[bool] = False
     records_loops: ClassVar[bool] = False
+    records_on_one_core: ClassVar[bool] = False
     forms: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, library: Library, handle: Any) -> None:
@@ -273,6 +276,10 @@ class Recorder(ABC):
     @abstractmethod
     def stream(self) -> AbstractContextManager[None]:
         """Queue here what is done within this context: after all before it, before all after it."""
+
+    def work(self) -> AbstractContextManager[None]:
+        """Do within this context what is recorded, and what a recording is to equal."""
+        return nullcontext()
 
     @abstractmethod
     def record(self, work: Callable[[], None]) -> Callable[[], None]:

@@ -13,6 +13,7 @@ import numpy as np
 from xpnet.arrays import Array, HostArray, library, to_numpy
 from xpnet.devices.base import Allocations, Device, Recorder
 from xpnet.devices.host_code import HostCode
+from xpnet.devices.host_cores import several
 
 __all__ = ["CPU", "HostDevice"]
 
@@ -21,6 +22,7 @@ class HostDevice(Device):
     """The processor and its memory, through NumPy."""
 
     records_loops: ClassVar[bool] = True
+    records_on_one_core: ClassVar[bool] = not several()
     forms: ClassVar[tuple[str, ...]] = ("cpu",)
 
     @classmethod

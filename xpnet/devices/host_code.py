@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import groupby
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from xpnet.devices.base import Recorder
 from xpnet.devices.host_cores import cores, several
-from xpnet.threadpool import in_turn, threads
+from xpnet.forks import working
+from xpnet.threadpool import in_turn
 
 __all__ = ["Calls", "HostCode", "loops_alone", "recording"]
 
@@ -53,7 +55,8 @@ class Calls:
         """Do each share of some work in turn, noted as that of a core of its own."""
         self._stage += 1
         found = []
-        for self._core, share in enumerate(shares):
+        for number, share in enumerate(shares):
+            self._core = number if several() else 0
             found.append(task(*share))
         self._core, self._stage = 0, self._stage + 1
         return found
@@ -73,8 +76,12 @@ class HostCode(Recorder):
 
     one_by_one: ClassVar[bool] = True
 
+    def stream(self) -> AbstractContextManager[None]:
+        """Return no context: work is done as it is asked for."""
+        return contextlib.nullcontext()
+
     @contextlib.contextmanager
-    def stream(self) -> Iterator[None]:
+    def work(self) -> Iterator[None]:
         """Let compiled loops do what other libraries would do as well, and no recording holds."""
         token = loops_alone.set(True)
         try:
@@ -100,7 +107,7 @@ def _recording() -> Iterator[Calls]:
     calls = Calls()
     token = recording.set(calls)
     try:
-        with in_turn(calls.split) if several() else threads(1):
+        with in_turn(calls.split):
             yield calls
     finally:
         recording.reset(token)
@@ -112,8 +119,9 @@ class _Code:
     def __init__(self, calls: list[Call]) -> None:
         self._calls = calls
         count = 1 + max((call.core for call in calls), default=0)
-        source = "\n".join(_written(calls, core, count) for core in range(count))
-        self._run = cores(count).runner(source)
+        with working:  # LLVM has a lock of its own
+            source = "\n".join(_written(calls, core, count) for core in range(count))
+            self._run = cores(count).runner(source)
 
     def __call__(self) -> None:
         failed = self._run()

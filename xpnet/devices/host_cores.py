@@ -153,7 +153,7 @@ class Cores:
         runs another."""
         self._turn = threading.Lock()  # a launch of another thread has to wait
         forks.hold(self._turn)
-        self._process = 0
+        self._process = self._started = 0
         self._places = {
             name: self._shared.ctypes.data + 8 * place
             for name, place in {
@@ -172,14 +172,16 @@ class Cores:
             )
 
     def _start(self) -> None:
-        """Start the threads that wait, of which a forked child has none."""
-        self._process = os.getpid()
-        self._shared[ASLEEP] = 0
-        for core in range(1, self._count):
+        """Start the threads that wait and are not there: a forked child has none."""
+        if self._process != os.getpid():
+            self._process, self._started = os.getpid(), 1
+            self._shared[ASLEEP] = 0
+        while self._started < self._count:
             threading.Thread(
-                target=self._serve, args=(core, int(self._shared[GO])), name=f"xpnet-core-{core}",
-                daemon=True,
+                target=self._serve, args=(self._started, int(self._shared[GO])),
+                name=f"xpnet-core-{self._started}", daemon=True,
             ).start()  # fmt: skip
+            self._started += 1
 
     def runner(self, source: str) -> Callable[[], int]:
         """Return a function that runs some code on all cores: ``step_0``, ``step_1`` ...
@@ -199,7 +201,7 @@ class Cores:
 
         def run() -> int:
             with turn:
-                if self._process != os.getpid():
+                if self._process != os.getpid() or self._started < self._count:
                     self._start()
                 unused = len(self._unused)
                 shared[CODE], base = there, int(shared[COUNT])
@@ -216,9 +218,13 @@ class Cores:
         return run
 
 
-@functools.cache
 def cores(count: int) -> Cores:
-    """Return some cores of this process."""
+    """Return some cores: one that is the caller's own, or several that all callers share."""
+    return Cores(1) if count == 1 else _shared_cores(count)
+
+
+@functools.cache
+def _shared_cores(count: int) -> Cores:
     return Cores(count)
 
 

@@ -104,8 +104,9 @@ class Callback(Constructible):
     What a callback may count on of the trainer is :class:`Run`.
 
     Two stages are part of the step itself, ``after_backward`` and ``after_update``.  A GPU that
-    replays steps records what they do to arrays, in place, with the rest of the step.  Arrays of
-    the callback's own that they change are its ``buffers``.
+    replays steps records what they do to arrays, in place, with the rest of the step; a processor
+    makes such steps without replaying them.  Arrays of the callback's own that they change are its
+    ``buffers``.
 
     One that decides the numbers of a run derives from :class:`~xpnet.config.Configurable` too: its
     arguments are then part of what a fit is given, and a fit that is resumed must have the same.
@@ -114,7 +115,7 @@ class Callback(Constructible):
     ----------
     every_step : bool
         Whether ``step_ends`` is to be called after each single step.  Where no callback wants
-        that, a GPU that replays steps makes several between two calls.
+        that, several steps that are replayed are made between two calls.
     last : bool
         Whether it is called after those that are not, wherever it stands among them: for what
         saves a run, and so has to see what the others did.

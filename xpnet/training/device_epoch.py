@@ -136,6 +136,18 @@ class Step:
         value, scores = self(*batch, start=start, scalars=scalars)
         stats.add_on_device(value, scores, *batch[1:])
 
+    def take_parts(self, other: Step) -> bool:
+        """Become another step of the same network and rule; return whether a part is another."""
+        own, others = self._told_apart(), other._told_apart()
+        if own != others:
+            vars(self).update(vars(other))
+        return own != others
+
+    def _told_apart(self) -> tuple[Any, ...]:
+        """Return by what a step is told from another one of the same network and rule."""
+        parts = [id(self.loss), *map(id, self.callbacks)]
+        return self.accumulate, parts, self.after_backward, self.after_update
+
     def all_agree(self, well: bool) -> bool:
         """Return whether all went well wherever this step is made."""
         return well

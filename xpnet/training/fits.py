@@ -33,6 +33,9 @@ STEPS = {"epochs", "batch_size", "drop_last", "train"}
 LOOKS = 100
 """Steps of a fit at which its schedule is looked at, or nearly that many."""
 
+BY_BLAS = "of BLAS, where it is as wide"
+"""By what matrix products are computed on a processor, where steps are not recorded."""
+
 
 @dataclass
 class Fit:
@@ -127,7 +130,7 @@ def depends_on(
     place = net.device
     found = {**place.describe(), "bodies": ops.serving(place.library), "threads": threads}
     if place.records_loops:
-        found["products"] = "of compiled loops" if loops else "of BLAS, where it is as wide"
+        found["products"] = "of compiled loops" if loops else BY_BLAS
     return found | {"device": _of_all(place.name, shards)}
 
 
@@ -232,7 +235,10 @@ class Fits:
     def check_depends(self, depends: dict[str, Any]) -> None:
         """Note what the bits of the fit in progress depend on; warn if that has changed."""
         fit = self.all[self._next - 1]
-        differing = differences(fit.depends, depends) if fit.depends else {}
+        before = fit.depends
+        if before and "products" in depends:  # as it was where nothing was said of it
+            before = {"products": BY_BLAS} | before
+        differing = differences(before, depends) if before else {}
         fit.depends = depends
         if differing:
             warn_of_bits(differing)

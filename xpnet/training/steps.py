@@ -1,10 +1,11 @@
 """Two ways to run the steps of an epoch.
 
 :class:`Eager` asks for each piece of work of each step.  :class:`Recorded` asks once: a step of a
-small network is some ten small pieces of work, and on a GPU asking takes longer than doing.  Where
-whatever changes from step to step lies on the device (``device_epoch.py``), the work can be
-written down once, as a CUDA graph, and asked for as a whole.  That a recording does what the step
-does is not believed but proved before it is used (``proof.py``).
+small network is some ten small pieces of work, and asking takes longer than doing on a GPU, and as
+long on a processor.  Where whatever changes from step to step lies on the device
+(``device_epoch.py``), the work can be written down once, as a CUDA graph or as machine code, and
+asked for as a whole.  That a recording does what the step does is not believed but proved before it
+is used (``proof.py``).
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ IN_LOOPS = (
     BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Rescale, Sequential,
     SoftmaxCrossEntropy,
 )  # fmt: skip
-"""Layers and losses whose work compiled loops do, and nothing else."""
+"""Layers and losses whose work compiled loops do; where not (a convolution in strides, say), that
+is found as a recording is proved."""
 
 WORTH_RECORDING = 1_000
 """Steps of a fit for which a processor records them without being asked to: to record and prove one
 takes as long as some hundreds take less afterwards."""
+
+WORTH_KEEPING, MOST_WASTED = 100, 5
+"""The steps that make up for a recording, and how often in a row there may be fewer."""
 
 Look = Literal["never", "sometimes", "steps"]
 """When something looks on, or changes settings, between steps; each is more often than the last."""
@@ -147,6 +152,8 @@ class Recorded(Runner):
         Whether a ValueError shall say why, where steps cannot be replayed.
     unwanted : str, optional
         Why no step shall be recorded.
+    current : callable, optional
+        Returns the step as it is to be now, where callbacks may replace its parts.
 
     Attributes
     ----------
@@ -157,7 +164,13 @@ class Recorded(Runner):
     """
 
     def __init__(
-        self, step: Step, batches: Batches, *, insist: bool = False, unwanted: str | None = None
+        self,
+        step: Step,
+        batches: Batches,
+        *,
+        insist: bool = False,
+        unwanted: str | None = None,
+        current: Callable[[], Step] | None = None,
     ) -> None:
         self.step = step
         self.batches = batches
@@ -165,6 +178,8 @@ class Recorded(Runner):
         self.reason: str | None = None
         self.recordings: dict[int, Recording] = {}
         self._failed = unwanted
+        self._current = current
+        self._launched = self._wasted = 0
         self._recorder = batches.device.recorder()
         self._epoch = DeviceEpoch(step, batches)
         self._settings: Settings | None = None
@@ -179,13 +194,14 @@ class Recorded(Runner):
             epoch.begin(number, stats)
             done = stats.batches
             while done < len(factors):
-                if self.reason is not None or done >= epoch.full:
-                    count = 1
-                    epoch.eager(done, factors, stats)
-                else:
-                    most = 1 if look == "steps" else self._recorder.together
-                    count = most if epoch.full - done >= most else 1
-                    count = self._replay(done, count, factors, stats)
+                with self._recorder.work():
+                    if self.reason is not None or done >= epoch.full:
+                        count = 1
+                        epoch.eager(done, factors, stats)
+                    else:
+                        most = 1 if look == "steps" else self._recorder.together
+                        count = most if epoch.full - done >= most else 1
+                        count = self._replay(done, count, factors, stats)
                 done += count
                 self.step.optimizer.lr_factor = factors[done - 1]
                 samples = min(done * batches.batch_size, batches.samples)
@@ -205,9 +221,14 @@ class Recorded(Runner):
 
     def _look_again(self) -> None:
         """Drop the recordings if something that they hold has changed, here or elsewhere."""
-        holds = self._settings is not None and self._settings.hold()
+        replaced = self._current is not None and self.step.take_parts(self._current())
+        holds = self._settings is not None and self._settings.hold() and not replaced
         if not self.step.all_agree(holds):
-            self._settings = None
+            if self.recordings:
+                self._wasted = self._wasted + 1 if self._launched < WORTH_KEEPING else 0
+                if self._wasted == MOST_WASTED and not self.insist:
+                    self._failed = "what a recording holds is changed again and again"
+            self._settings, self._launched = None, 0
             self.recordings.clear()
             reason = self._failed or not_recordable(self.step.net)
             if not self.step.all_agree(reason is None):
@@ -243,6 +264,7 @@ class Recorded(Runner):
         for _ in range(0, count, recorded):
             recording.launch()
         self.step.optimizer.steps += count
+        self._launched += count
         stats.loss = recording.loss
         return count
 

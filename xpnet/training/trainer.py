@@ -118,10 +118,10 @@ class Trainer(Constructible):
         :mod:`xpnet.parallel`.  Each batch is then cut into shards, and the run has the same bits
         on any number of them.
     graph : "auto", "on" or "off"
-        Whether steps are recorded once and replayed with one launch each, as a CUDA graph: where
-        that can be and was proved to leave the same bits (the default), always (or a ValueError
-        says why not), or never.  On a processor a recording is machine code that calls one
-        compiled loop after the other, products among them: by default of fits of a thousand
+        Whether steps are recorded once and replayed with one launch each: where that can be and
+        was proved to leave the same bits (the default), always (or a ValueError says why not), or
+        never.  On a GPU a recording is a CUDA graph.  On a processor it is machine code that calls
+        one compiled loop after the other, products among them: by default of fits of a thousand
         steps and more, of networks whose layers have such loops.  Where BLAS would compute
         products, the last bits are others than without.
 
@@ -475,6 +475,8 @@ class Trainer(Constructible):
             return None
         if self.graph == "auto" and steps < WORTH_RECORDING:
             return f"{steps} steps are fewer than are worth recording: graph='on' insists"
+        if self.graph == "auto" and place.records_on_one_core:
+            return "on this system a recording has one core: graph='on' insists"
         return not_in_loops(self._step, batches)
 
     def _runner(self, batches: Batches, shards: int | None, steps: int) -> Runner:
@@ -489,7 +491,10 @@ class Trainer(Constructible):
         else:
             recordable = batches.resident and place.records
         if self.plain and recordable:
-            return Recorded(step, batches, insist=self.graph == "on", unwanted=unwanted)
+            current = (lambda: self._step) if type(step) is Step else None
+            return Recorded(
+                step, batches, insist=self.graph == "on", unwanted=unwanted, current=current
+            )
         return Eager(self.step, self.optimizer, batches)
 
     def _look(self) -> Look:

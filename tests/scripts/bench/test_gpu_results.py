@@ -156,7 +156,8 @@ def test_the_figures_of_a_processor_make_a_table(tmp_path: Path) -> None:
         "Milliseconds of a training step on 2 cores of a processor that calls itself Made-up, in "
         "float32, by `python -m scripts.bench.cpu` (2020-02-28, numpy 2.4.6, jax 0.10):",
         "",
-        "| | network, batch | xpnet with numba | on NumPy alone | the fastest other | of it "
+        "| | network, batch | xpnet with numba | on NumPy alone | the fastest other "
+        "| as a multiple of it "
         "| the products alone |",
         "|---|---|---|---|---|---|---|",
         "| two | 784-50-10, 100 | 0.25 | 0.80 | JAX 0.50 | 0.50 | 12.3 |",

@@ -88,10 +88,6 @@ def _gather_batch(
     return y, gather(t, order, first, n=n)
 
 
-KINDS = {None: 0, "class": 1, "yes or no": 2, "number": 3}
-"""Kinds of answers, as the loops take them."""
-
-
 @Loop
 def _class_stats(record, scores, labels, loss):
     """Add a batch whose scores answer with a class."""

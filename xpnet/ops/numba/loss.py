@@ -13,7 +13,7 @@ from xpnet.ops.numba.jit import DTYPES, Loop, read_only
 def _softmax_rows(scores, targets, own, other, least, dscores, mean, wrong):
     """Write the mean loss and its gradient for labels that count ``own``, the rest ``other``.
 
-    ``wrong`` gets -1, or the first row whose label is out of range: then nothing else is written.
+    ``wrong`` gets -1, or the first row whose label is out of range: then the rest is NaN.
     """
     n, classes = scores.shape
     number = scores.dtype.type
@@ -22,6 +22,7 @@ def _softmax_rows(scores, targets, own, other, least, dscores, mean, wrong):
     for i in range(n):
         if not 0 <= targets[i] < classes:
             wrong[0] = i
+            mean[0], dscores[:] = np.nan, np.nan  # for who does not look
             return
     for i in range(n):
         row, into = scores[i], dscores[i]
