@@ -256,7 +256,7 @@ def test_a_recording_that_fails_changes_no_bit_of_a_run():
 def test_products_that_blas_is_faster_at_stay_with_it(monkeypatch):
     monkeypatch.setattr("xpnet.ops.numba.linear.blas_vector_bytes", lambda: 64)
     with pytest.raises(ValueError, match="differs from the step itself in Linear"):
-        trained("on", net=models.mlp((1000,)))
+        trained("on", net=models.mlp((1000,)), batch_size=100)
 
 
 def test_without_compiled_loops_there_is_nothing_to_record(monkeypatch):
