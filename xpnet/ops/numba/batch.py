@@ -9,7 +9,7 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.batch import Answers, gather, gather_batch, update_stats
-from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, read_only
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, put, read_only
 from xpnet.threadpool import split, worth
 
 NO_ORDER = read_only(np.empty(0, np.int64))
@@ -27,7 +27,7 @@ def _gather_loop(a, order, record, first, out):
     """Copy rows of bytes."""
     start = _start(record, first, out.shape[0], order.size or a.shape[0])
     for i in range(out.shape[0]):
-        out[i] = a[order[start + i] if order.size else start + i]
+        put(out[i], 0, a[order[start + i] if order.size else start + i], 0, out.shape[1])
 
 
 @Loop

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnet.arrays import Array
-from xpnet.ops.numba.jit import Loop, flat, inner, read_only, reordering, rounded_up
+from xpnet.ops.numba.jit import Loop, flat, inner, put, read_only, reordering, rounded_up
 from xpnet.ops.numba.vectors import (
     CELLS,
     FILTERS,
@@ -174,8 +174,7 @@ def _lay_turned_blocks(W, f, c, size, blocks):
 
 @Loop
 def _lay_row(a, out):
-    for i in range(a.size):
-        out[i] = a[i]
+    put(out, 0, a, 0, a.size)
 
 
 @Loop
@@ -252,9 +251,9 @@ def forward_loop(x, W, b, least, offsets, y, winners, g, start, stop):
                         left = row + 2 * q
                         pool_rows(into, won, at + q, z, left, left + g.stride)
         if not inside:
-            y[n * size : (n + 1) * size] = last_y[:size]
+            put(y, n * size, last_y, 0, size)
             if g.pool > 1:
-                winners[n * size : (n + 1) * size] = last_winners[:size]
+                put(winners, n * size, last_winners, 0, size)
 
 
 @inner
@@ -368,7 +367,7 @@ def backward_loop(
                     for q in range(0, g.w, g.lanes):
                         copy(into, to + q, dx_rows, row + q, g.w - q)
             if not inside:
-                dx[n * image : (n + 1) * image] = last_dx[:image]
+                put(dx, n * image, last_dx, 0, image)
 
 
 @reordering

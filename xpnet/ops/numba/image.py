@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.image import ONE, add_noise, cut_out, mix, strength, warp
-from xpnet.ops.numba.jit import Loop, flat, inner, read_only
+from xpnet.ops.numba.jit import Loop, flat, inner, put, read_only
 from xpnet.threadpool import split, worth
 
 
@@ -63,7 +63,7 @@ def _warp_loop(x, matrices, nodes, fill, y, start, stop):
     for s in range(start, stop):
         for k in range(channels):
             for i in range(h):
-                framed[k, (i + 1) * stride + 1 : (i + 2) * stride - 2] = x[s, k, i]
+                put(framed[k], (i + 1) * stride + 1, x[s, k, i], 0, stride - 3)
         a, b, c, d, e, f = matrices[s]
         for i in range(h):
             first_v, first_u = np.int64(a) * i + c + ONE, np.int64(d) * i + f + ONE

@@ -52,6 +52,13 @@ def reordering(function: Callable[..., Any]) -> Any:
     return inner(function, fastmath={"reassoc"})
 
 
+@inner
+def put(to, at, a, start, count):
+    """Copy some numbers to others: an assignment of slices compiles for seconds, for its errors."""
+    for i in range(count):
+        to[at + i] = a[start + i]
+
+
 def read_only(a: Array) -> Array:
     """Return a contiguous array that is only read: of one type, so that loops compile once."""
     if not (a.flags.c_contiguous and a.flags.aligned):

@@ -10,7 +10,7 @@ import numpy as np
 from xpnet.arrays import Array
 from xpnet.devices.host_code import loops_alone
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
-from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, read_only
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, put, read_only
 from xpnet.ops.numba.vectors import (
     DEPTH,
     FUSED,
@@ -102,7 +102,7 @@ def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, B_step, rows, cols, depth
                     )  # fmt: skip
         for row in range(ROWS - left, ROWS):
             at = (rows - ROWS + row) * cols
-            y[at + start : at + stop] = rest[row * across : row * across + stop - start]
+            put(y, at + start, rest, row * across, stop - start)
 
 
 @Loop
@@ -110,7 +110,7 @@ def _multiply_few(y, c, c_row, a, a_row, a_step, B, B_row, B_step, rows, cols, d
     """Do what :func:`_multiply` does, for matrices of any size."""
     for i in range(rows):
         row = y[i * cols : (i + 1) * cols]
-        row[:] = c[i * c_row : i * c_row + cols]
+        put(row, 0, c, i * c_row, cols)
         for k in range(depth):
             factor, at = a[i * a_row + k * a_step], k * B_row
             for j in range(cols):

@@ -8,7 +8,7 @@ import numpy as np
 
 from xpnet.arrays import Array
 from xpnet.ops.norm import batch_norm, batch_norm_backward
-from xpnet.ops.numba.jit import DTYPES, Loop, inner, read_only
+from xpnet.ops.numba.jit import DTYPES, Loop, inner, put, read_only
 from xpnet.threadpool import split, worth
 
 BESIDE = 10.0
@@ -83,8 +83,8 @@ def _normalise_backward(dy, x_hat, scale, gamma, dgamma, dbeta, dx, start, stop)
         for j in range(width):
             sums[j] += upper[j]
             products[j] += upper[j] * own[j]
-    dbeta[:] = _by_channel(sums, pixels)
-    dgamma[:] = _by_channel(products, pixels)
+    put(dbeta, 0, _by_channel(sums, pixels), 0, dbeta.size)
+    put(dgamma, 0, _by_channel(products, pixels), 0, dgamma.size)
     if dx.size == 0:
         return
     centre, slope = np.repeat(dbeta * share, pixels), np.repeat(dgamma * share, pixels)
