@@ -18,6 +18,7 @@ optimizer goes on with what it remembers.  Both have as many images in memory.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -28,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,17 @@ def last_line(command: list[str], contender: str) -> str:
     if done.returncode:
         raise RuntimeError(f"failed: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
     return done.stdout.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def neighbour() -> Iterator[subprocess.Popen[bytes]]:
+    """Keep one core busy with a process of its own for as long as this context is open."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def cores() -> int:
@@ -363,6 +375,9 @@ def parser() -> argparse.ArgumentParser:
         "--workloads", nargs="+", choices=list(WORKLOADS), metavar="NAME",
         help=f"by default {', '.join(names)}, unless one of the following is asked for",
     )  # fmt: skip
+    p.add_argument(
+        "--busy", action="store_true", help="while another process keeps one of the cores busy"
+    )
     p.add_argument("--accuracy", action="store_true", help="time to accuracy on MNIST")
     p.add_argument("--memory", action="store_true", help="growth over 100 000 steps")
     p.add_argument("--startup", action="store_true", help="time to the first step")
@@ -405,10 +420,12 @@ def main(argv: list[str] | None = None) -> None:
         "date": datetime.date.today().isoformat(),
         **about,
         "data": "noise" if args.data_dir is None else "MNIST",
+        "busy": args.busy,
         "rows": [],
     }
     if args.workloads:
-        time_steps(args, job, figures)
+        with neighbour() if args.busy else contextlib.nullcontext():
+            time_steps(args, job, figures)
     if args.startup:
         figures["startup"] = time_startup(args)
     if args.memory:

@@ -39,6 +39,12 @@ def test_a_busy_machine_is_told_by_its_bare_products() -> None:
     assert "50 %" in told
 
 
+def test_a_neighbour_keeps_a_core_busy_for_as_long_as_is_measured() -> None:
+    with cpu.neighbour() as process:
+        assert process.poll() is None
+    assert process.poll() is not None
+
+
 def test_blas_has_its_full_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     seen = [sys.executable, "-c", "import os; print('OPENBLAS_CORETYPE' in os.environ)"]
