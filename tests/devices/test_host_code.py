@@ -16,8 +16,10 @@ from xpnet import ops
 from xpnet.devices import host_code, host_cores
 from xpnet.devices.host_code import HostCode
 from xpnet.forks import working
+from xpnet.ops.dispatch import load_bodies
 
-pytest.importorskip("numba", reason="numba is not installed: there are no compiled loops")
+if not load_bodies("numba"):
+    pytest.skip("needs numba (the fast extra), and XPNET_NUMBA not 0", allow_module_level=True)
 pytestmark = pytest.mark.faster_bodies
 
 CORES = [1, 2, 3]

@@ -20,6 +20,7 @@ from xpnet import models, optimizers, schedules
 from xpnet.cli import train as code
 from xpnet.data.layouts import CifarArchive
 from xpnet.devices import DeviceError
+from xpnet.ops.dispatch import load_bodies
 from xpnet.training import History
 
 ROOT = Path(__file__).parents[2]
@@ -442,7 +443,8 @@ class TestOptions:
 
 @pytest.mark.faster_bodies
 def test_a_processor_replays_steps_where_that_is_asked_for(tmp_path):
-    pytest.importorskip("numba", reason="numba is not installed: there are no compiled loops")
+    if not load_bodies("numba"):
+        pytest.skip("needs numba (the fast extra), and XPNET_NUMBA not 0")
     arguments = ["--limit-train", "250", "--epochs", "2", "--graph", "on", "--out", str(tmp_path)]
     assert train.main(arguments) == 0
     summary = summary_of(tmp_path)

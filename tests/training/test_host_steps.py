@@ -26,9 +26,11 @@ from xpnet.layers import (
     Sequential,
     Sigmoid,
 )
+from xpnet.ops.dispatch import load_bodies
 from xpnet.training import Callback, ClipNorm, DivergedError, Trainer
 
-pytest.importorskip("numba", reason="numba is not installed: there are no compiled loops")
+if not load_bodies("numba"):
+    pytest.skip("needs numba (the fast extra), and XPNET_NUMBA not 0", allow_module_level=True)
 pytestmark = pytest.mark.faster_bodies
 
 
