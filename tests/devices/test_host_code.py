@@ -210,12 +210,15 @@ assert found == [first] == [second]
 THEN = {"ends": "", "forks": FORKS, "forks in a fit": CHILD_GOES_ON, "has threads": IN_A_THREAD}
 
 
+FORKS = "ignore:This process:DeprecationWarning"  # Python's, of a fork where there are threads
+
+
 @pytest.mark.parametrize("then", THEN)
 def test_a_process_that_has_recorded(then):
     if "forks" in then and not hasattr(os, "fork"):
         pytest.skip("there is no fork here")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(then=THEN[then])],
+        [sys.executable, "-W", FORKS, "-c", PROGRAM.format(then=THEN[then])],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
