@@ -100,6 +100,7 @@ def counts() -> Counts:
 
 
 Split: TypeAlias = "Callable[[Callable[[int, int], Any], list[tuple[int, int]]], list[Any]]"
+"""What does the shares of a task, given from and to which number, and returns their results."""
 
 _in_turn: ContextVar[Split | None] = ContextVar("in_turn", default=None)
 """What does shares of work in turn that would be done at the same time."""

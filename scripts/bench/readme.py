@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.bench.cpu import BUSY, was_busy
 from scripts.bench.gpu_results import RESULTS
 
 README = Path(__file__).parents[2] / "README.md"
@@ -94,11 +95,12 @@ def cpu_table(figures: Figures | None) -> str:
     times = {(row["workload"], row["state"], row["contender"]): row["step_ms"] for row in rows}
     about = figures["machine"]
     named = ("numpy", "numba", "torch", "jax")
+    beside = [PEERS[name] for name in PEERS if any(name == row["contender"] for row in rows)]
     versions = ", ".join(f"{k} {figures['versions'][k]}" for k in named if k in figures["versions"])
     lines = [
         f"Milliseconds of a training step on {about['cores']} cores of a processor that calls "
         f"itself {about['processor']}, in float32, by `python -m scripts.bench.cpu` "
-        f"({figures['date']}, {versions}):",
+        f"({figures['date']}, {versions}), beside {'; '.join(beside)}:",
         "",
         "| | network, batch | xpnet with numba | on NumPy alone | the fastest other "
         "| as a multiple of it "
@@ -119,6 +121,15 @@ def cpu_table(figures: Figures | None) -> str:
             f"| {_ms(found['xpnet-plain'])} | {PEERS[best]} {_ms(there[best])} "
             f"| {found['xpnet'] / there[best]:.2f} | {_ms(gemm)} |"
         )
+    states = dict.fromkeys((row["workload"], row["state"]) for row in rows)
+    told = [[row for row in rows if (row["workload"], row["state"]) == one] for one in states]
+    busy = [one[0]["workload"] for one in told if one[0]["state"] == "fresh" and was_busy(one)]
+    if busy:
+        lines += [
+            "",
+            f"The machine was busy at times: the products alone spread by more than "
+            f"{100 * BUSY:.0f} % of their time at {', '.join(busy)}.",
+        ]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import ops
+from xpnet import forks, ops
 from xpnet.devices import host_code, host_cores
 from xpnet.devices.host_code import HostCode
 from xpnet.forks import working
@@ -237,6 +237,12 @@ def test_forks_wait_while_machine_code_is_made(monkeypatch):
     assert inside == [True]
 
 
-def test_several_threads_launch_what_takes_one_core_at_the_same_time():
-    assert host_cores.cores(1) is not host_cores.cores(1)
-    assert host_cores.cores(2) is host_cores.cores(2)
+def test_recordings_of_one_core_wait_for_no_other_and_keep_no_fork_waiting():
+    x = numbers(4, 5)
+    recorded(lambda: ops.elementwise.relu(x))
+    held = list(forks._locks)
+    launches = [recorded(lambda: ops.elementwise.relu(x))[0] for _ in range(3)]
+    assert forks._locks == held
+    with host_cores.cores(2)._turn:  # as in a launch of several
+        for launch in launches:
+            launch()

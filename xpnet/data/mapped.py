@@ -126,8 +126,8 @@ class MappedFiles:
                     f"{paths[0]}, got {came[0]} and {came[1]}"
                 )
         self._ends = np.cumsum([shard.shape[0] for shard in self._shards])
-        self._firsts = self._ends - [shard.shape[0] for shard in self._shards]
-        self._starts = np.array([shard.start for shard in self._shards])
+        self._firsts = self._ends - [shard.shape[0] for shard in self._shards]  # rows
+        self._starts = np.array([shard.start for shard in self._shards])  # bytes
         self._pages = np.cumsum([0, *(shard.pages for shard in self._shards)])
         self._seen = np.zeros(self._pages[-1], bool)
         self._size = math.prod(self._first.shape[1:]) * self._first.dtype.itemsize

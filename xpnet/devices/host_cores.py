@@ -8,6 +8,7 @@ yield.  Between steps the waiting threads look for a moment, and then sleep unti
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -17,6 +18,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,27 @@ GO, CODE, BASE, ASLEEP, COUNT, FAILED = (8 * place for place in range(6))
 FUTEX = {"x86_64": 202}
 """The number of Linux's call by which a thread sleeps until a word of memory changes."""
 
+
+def _look(word: str, is_there: str, then: str, *, before: str, late: str, looked: str) -> str:
+    """Return blocks that look at a word of memory until it ``is_there``, and ``then`` go on.
+
+    After LOOKS of them they go to the block ``late``, which comes back with how often was looked.
+    """
+    return f"""look:
+  %looks = phi i64 [ 0, %{before} ], [ %more, %again ], [ {looked}, %{late} ]
+  %now = load atomic i64, i64* %{word} acquire, align 8
+  %there = icmp {is_there}
+  br i1 %there, label %{then}, label %not_yet
+not_yet:
+  %more = add i64 %looks, 1
+  %long = icmp sgt i64 %more, {LOOKS}
+  br i1 %long, label %{late}, label %again
+again:
+  call void @llvm.x86.sse2.pause()
+  br label %look
+"""
+
+
 REPORT = """
 define void @report(i64 %call) {{
   %failed_at = inttoptr i64 {failed} to i64*
@@ -42,7 +65,8 @@ define void @report(i64 %call) {{
 }}
 """
 
-WAIT = """
+WAIT = (
+    """
 declare void @llvm.x86.sse2.pause()
 
 define void @wait_for(i64 %target) {{
@@ -50,19 +74,9 @@ entry:
   %count = inttoptr i64 {count} to i64*
   %before = atomicrmw add i64* %count, i64 1 seq_cst
   br label %look
-look:
-  %looks = phi i64 [ 0, %entry ], [ %more, %again ], [ %more, %yield ]
-  %now = load atomic i64, i64* %count acquire, align 8
-  %there = icmp sge i64 %now, %target
-  br i1 %there, label %done, label %not_yet
-not_yet:
-  %more = add i64 %looks, 1
-  %long = icmp sgt i64 %more, {looks}
-  br i1 %long, label %yield, label %again
-again:
-  call void @llvm.x86.sse2.pause()
-  br label %look
-yield:
+"""
+    + _look("count", "sge i64 %now, %target", "done", before="entry", late="yield", looked="%more")
+    + """yield:
   %function = inttoptr i64 {sched_yield} to i32 ()*
   %ignored = call i32 %function()
   br label %look
@@ -71,8 +85,10 @@ done:
 }}
 
 """
+)
 
-SERVE = """
+SERVE = (
+    """
 declare void @llvm.x86.sse2.pause()
 
 define void @serve(i64 %core, i64 %seen) {{
@@ -83,19 +99,9 @@ entry:
 next:
   %last = phi i64 [ %seen, %entry ], [ %now, %start ]
   br label %look
-look:
-  %looks = phi i64 [ 0, %next ], [ %more, %again ], [ 0, %sleep ]
-  %now = load atomic i64, i64* %go acquire, align 8
-  %called = icmp ne i64 %now, %last
-  br i1 %called, label %start, label %not_yet
-not_yet:
-  %more = add i64 %looks, 1
-  %long = icmp sgt i64 %more, {looks}
-  br i1 %long, label %sleep, label %again
-again:
-  call void @llvm.x86.sse2.pause()
-  br label %look
-sleep:
+"""
+    + _look("go", "ne i64 %now, %last", "start", before="next", late="sleep", looked="0")
+    + """sleep:
   %down = atomicrmw add i64* %asleep, i64 1 seq_cst
   %function = inttoptr i64 {syscall} to i64 (i64, i64, i64, i64, i64, i64, i64)*
   %ignored = call i64 %function(i64 {futex}, i64 {go}, i64 128, i64 %last, i64 0, i64 0, i64 0)
@@ -133,6 +139,7 @@ run:
   ret void
 }}
 """
+)
 
 
 class Cores:
@@ -151,8 +158,10 @@ class Cores:
         self._unused: deque[Any] = deque()
         """Code that no one will run again: a core may still be about to return from it, until it
         runs another."""
-        self._turn = threading.Lock()  # a launch of another thread has to wait
-        forks.hold(self._turn)
+        self._turn: AbstractContextManager[Any] = contextlib.nullcontext()
+        if count > 1:
+            turn = self._turn = threading.Lock()  # a launch of another thread has to wait
+            forks.hold(turn)
         self._process = self._started = 0
         self._places = {
             name: self._shared.ctypes.data + 8 * place
@@ -240,7 +249,7 @@ def _system() -> dict[str, int]:
         name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
         for name in ("sched_yield", "syscall")
     }
-    return {"looks": LOOKS, "futex": FUTEX[platform.machine()], **places}
+    return {"futex": FUTEX[platform.machine()], **places}
 
 
 @functools.cache

@@ -51,6 +51,8 @@ class Scalars(SimpleNamespace):
         Whether moments that have decayed to almost nothing are cut to zero.
     step_size, root_scale : float
         Adam's: ``lr / (1 - beta1^step)`` and ``1 / sqrt(1 - beta2^step)``.
+    known : bool
+        As that of :class:`DeviceScalars`.
     """
 
     known = True

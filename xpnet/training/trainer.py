@@ -467,7 +467,7 @@ class Trainer(Constructible):
         place = self.net.device
         if self.processes is not None and shards is not None:
             if place.records_loops:
-                return "batches are cut into shards"
+                return f"on {place.name} no batches that are cut into shards are recorded"
             return shards_not_recordable(self.net, self.processes, shards, batches.batch_size)
         if not self.plain:
             return f"{type(self).__name__} has a step of its own"
@@ -486,11 +486,10 @@ class Trainer(Constructible):
             step = sharded_step(*self._parts, processes=self.processes, shards=shards)
             if unwanted or not (place.records and batches.resident):
                 return Sharded(step, batches)
-        if place.records_loops:
-            recordable = not self._not_recordable(batches, shards, steps)
-        else:
-            recordable = batches.resident and place.records
-        if self.plain and recordable:
+        recordable = self.plain and place.records and batches.resident
+        if place.records_loops:  # what is not recorded there is not made by loops alone, either
+            recordable = not (unwanted or not_recordable(self.net, batches.resident))
+        if recordable:
             current = (lambda: self._step) if type(step) is Step else None
             return Recorded(
                 step, batches, insist=self.graph == "on", unwanted=unwanted, current=current

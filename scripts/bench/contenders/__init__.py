@@ -6,7 +6,7 @@ user of that library would write it.  One process holds one contender.
 
 from scripts.bench.contenders.base import Contender
 from scripts.bench.contenders.gemm import Gemm
-from scripts.bench.contenders.own import Xpnet, XpnetPlain
+from scripts.bench.contenders.own import Xpnet, XpnetEager, XpnetPlain
 from scripts.bench.contenders.pytorch import Torch, TorchChannelsLast, TorchCompile, TorchFused
 from scripts.bench.contenders.scikit import Sklearn
 from scripts.bench.contenders.xla import Jax
@@ -15,6 +15,7 @@ __all__ = ["CONTENDERS", "Contender"]
 
 CONTENDERS: dict[str, type[Contender]] = {
     "xpnet": Xpnet,
+    "xpnet-eager": XpnetEager,
     "xpnet-plain": XpnetPlain,
     "torch": Torch,
     "torch-cl": TorchChannelsLast,

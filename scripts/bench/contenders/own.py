@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 import xpnet
 from scripts.bench.contenders.base import Contender, Slots
 from xpnet.data import Batches
-from xpnet.training.device_epoch import Step
 from xpnet.training.stats import Stats
-from xpnet.training.steps import Eager, Recorded, Runner, not_in_loops, not_recordable
 
 
 class Xpnet(Contender):
     """xpnet with everything that makes it fast."""
 
     needs: ClassVar[dict[str, str]] = {"numba": "numba"}
+    graph: ClassVar[Literal["on", "off", "auto"]] = "auto"
 
     def setup(self, slots: Slots, steps: int) -> None:
         """Make a trainer."""
@@ -28,22 +28,17 @@ class Xpnet(Contender):
         optimizer = self.workload.optimizer()
         optimizer.load_state(slots, steps)
         loss = xpnet.SoftmaxCrossEntropy(label_smoothing=self.workload.smoothing)
-        self.trainer = xpnet.Trainer(self.net, loss, optimizer)
-        self.steps = self.long_fit()
+        self.trainer = xpnet.Trainer(self.net, loss, optimizer, graph=self.graph)
+        self.steps, self.asked = self.long_fit(), optimizer.steps
 
     def long_fit(self) -> Iterator[None]:
         """Make the steps of a fit that does not end, one whenever the next is asked for."""
-        net, loss, optimizer = self.trainer.net, self.trainer.loss, self.trainer.optimizer
         batches = Batches(self.data, self.workload.batch_size, drop_last=True)
-        step = Step(net, loss, optimizer)
-        runner: Runner = Eager(self.trainer.step, optimizer, batches)
-        if not (not_recordable(net) or not_in_loops(step, batches)):
-            runner = Recorded(step, batches)
-        answers = loss.answers(net.output_shape, self.data.t, self.data.classes)
+        runner = self.trainer._runner(batches, None, sys.maxsize)
+        answers = self.trainer.loss.answers(self.net.output_shape, self.data.t, self.data.classes)
         for epoch in count():
-            yield from runner.epoch(
-                epoch, [1.0] * len(batches), Stats(net.device, answers), "never"
-            )
+            stats = Stats(self.net.device, answers)
+            yield from runner.epoch(epoch, [1.0] * len(batches), stats, "never")
 
     def step(self) -> None:
         """Make the next update, or as many as are launched together."""
@@ -52,11 +47,11 @@ class Xpnet(Contender):
     def run(self, steps: int) -> None:
         """Make a number of steps, or of passes over the test images."""
         if self.workload.infers:
-            return super().run(steps)
-        end = self.trainer.optimizer.steps + steps
-        while self.trainer.optimizer.steps < end:
+            super().run(steps)
+            return
+        self.asked += steps  # of which some may have been made, with the ones before
+        while self.trainer.optimizer.steps < self.asked:
             self.step()
-        return None
 
     def fit(self, epochs: int, schedule: xpnet.schedules.Schedule, seed: int) -> None:
         """Train for a number of epochs."""
@@ -75,6 +70,12 @@ class Xpnet(Contender):
     def limit(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which the network runs fastest."""
         return self.net.threads(self.threads)
+
+
+class XpnetEager(Xpnet):
+    """xpnet with everything but recorded steps."""
+
+    graph: ClassVar[Literal["on", "off", "auto"]] = "off"
 
 
 class XpnetPlain(Xpnet):

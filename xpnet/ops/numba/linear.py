@@ -1,4 +1,7 @@
-"""Products with a weight matrix, where BLAS does not use the widest vectors."""
+"""Products with a weight matrix: where BLAS does not use the widest vectors, or is not to be asked.
+
+The latter is so in steps that are recorded, which hold compiled loops and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from xpnet.arrays import Array
 from xpnet.devices.host_code import loops_alone
 from xpnet.ops.linear import linear, linear_backward, linear_relu, linear_relu_backward
-from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, put, read_only
+from xpnet.ops.numba.jit import DTYPES, Loop, flat, inner, put, read_only, rounded_up
 from xpnet.ops.numba.vectors import (
     DEPTH,
     FUSED,
@@ -24,10 +27,7 @@ from xpnet.ops.numba.vectors import (
 )
 from xpnet.threadpool import blas_vector_bytes, split, worth
 
-
-@inner
-def _up(count, unit):
-    return (count + unit - 1) // unit * unit
+_up = inner(rounded_up)
 
 
 @inner
@@ -56,9 +56,10 @@ def _copy_columns(part, apart, B, at, B_step, start, stop, deep, wide, lanes):
 def _multiply(y, c, c_row, a, a_row, a_step, B, B_row, B_step, rows, cols, depth, least, lanes):
     """Fill y with ``max(least, c + a B)``, the matrices flat and rows at least ROWS.
 
-    ``a[i a_row + k a_step]`` is that of row i and column k, and so is B's; of each one of the two
-    is 1.  Of a B that is wide, has no whole vectors, or lies column by column, parts are copied
-    that fit the second cache, in panels as wide as a tile, each of which fits the first.
+    The number in row i and column k of a is ``a[i a_row + k a_step]``, where one of the two steps
+    is 1, and likewise in B.  Of a B that is wide, has no whole vectors, or lies column by column,
+    parts are copied that fit the second cache, in panels as wide as a tile, each of which fits the
+    first.
     """
     wide, left = PANEL * lanes, rows % ROWS
     copied = cols > 2 * wide or cols % lanes or B_step > 1
@@ -146,7 +147,8 @@ def _through_relu(dy, y, dz, db, start, stop):
 
 
 LARGE = 1.5e8
-"""Operations of a product from which on BLAS is the faster one, where it has the kernels' width."""
+"""Operations of a product from which on BLAS, where it has the kernels' width, is faster by more
+than a recording gains."""
 
 BESIDE = 4.0
 """Products that take as long as passing a number from one place to another."""
