@@ -114,9 +114,11 @@ CONVNETS = {
 
 
 @pytest.mark.parametrize("net", CONVNETS)
-@pytest.mark.parametrize("cores", [1, 2, 3])
-def test_of_convolutions(net, cores, monkeypatch):
-    monkeypatch.setattr("xpnet.threadpool.LEAST_WORK", 1e5)  # of a small network
+@pytest.mark.parametrize(
+    ("cores", "least"), [(1, 1e5), (2, 1e5), (3, 1e5), (3, 5e6)], ids=["1", "2", "3", "some of 3"]
+)
+def test_of_convolutions(net, cores, least, monkeypatch):
+    monkeypatch.setattr("xpnet.threadpool.LEAST_WORK", least)  # of a small network
     runs = [
         trained(graph, net=CONVNETS[net](), cores=cores, epochs=2, data=digits(100))
         for graph in ("on", "off")
